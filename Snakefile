@@ -1,0 +1,31 @@
+from snakemake.utils import min_version
+
+from nrw.config import resolve
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+# defaults, preset and the user's keys in one mapping, validated against workflow/schemas/config.schema.yaml
+config = resolve(config)
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/photos.smk"
+include: "workflow/rules/sfm.smk"
+include: "workflow/rules/segmentation.smk"
+include: "workflow/rules/mvs.smk"
+include: "workflow/rules/framebuffers.smk"
+include: "workflow/rules/dataset.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/videos.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.evaluation.input,
+        rules.videos.input,

@@ -1,0 +1,148 @@
+"""The configuration: schema defaults, then the preset, then what the user wrote; validated, unknown keys named.
+
+`python -m nrw.config` prints config/README.md, made from the schema and the presets.
+"""
+
+import difflib
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from nrw.errors import UserError
+
+_ROOT = Path(__file__).resolve().parent.parent
+SCHEMA = _ROOT / "workflow" / "schemas" / "config.schema.yaml"
+PRESETS = _ROOT / "config" / "presets"
+
+
+def resolve(user: dict) -> dict:
+    """The complete configuration for what the user wrote (any subset of the keys), with `photos=` turned into a scene.
+
+    Raises UserError for an unknown key (naming the nearest known one), a wrong value, an unknown preset, or no scene.
+    """
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    user = json.loads(json.dumps(user))
+    if isinstance(user.get("photos"), str):
+        folder = user.pop("photos")
+        user["scenes"] = {**user.get("scenes", {}), scene_name(folder): {"photos": folder}}
+    _reject_unknown_keys(user, schema)
+    config = merge(merge(_defaults(schema), read_preset(user.get("preset", "draft"))), user)
+    validator = jsonschema.Draft202012Validator(schema)
+    problems = [
+        f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in validator.iter_errors(config)
+    ]
+    if problems:
+        raise UserError("The configuration is not valid:\n  " + "\n  ".join(problems) + "\nEvery key: config/README.md")
+    if config["framebuffers"]["splat"] % 2 == 0:
+        raise UserError(
+            f"framebuffers.splat is {config['framebuffers']['splat']}: it must be odd, to be centred on its pixel."
+        )
+    if not config["scenes"]:
+        raise UserError(
+            "No photos: name a folder with --config photos=/path/to/folder, or list scenes in config/config.yaml."
+        )
+    return config
+
+
+def read_preset(name: str) -> dict:
+    """The keys that a preset sets."""
+    path = PRESETS / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(preset.stem for preset in PRESETS.glob("*.yaml"))
+        raise UserError(f"preset: there is no {name!r}; choose one of {', '.join(known)}.")
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+
+
+def scene_name(folder: str) -> str:
+    """A scene's name from its folder's: what is neither letter, digit, dot nor dash becomes an underscore."""
+    return re.sub(r"[^\w.-]+", "_", Path(folder).resolve().name).strip("._") or "scene"
+
+
+def merge(base: dict, over: dict) -> dict:
+    """`base` with the values of `over`, mapping by mapping."""
+    merged = dict(base)
+    for key, value in over.items():
+        merged[key] = merge(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+    return merged
+
+
+def _defaults(schema: dict) -> dict:
+    defaults = {}
+    for key, part in schema["properties"].items():
+        if "default" in part:
+            defaults[key] = part["default"]
+        elif "properties" in part:
+            defaults[key] = _defaults(part)
+    return defaults
+
+
+def _reject_unknown_keys(config: dict, schema: dict, prefix: str = "") -> None:
+    known = schema["properties"]
+    for key, value in config.items():
+        if key not in known:
+            every = _paths(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+            near = difflib.get_close_matches(prefix + key, every, 1, 0.4) or difflib.get_close_matches(key, known, 1, 0)
+            raise UserError(
+                f"Unknown configuration key {prefix + key!r}: did you mean {near[0]!r}? Every key: config/README.md"
+            )
+        if isinstance(value, dict) and "properties" in known[key]:
+            _reject_unknown_keys(value, known[key], f"{prefix}{key}.")
+
+
+def _paths(schema: dict, prefix: str = "") -> list[str]:
+    """Dotted names of all keys."""
+    paths = []
+    for key, part in schema["properties"].items():
+        paths.append(prefix + key)
+        if "properties" in part:
+            paths += _paths(part, f"{prefix}{key}.")
+    return paths
+
+
+def document() -> str:
+    """config/README.md: every key with its value in each preset."""
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    defaults = _defaults(schema)
+    presets = {name: merge(defaults, read_preset(name)) for name in ("draft", "standard", "paper")}
+    lines = [
+        "# Configuration",
+        "",
+        "What you write in `config/config.yaml` (or another file: `--configfile`), or on the command line",
+        "(`--config photos=FOLDER preset=standard`), goes over the preset, and the preset over the defaults of",
+        "`workflow/schemas/config.schema.yaml`, which this page is made from (`python -m nrw.config > config/README.md`).",
+        "An unknown key or a wrong value stops the run before it starts.",
+        "",
+        "Presets: `draft` for a laptop without a GPU, `standard` for one GPU, `paper` for the hyper-parameters of 2019.",
+    ]
+
+    def section(part: dict, values: list[dict], prefix: str, title: str) -> None:
+        leaves = {key: entry for key, entry in part["properties"].items() if "default" in entry or "type" in entry}
+        leaves = {key: entry for key, entry in leaves.items() if "properties" not in entry}
+        lines.extend(["", f"## {title}", ""])
+        if "description" in part:
+            lines.extend([part["description"], ""])
+        if leaves:
+            lines.extend(["| key | meaning | draft | standard | paper |", "|---|---|---|---|---|"])
+        for key, entry in leaves.items():
+            choices = f" One of {', '.join(f'`{choice}`' for choice in entry['enum'])}." if "enum" in entry else ""
+            shown = [_show(value.get(key)) for value in values]
+            if len(set(shown)) == 1 and len(shown[0]) > 30:
+                shown = [shown[0], "same", "same"]
+            lines.append(f"| `{prefix}{key}` | {entry['description']}{choices} | {' | '.join(shown)} |")
+        for key, entry in part["properties"].items():
+            if "properties" in entry:
+                section(entry, [value[key] for value in values], f"{prefix}{key}.", f"`{prefix}{key}`")
+
+    section(schema, list(presets.values()), "", "Top level")
+    return "\n".join(lines) + "\n"
+
+
+def _show(value: object) -> str:
+    return "–" if value is None else f"`{json.dumps(value)}`"
+
+
+if __name__ == "__main__":
+    print(document(), end="")

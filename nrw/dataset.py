@@ -1,0 +1,409 @@
+"""The training set: which photos are in it, and its packed form, raw arrays that are read by memory map.
+
+A packed set is a folder of headerless little-endian files, one for each kind of array, each holding the photos one
+after the other in the order of dataset.json: photo.u8 and labels.u8, and for each level l of the deep buffer
+color_l.u8, depth_l.f32 and index_l.i32 (the last only where the set comes from a point cloud). Nothing is decoded
+when it is read, the operating system caches what is used, and any number of readers share that cache.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from nrw import ade20k
+from nrw.cameras import Camera
+from nrw.errors import UserError
+from nrw.io import atomic_path, read_csv, read_image, read_json, write_csv, write_json
+from nrw.rasterize import DeepBuffer, pyramid
+
+FORMAT = 1  # of dataset.json and the raw files
+SIZE_MULTIPLE = 8  # of the sides of every picture
+MIN_PHOTOS = 3
+SPLIT_FIELDS = ("id", "density", "split", "reason")
+
+_PHOTO, _LABELS, _COLOR, _DEPTH, _INDEX = "photo.u8", "labels.u8", "color_{}.u8", "depth_{}.f32", "index_{}.i32"
+
+
+def split(
+    densities: Mapping[str, float], *, min_density: float, validation_share: float, min_validation: int, seed: int
+) -> list[dict[str, object]]:
+    """Choose at random which photos train and which validate, and drop those whose render is sparse.
+
+    densities: share of the pixels that show a point, by photo id; photos at or below `min_density` are dropped.
+    Validation takes `validation_share` of the rest, at least `min_validation` photos, but never more than half.
+    The choice depends on the seed and on the set of usable ids alone. Returns a row of SPLIT_FIELDS for each id, in
+    order of id; `split` is train, val or dropped.
+    Raises UserError when fewer than 3 photos are usable.
+    """
+    usable = sorted(photo for photo, density in densities.items() if density > min_density)
+    if len(usable) < MIN_PHOTOS:
+        listed = ", ".join(f"{photo}: {density:.3f}" for photo, density in sorted(densities.items()))
+        raise UserError(
+            f"Only {len(usable)} of {len(densities)} photos have a render that covers more than {min_density:g} of the "
+            f"picture; at least {MIN_PHOTOS} are needed. Densities: {listed or 'none'}. Make the cloud denser (more "
+            "photos, mvs.max_size, a smaller mvs.min_views or mvs.voxel_size), its points larger (framebuffers.splat), "
+            "or lower dataset.min_density."
+        )
+    count = min(max(min_validation, round(validation_share * len(usable))), len(usable) // 2)
+    validation = set(np.random.default_rng(seed).permutation(usable)[:count].tolist())
+    rows = []
+    for photo, density in sorted(densities.items()):
+        dropped = density <= min_density
+        rows.append(
+            {
+                "id": photo,
+                "density": round(float(density), 4),
+                "split": "dropped" if dropped else "val" if photo in validation else "train",
+                "reason": f"density is not above {min_density:g}" if dropped else "",
+            }
+        )
+    return rows
+
+
+def write_split(path: Path | str, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write the rows of `split` as CSV."""
+    write_csv(path, rows, SPLIT_FIELDS)
+
+
+def read_split(path: Path | str) -> dict[str, str]:
+    """train, val or dropped, by photo id, in order of id."""
+    return {row["id"]: row["split"] for row in sorted(read_csv(path), key=lambda row: row["id"])}
+
+
+@dataclass(frozen=True)
+class View:
+    """One photo with its deep buffer; read-only arrays over the packed files, nothing copied.
+
+    photo: (H, W, 3) uint8. labels: (H, W) uint8, ADE20K 1–150, 0 = unknown. H and W are multiples of 8.
+    color, depth, index: a list with one array for each level l, of size h = ceil(H / 2^l), w = ceil(W / 2^l):
+    (h, w, 3) uint8, 0 where no point is seen; (h, w) float32, z in the camera, 0 = none; (h, w) int32 point index,
+    -1 = none. index is None where the set has no point cloud.
+    camera: of the full size; None where unknown.
+    """
+
+    id: str
+    photo: np.ndarray
+    labels: np.ndarray
+    color: list[np.ndarray]
+    depth: list[np.ndarray]
+    index: list[np.ndarray] | None
+    camera: Camera | None
+
+
+class PackedDataset:
+    """A packed set, opened by memory map; cheap to open, cheap to send to another process.
+
+    meta: what dataset.json holds beside the photos:
+      levels: number of levels. splat: diameter of a point, pixels, in each level.
+      near, far: 1st and 99th percentile of the positive depths of the training photos.
+      classes: sorted indices of the 29 groups (nrw.ade20k) that the training photos show beside transient and unknown
+        pixels; empty where there are no labels. transient, sky: sorted ADE20K labels 1–150.
+      has_index: whether views have point indices. n_points: points of the cloud, 0 where there is none.
+    ids: all photos in order; split: train or val by id.
+
+    Raises UserError where the folder is missing, damaged or of another format.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.meta, photos = _read_meta(self.path)
+        self.ids: list[str] = [photo["id"] for photo in photos]
+        self.split: dict[str, str] = {photo["id"]: photo["split"] for photo in photos}
+        self._photos = {photo["id"]: photo for photo in photos}
+        levels = range(self.meta["levels"])
+        self._photo, self._labels = self._open(_PHOTO, 0, 3), self._open(_LABELS, 0)
+        self._color = [self._open(_COLOR.format(level), level, 3) for level in levels]
+        self._depth = [self._open(_DEPTH.format(level), level) for level in levels]
+        self._index = [self._open(_INDEX.format(level), level) for level in levels] if self.meta["has_index"] else None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __reduce__(self) -> tuple:
+        return PackedDataset, (self.path,)  # another process maps the files itself, rather than receive their contents
+
+    @property
+    def train_ids(self) -> list[str]:
+        return [photo for photo in self.ids if self.split[photo] == "train"]
+
+    @property
+    def val_ids(self) -> list[str]:
+        return [photo for photo in self.ids if self.split[photo] == "val"]
+
+    def view(self, photo_id: str) -> View:
+        """The arrays of one photo, over the mapped files. Raises KeyError for an id that is not in the set."""
+        camera = self._photos[photo_id]["camera"]
+        return View(
+            photo_id,
+            self._photo[photo_id],
+            self._labels[photo_id],
+            [level[photo_id] for level in self._color],
+            [level[photo_id] for level in self._depth],
+            [level[photo_id] for level in self._index] if self._index is not None else None,
+            camera and Camera(**{**camera, "cam_from_world": np.array(camera["cam_from_world"])}),
+        )
+
+    def _open(self, name: str, level: int, channels: int = 0) -> dict[str, np.ndarray]:
+        """The arrays of one file by photo id, (h, w) or (h, w, channels)."""
+        dtype = _dtype(name)
+        shapes = {
+            photo: (*level_size(info["height"], info["width"], level), *([channels] if channels else []))
+            for photo, info in self._photos.items()
+        }
+        expected = sum(int(np.prod(shape)) for shape in shapes.values()) * dtype.itemsize
+        file = self.path / name
+        found = file.stat().st_size if file.is_file() else None
+        if found != expected:
+            state = "is missing" if found is None else f"has {found} bytes instead of {expected}"
+            raise _damaged(self.path, f"{name} {state}")
+        data = np.memmap(file, dtype, mode="r")
+        arrays, offset = {}, 0
+        for photo, shape in shapes.items():
+            count = int(np.prod(shape))
+            arrays[photo] = data[offset : offset + count].reshape(shape)
+            offset += count
+        return arrays
+
+
+def level_size(height: int, width: int, level: int) -> tuple[int, int]:
+    """(h, w) of a level of the deep buffer of a picture of (height, width)."""
+    return -(-height // 2**level), -(-width // 2**level)
+
+
+def pack(
+    aligned_dir: Path | str,
+    framebuffers_dir: Path | str | None,
+    split_csv: Path | str,
+    out_dir: Path | str,
+    *,
+    levels: int,
+    splat: int,
+    transient: Iterable[str] = (),
+    sky: Iterable[str] = (),
+    cameras: Mapping[str, Camera] | None = None,
+) -> None:
+    """Write the packed set of the photos that split.csv sends to training or validation, photo by photo.
+
+    aligned_dir: `<id>_reference.png` and, unless there is no segmentation, `<id>_seg.png`.
+    framebuffers_dir: `<id>_index.npy`, `<id>_depth.npy` (rasters with points of one pixel) and colors.npy, from which
+      every level is made with points of `splat` pixels. None: the set was imported, and its levels are made from
+      `<id>_color.png` and `<id>_depth.png`, whose points have their size already (`splat` is not used): a coarse
+      pixel shows the nearest of the pixels it covers.
+    transient, sky: ADE20K names. cameras: by photo id, of any size; None where unknown.
+
+    Raises UserError where files are missing or disagree in size, or a class name is unknown.
+    """
+    aligned_dir = Path(aligned_dir)
+    chosen = {photo: where for photo, where in read_split(split_csv).items() if where in ("train", "val")}
+    labelled = _check_labels(aligned_dir, chosen)
+    transient, sky = ade20k.labels_of(transient), ade20k.labels_of(sky)
+    colors = None if framebuffers_dir is None else _load(Path(framebuffers_dir, "colors.npy"), mmap_mode="r")
+    depths = DepthPercentiles()
+    class_pixels = np.zeros(256, np.int64)
+    photos = []
+    with atomic_path(out_dir) as folder, ExitStack() as stack:
+        folder.mkdir(parents=True)
+        files = {name: stack.enter_context(open(folder / name, "wb")) for name in _names(levels, colors is not None)}
+
+        def append(name: str, array: np.ndarray) -> None:
+            files[name].write(np.ascontiguousarray(array, _dtype(name)).data)
+
+        for photo, where in tqdm(chosen.items(), desc="packing", unit="photo"):
+            reference = _image(aligned_dir / f"{photo}_reference.png", (3,))
+            height, width = reference.shape[:2]
+            if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
+                raise UserError(
+                    f"{aligned_dir / photo}_reference.png is {width}x{height}: its sides must be multiples of "
+                    f"{SIZE_MULTIPLE}."
+                )
+            labels = np.zeros((height, width), np.uint8)
+            if labelled:
+                labels = _image(aligned_dir / f"{photo}_seg.png", (), like=reference)
+            if colors is None:
+                buffers = _imported_levels(aligned_dir, photo, reference, levels)
+            else:
+                buffers = _cloud_levels(Path(framebuffers_dir), photo, reference, colors, levels, splat)
+            append(_PHOTO, reference)
+            append(_LABELS, labels)
+            for level, (color, buffer) in enumerate(buffers):
+                append(_COLOR.format(level), color)
+                append(_DEPTH.format(level), buffer.depth)
+                if colors is not None:
+                    append(_INDEX.format(level), buffer.index)
+                if level == 0 and where == "train":
+                    depths.add(buffer.depth)
+            if where == "train":
+                class_pixels += np.bincount(labels.ravel(), minlength=256)
+            camera = _camera_record(cameras, photo, width, height)
+            photos.append({"id": photo, "split": where, "height": height, "width": width, "camera": camera})
+
+        near, far = depths.percentiles(1, 99)
+        shown = {int(label) for label in class_pixels.nonzero()[0]} - transient - {0}
+        meta = {
+            "format": FORMAT,
+            "levels": levels,
+            "splat": splat if colors is not None else 1,
+            "near": near,
+            "far": far,
+            "classes": sorted({int(ade20k.GROUPS[label]) for label in shown}),
+            "transient": sorted(transient),
+            "sky": sorted(sky),
+            "has_index": colors is not None,
+            "n_points": 0 if colors is None else len(colors),
+            "photos": photos,
+        }
+        write_json(folder / "dataset.json", meta)
+
+
+class DepthPercentiles:
+    """Percentiles of positive float32 depths that stream by, to a part in a thousand, in fixed memory.
+
+    Positive floats order as their bits do, so the leading bits of a float are a bin of a logarithmic histogram: 8 bits
+    of exponent and 10 of mantissa, bins of 0.1 % of the depth.
+    """
+
+    _DROPPED_BITS = 13
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(1 << (31 - self._DROPPED_BITS), np.int64)
+
+    def add(self, depth: np.ndarray) -> None:
+        """Count the positive ones of depths of any shape."""
+        bits = np.ascontiguousarray(depth[depth > 0], np.float32).view(np.uint32) >> self._DROPPED_BITS
+        self.counts += np.bincount(bits, minlength=len(self.counts))
+
+    def percentiles(self, *percents: float) -> list[float]:
+        """The depths below which these shares, in percent, of those counted lie; UserError where none was counted."""
+        cumulative = np.cumsum(self.counts)
+        if cumulative[-1] == 0:
+            raise UserError(
+                "No training photo shows a point of the cloud: every depth is 0. Look at the aligned pictures."
+            )
+        bins = np.searchsorted(cumulative, np.array(percents) / 100 * cumulative[-1])
+        middles = (bins.astype(np.uint32) << self._DROPPED_BITS) | (1 << (self._DROPPED_BITS - 1))
+        return [float(value) for value in middles.astype(np.uint32).view(np.float32)]
+
+
+def _cloud_levels(
+    folder: Path, photo: str, reference: np.ndarray, colors: np.ndarray, levels: int, splat: int
+) -> Iterator[tuple[np.ndarray, DeepBuffer]]:
+    """Colour (h, w, 3) uint8 and buffer of each level, from the raster of the cloud."""
+    raster = DeepBuffer(_load(folder / f"{photo}_index.npy"), _load(folder / f"{photo}_depth.npy"))
+    for name, array in (("index", raster.index), ("depth", raster.depth)):
+        if array.shape != reference.shape[:2]:
+            raise UserError(
+                f"{folder}/{photo}_{name}.npy has shape {array.shape}, its photo {reference.shape[:2]}: they are of "
+                "different runs; delete the framebuffers folder and run again."
+            )
+    if raster.index.max(initial=-1) >= len(colors):
+        raise UserError(
+            f"{folder}/{photo}_index.npy names point {raster.index.max()}, but colors.npy has {len(colors)} points: "
+            "they are of different clouds; delete the framebuffers folder and run again."
+        )
+    for buffer in pyramid(raster, levels, splat):
+        yield _gather(colors, buffer), buffer
+
+
+def _imported_levels(
+    aligned_dir: Path, photo: str, reference: np.ndarray, levels: int
+) -> Iterator[tuple[np.ndarray, DeepBuffer]]:
+    """Colour (h, w, 3) uint8 and buffer of each level, from aligned PNGs: the pixels of the render are the points."""
+    color = _image(aligned_dir / f"{photo}_color.png", (3, 4), like=reference)[..., :3]
+    depth = _image(aligned_dir / f"{photo}_depth.png", (), np.uint16, like=reference).astype(np.float32)
+    index = np.where(depth > 0, np.arange(depth.size, dtype=np.int32).reshape(depth.shape), -1).astype(np.int32)
+    for buffer in pyramid(DeepBuffer(index, depth), levels, 1):
+        yield _gather(color.reshape(-1, 3), buffer), buffer
+
+
+def _gather(colors: np.ndarray, buffer: DeepBuffer) -> np.ndarray:
+    """(h, w, 3) uint8: the colours (N, 3) of the points seen, 0 where none is."""
+    picture = np.zeros((*buffer.index.shape, 3), np.uint8)
+    picture[buffer.hit] = colors[buffer.index[buffer.hit]]
+    return picture
+
+
+def _camera_record(cameras: Mapping[str, Camera] | None, photo: str, width: int, height: int) -> dict | None:
+    if cameras is None:
+        return None
+    if photo not in cameras:
+        raise UserError(f"Photo {photo} is in the split but has no camera: split and model are of different runs.")
+    camera = cameras[photo].resized(width, height)
+    return {**vars(camera), "cam_from_world": camera.cam_from_world.tolist()}
+
+
+def _names(levels: int, has_index: bool) -> list[str]:
+    """The raw files of a packed set."""
+    kinds = [_COLOR, _DEPTH, *([_INDEX] if has_index else [])]
+    return [_PHOTO, _LABELS, *(kind.format(level) for kind in kinds for level in range(levels))]
+
+
+def _dtype(name: str) -> np.dtype:
+    """The dtype that a raw file's suffix stands for."""
+    return np.dtype({"u8": "u1", "f32": "<f4", "i32": "<i4"}[name.rpartition(".")[2]])
+
+
+def _check_labels(aligned_dir: Path, photos: Iterable[str]) -> bool:
+    """Whether the set has label maps. Raises UserError where only some photos have one."""
+    missing = [photo for photo in photos if not (aligned_dir / f"{photo}_seg.png").is_file()]
+    if missing and len(missing) < len(list(photos)):
+        raise UserError(
+            f"{aligned_dir} has label maps for some photos only; missing: "
+            f"{', '.join(f'{photo}_seg.png' for photo in missing)}. Run the segmentation again, or set "
+            "segmentation.model to none and compose the set anew."
+        )
+    return not missing
+
+
+def _image(path: Path, channels: tuple[int, ...], dtype: type = np.uint8, like: np.ndarray | None = None) -> np.ndarray:
+    """An aligned PNG of a given dtype: (H, W) where `channels` is empty, else (H, W, one of channels).
+
+    Raises UserError where it is missing, unreadable, of another type, or not of the size of `like`.
+    """
+    try:
+        pixels = read_image(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; make the aligned set again.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error}); make the aligned set again.") from error
+    if pixels.dtype != dtype or pixels.shape[2:] not in ([(count,) for count in channels] or [()]):
+        kind = "x".join(map(str, pixels.shape[2:])) or "1"
+        raise UserError(
+            f"{path} has {kind} channels of {pixels.dtype}, expected {' or '.join(map(str, channels)) or '1'} of "
+            f"{np.dtype(dtype)}; make the aligned set again."
+        )
+    if like is not None and pixels.shape[:2] != like.shape[:2]:
+        raise UserError(
+            f"{path} is {pixels.shape[1]}x{pixels.shape[0]}, its photo {like.shape[1]}x{like.shape[0]}; make the "
+            "aligned set again."
+        )
+    return pixels
+
+
+def _load(path: Path, mmap_mode: str | None = None) -> np.ndarray:
+    """An array of the framebuffers. Raises UserError where it is missing or damaged."""
+    try:
+        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} cannot be read ({error}); delete the framebuffers folder and run again.") from error
+
+
+def _read_meta(path: Path) -> tuple[dict, list[dict]]:
+    """dataset.json: its photos, and the rest."""
+    try:
+        meta = read_json(path / "dataset.json")
+    except FileNotFoundError:
+        raise UserError(f"{path} is not a packed data set: it has no dataset.json. Run the dataset stage.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _damaged(path, f"dataset.json is not JSON: {error}") from error
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise _damaged(path, f"dataset.json is not of format {FORMAT}")
+    return meta, meta.pop("photos")
+
+
+def _damaged(path: Path, what: str) -> UserError:
+    return UserError(f"The data set {path} is damaged or of another version: {what}. Delete the folder and run again.")

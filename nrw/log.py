@@ -1,0 +1,80 @@
+"""Logging for the workflow's scripts, and progress of long loops."""
+
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from nrw.errors import UserError
+
+Item = TypeVar("Item")
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def stage_log(path: Path | str) -> Iterator[None]:
+    """Send everything a stage prints, libraries written in C++ included, to the file `path`; our own messages also to the terminal.
+
+    A UserError ends the process with status 1 and its message; any other error keeps its traceback.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    terminal = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    formatter = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+    root = logging.getLogger()
+    for stream in (sys.stderr, terminal):
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(formatter)
+        root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("nrw").setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    warnings.simplefilter("once")
+    try:
+        yield
+    except UserError as error:
+        logger.error("%s", f"\nError: {error}\nLog: {path}\n")
+        sys.exit(1)
+    except Exception as error:
+        logger.exception("%s", f"Failed: {error!r}. Log: {path}")
+        sys.exit(1)
+
+
+def progress(items: Iterable[Item], total: int, what: str, every: float = 15.0) -> Iterator[Item]:
+    """Pass the items through, saying how far they are and how long the rest takes.
+
+    A bar on a terminal; elsewhere a log line every `every` seconds.
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, desc=what)
+        return
+    start = last = time.monotonic()
+    for done, item in enumerate(items):
+        yield item
+        now = time.monotonic()
+        if now - last >= every:
+            last = now
+            rest = (now - start) / (done + 1) * (total - done - 1)
+            logger.info("%s: %d of %d, about %s left", what, done + 1, total, duration(rest))
+    logger.info("%s: %d done in %s", what, total, duration(time.monotonic() - start))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: `42 s`, `3 min 5 s`, `2 h 10 min`."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

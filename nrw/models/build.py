@@ -1,0 +1,66 @@
+"""The networks that a configuration asks for."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nrw.errors import UserError
+from nrw.models import paper2019
+from nrw.models.appearance import AppearanceEncoder
+from nrw.models.discriminator import MultiScaleDiscriminator
+from nrw.models.generator import FilmUNet
+from nrw.models.inputs import BufferSpec, PointFeatures
+
+
+class Networks(nn.Module):
+    """What is trained on a scene; `discriminator` is None without an adversarial loss, `points` without their
+    channels."""
+
+    def __init__(
+        self,
+        renderer: nn.Module,
+        encoder: nn.Module,
+        discriminator: nn.Module | None = None,
+        points: PointFeatures | None = None,
+    ):
+        super().__init__()
+        self.renderer = renderer
+        self.encoder = encoder
+        self.discriminator = discriminator
+        self.points = points
+
+    def render(self, raster_levels: Sequence[Tensor], index_levels: Sequence[Tensor | None], z: Tensor) -> Tensor:
+        """Render a picture (B, 3, H, W), roughly in [-1, 1], not clamped.
+
+        raster_levels: (B, C_raster, h_l, w_l) and index_levels: (B, h_l, w_l) int64 or None, as `raster_tensors` gives
+        them; z: (B, Z).
+        """
+        if self.points is None:
+            return self.renderer(list(raster_levels), z)
+        pairs = zip(raster_levels, index_levels, strict=True)
+        return self.renderer([torch.cat([raster, self.points(index)], dim=1) for raster, index in pairs], z)
+
+
+def build_networks(config: Mapping, spec: BufferSpec) -> Networks:
+    """Freshly initialised networks (from torch's global random state) for a complete configuration and its buffer."""
+    network = config["network"]
+    architecture, z_dim = network["architecture"], network["z_dim"]
+    points = PointFeatures(spec.n_points, spec.point_channels) if spec.point_channels else None
+    conditioned = 3 + spec.raster_channels  # an image beside the buffer's fixed channels
+    if architecture == "paper2019":
+        return Networks(
+            paper2019.Renderer(spec.channels, z_dim),
+            paper2019.AppearanceEncoder(conditioned, z_dim),
+            paper2019.Discriminator(conditioned),
+            points,
+        )
+    if architecture == "film":
+        adversarial = config["training"]["losses"]["adversarial"] > 0
+        return Networks(
+            FilmUNet(network, [spec.channels] * spec.levels),
+            AppearanceEncoder(conditioned, z_dim),
+            MultiScaleDiscriminator(conditioned) if adversarial else None,
+            points,
+        )
+    raise UserError(f"network.architecture is {architecture!r}: choose film or paper2019")

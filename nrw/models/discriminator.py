@@ -1,0 +1,56 @@
+"""The discriminator of 2019, conditioned on the deep buffer; ours is the same with fewer filters."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nrw.models.layers import LEAK, ScaledConv2d
+
+MAX_FILTERS = 512
+
+
+class MinibatchDeviation(nn.Module):
+    """Append a channel with the features' standard deviation over the batch, averaged over all features (PGGAN,
+    section 3)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        deviation = torch.sqrt(x.var(dim=0, correction=0) + 1e-8).mean()
+        return torch.cat([x, deviation.expand_as(x[:, :1])], dim=1)
+
+
+class PatchDiscriminator(nn.Sequential):
+    """PatchGAN (Isola et al., CVPR 2017): strided 4×4 convolutions; each output pixel judges the patch that it sees."""
+
+    def __init__(self, in_channels: int, filters: int, layers: int = 3):
+        blocks: list[nn.Module] = [ScaledConv2d(in_channels, filters, 4, stride=2), nn.LeakyReLU(LEAK)]
+        for _ in range(1, layers):
+            above, filters = filters, min(2 * filters, MAX_FILTERS)
+            blocks += [ScaledConv2d(above, filters, 4, stride=2)]
+            blocks += [nn.InstanceNorm2d(filters, affine=True), nn.LeakyReLU(LEAK)]
+        above, filters = filters, min(2 * filters, MAX_FILTERS)
+        blocks += [MinibatchDeviation(), ScaledConv2d(above + 1, filters, 4)]
+        blocks += [nn.InstanceNorm2d(filters, affine=True), nn.LeakyReLU(LEAK)]
+        super().__init__(*blocks, ScaledConv2d(filters, 1, 4))
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """PatchGANs on the image and on its halves (Wang et al., "pix2pixHD", CVPR 2018).
+
+    in_channels: those of the buffer's level 0 and the image's 3.
+    """
+
+    def __init__(self, in_channels: int, filters: int = 32, scales: int = 3, layers: int = 3):
+        super().__init__()
+        self.scales = nn.ModuleList(PatchDiscriminator(in_channels, filters, layers) for _ in range(scales))
+
+    def forward(self, level: Tensor, image: Tensor) -> list[Tensor]:
+        """level: (B, C, H, W); image: (B, 3, H, W) in [-1, 1]; sides of at least 64 pixels with 3 scales and layers.
+
+        Returns a map (B, 1, h, w) of unbounded scores per scale, finest first.
+        """
+        x = torch.cat([image, level], dim=1)
+        maps = []
+        for scale, discriminator in enumerate(self.scales):
+            x = F.avg_pool2d(x, 2) if scale else x
+            maps.append(discriminator(x))
+        return maps

@@ -1,0 +1,125 @@
+"""Our rerenderer: a U-Net fed with the deep buffer at several scales and steered by the appearance at every scale."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nrw.errors import UserError
+from nrw.models.layers import LEAK, pad_levels, pixel_norm
+
+HIDDEN = 64  # width of the perceptron that turns z into scales and shifts
+
+
+def conv(channels_in: int, channels_out: int, size: int = 3) -> nn.Conv2d:
+    """A same-size convolution with He's initialisation for the leaky ReLU that follows."""
+    layer = nn.Conv2d(channels_in, channels_out, size, padding=size // 2)
+    nn.init.kaiming_normal_(layer.weight, LEAK)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Film(nn.Module):
+    """Feature-wise scale and shift by a style vector (Perez et al., "FiLM", AAAI 2018, equation 2)."""
+
+    def __init__(self, style: int, channels: int):
+        super().__init__()
+        self.to_scale_and_shift = nn.Linear(style, 2 * channels)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """x: (B, C, H, W); style: (B, S); returns (B, C, H, W)."""
+        scale, shift = self.to_scale_and_shift(style)[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(shift, x, 1 + scale)
+
+
+class EncoderStage(nn.Module):
+    """Two convolutions over the features of the level above, at half its size, beside this level's buffer channels."""
+
+    def __init__(self, channels_above: int, channels_buffer: int, channels_out: int):
+        super().__init__()
+        self.first = conv(channels_above + channels_buffer, channels_out)
+        self.second = conv(channels_out, channels_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = pixel_norm(F.leaky_relu(self.first(x), LEAK))
+        return F.leaky_relu(self.second(x), LEAK)
+
+
+class DecoderStage(nn.Module):
+    """The features of the level below brought to this level's size, joined with the encoder's, modulated by z twice."""
+
+    def __init__(self, channels_below: int, channels: int, style: int):
+        super().__init__()
+        self.reduce = conv(channels_below, channels, size=1)
+        self.first = conv(2 * channels, channels)
+        self.first_film = Film(style, channels)
+        self.second = conv(channels, channels)
+        self.second_film = Film(style, channels)
+
+    def forward(self, x: Tensor, skip: Tensor, style: Tensor) -> Tensor:
+        # The 1×1 convolution commutes with the interpolation and is four times cheaper before it.
+        x = F.interpolate(self.reduce(x), scale_factor=2, mode="bilinear", align_corners=False)
+        x = pixel_norm(self.first(torch.cat([x, skip], dim=1)))
+        x = F.leaky_relu(self.first_film(x, style), LEAK)
+        x = pixel_norm(self.second(x))
+        return F.leaky_relu(self.second_film(x, style), LEAK)
+
+
+class FilmUNet(nn.Module):
+    """U-Net from the deep buffer's levels to a picture, with the appearance z as FiLM at every scale.
+
+    Level l of the buffer enters encoder stage l. Widths are min(base_width · 2^l, max_width) for l = 0 … stages.
+    Features are normalised pixel by pixel, never over an area or a batch: what is learned on crops holds for whole
+    photos, averaged weights (EMA) need no statistics of their own, and neighbouring frames of a video do not
+    influence one another's scale. Upsampling is bilinear, which leaves no checkerboards.
+
+    network: `base_width`, `max_width`, `stages` (halvings), `z_dim`. in_channels: channels of each level, finest first.
+    Raises UserError when the buffer has more levels than the U-Net.
+    """
+
+    def __init__(self, network: Mapping, in_channels: Sequence[int]):
+        super().__init__()
+        stages = network["stages"]
+        if len(in_channels) > stages + 1:
+            raise UserError(
+                f"buffer.levels is {len(in_channels)}, but a network with network.stages = {stages} takes at most "
+                f"{stages + 1}: lower buffer.levels or raise network.stages"
+            )
+        self.stages = stages
+        widths = [min(network["base_width"] << level, network["max_width"]) for level in range(stages + 1)]
+        buffers = [*in_channels, *[0] * (stages + 1 - len(in_channels))]
+        self.style = nn.Sequential(
+            nn.Linear(network["z_dim"], HIDDEN), nn.LeakyReLU(LEAK), nn.Linear(HIDDEN, HIDDEN), nn.LeakyReLU(LEAK)
+        )
+        self.encoder = nn.ModuleList(
+            EncoderStage(above, buffer, width)
+            for above, buffer, width in zip([0, *widths[:-1]], buffers, widths, strict=True)
+        )
+        self.bottleneck = Film(HIDDEN, widths[-1])
+        self.decoder = nn.ModuleList(
+            DecoderStage(widths[level + 1], widths[level], HIDDEN) for level in reversed(range(stages))
+        )
+        # Scaling the last features by z without a non-linearity after it is a colour transform of the whole picture.
+        self.colour = Film(HIDDEN, widths[0])
+        self.to_rgb = nn.Conv2d(widths[0], 3, 1)
+
+    def forward(self, levels: Sequence[Tensor], z: Tensor) -> Tensor:
+        """Render a picture.
+
+        levels: level l (B, C_l, h_l, w_l) float, h_l = ceil(H / 2^l) and w_l = ceil(W / 2^l); any H and W.
+        z: (B, Z) appearance. Returns (B, 3, H, W), roughly in [-1, 1], not clamped.
+        """
+        height, width = levels[0].shape[-2:]
+        levels = pad_levels(list(levels), 1 << self.stages)
+        style = self.style(z)
+        x, skips = None, []
+        for level, stage in enumerate(self.encoder):
+            inputs = [] if x is None else [F.avg_pool2d(x, 2)]
+            inputs += levels[level : level + 1]
+            x = stage(inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1))
+            skips.append(x)
+        x = self.bottleneck(skips.pop(), style)
+        for stage in self.decoder:
+            x = stage(x, skips.pop(), style)
+        return self.to_rgb(self.colour(x, style))[..., :height, :width]

@@ -1,0 +1,176 @@
+"""From rasters to tensors: the one place that knows what each channel of the networks' input is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nrw import ade20k
+from nrw.errors import UserError
+
+Array = np.ndarray | Tensor
+
+
+@dataclass(frozen=True)
+class BufferSpec:
+    """What the deep buffer shows the networks.
+
+    representation: `corrected` or `paper2019` (RGB, depth and the label's colour, all in [-1, 1], one level). levels:
+    sizes at which the cloud is rasterized, each half of the one before. view_direction: three channels with the unit
+    ray in the world. point_channels: learned channels per point; n_points: points in the cloud. classes: labels that
+    have a channel of their own (one more is for all others); empty without segmentation. near, far: depths, in world
+    units, at which the depth channel saturates.
+    """
+
+    representation: str
+    levels: int
+    view_direction: bool
+    point_channels: int
+    n_points: int
+    classes: tuple[int, ...]
+    near: float
+    far: float
+
+    @classmethod
+    def from_config(cls, config: Mapping, meta: Mapping) -> "BufferSpec":
+        """The spec for a configuration and the `meta` of a packed data set.
+
+        Raises UserError when the data set lacks what the configuration asks for.
+        """
+        buffer = config["buffer"]
+        representation = buffer["representation"]
+        if buffer["levels"] > meta["levels"]:
+            raise UserError(
+                f"buffer.levels is {buffer['levels']}, but the packed data set holds {meta['levels']}: "
+                "pack the data set again, or lower buffer.levels"
+            )
+        if buffer["point_channels"] and not meta["has_index"]:
+            raise UserError(
+                f"buffer.point_channels is {buffer['point_channels']}, but the data set has no point indices "
+                "(sets in the 2019 format have none): set buffer.point_channels to 0"
+            )
+        if representation == "paper2019":
+            extras = {"levels": 1, "view_direction": False, "point_channels": 0}
+            wrong = [f"buffer.{key}: {buffer[key]}" for key, value in extras.items() if buffer[key] != value]
+            if wrong:
+                raise UserError(
+                    f"buffer.representation paper2019 is 7 channels at one size, but the configuration has "
+                    f"{', '.join(wrong)}: set levels to 1, view_direction to false and point_channels to 0"
+                )
+        elif representation != "corrected":
+            raise UserError(f"buffer.representation is {representation!r}: choose corrected or paper2019")
+        has_labels = representation == "corrected" and config["segmentation"]["model"] != "none"
+        return cls(
+            representation,
+            buffer["levels"],
+            buffer["view_direction"],
+            buffer["point_channels"],
+            meta["n_points"],
+            tuple(meta["classes"]) if has_labels else (),
+            meta["near"],
+            meta["far"],
+        )
+
+    @property
+    def raster_channels(self) -> int:
+        """Channels per level without the learned ones."""
+        if self.representation == "paper2019":
+            return 7
+        return 5 + 3 * self.view_direction + (len(self.classes) + 1 if self.classes else 0)
+
+    @property
+    def channels(self) -> int:
+        """Channels per level, the learned ones of the points included."""
+        return self.raster_channels + self.point_channels
+
+
+def raster_tensors(spec: BufferSpec, levels: Sequence[Mapping]) -> tuple[list[Tensor], list[Tensor | None]]:
+    """The fixed channels of each level, and its point indices.
+
+    levels: `spec.levels` mappings, finest first, of arrays or tensors (on any device) with any leading batch
+    dimensions: color (…, h, w, 3) uint8; depth (…, h, w) float32, 0 without a hit; index (…, h, w) int32, -1 without
+    a hit, or None; labels (…, h, w) uint8, or None where the spec has no classes; rays (…, h, w, 3) float32 unit
+    vectors in the world, or None without view direction.
+
+    Returns per level (…, C, h, w) float32, C = spec.raster_channels, and (…, h, w) int64 or None. Order of the
+    channels: `corrected`: RGB in [-1, 1], 0 without a hit; inverse depth, 0 at `far` and 1 at `near`, clamped, 0
+    without a hit; hit (0 or 1); view direction; one-hot labels, the last for all other labels. `paper2019`: RGB,
+    depth, label colour.
+
+    Raises UserError when view directions are wanted and there are no rays.
+    """
+    channels = _paper2019_channels if spec.representation == "paper2019" else _corrected_channels
+    tensors, indices = [], []
+    for level in levels[: spec.levels]:
+        tensors.append(channels(spec, level))
+        index = level.get("index")
+        indices.append(None if index is None else torch.as_tensor(index).long())
+    return tensors, indices
+
+
+def signed(pixels: Array) -> Tensor:
+    """Colours (…, h, w, 3) uint8 as (…, 3, h, w) float32 in [-1, 1]."""
+    return torch.as_tensor(pixels).movedim(-1, -3).to(torch.float32, memory_format=torch.contiguous_format) / 127.5 - 1
+
+
+def _corrected_channels(spec: BufferSpec, level: Mapping) -> Tensor:
+    depth = torch.as_tensor(level["depth"])  # (…, h, w)
+    hit = depth > 0
+    out = depth.new_zeros((*depth.shape[:-2], spec.raster_channels, *depth.shape[-2:]))
+    out[..., :3, :, :] = signed(level["color"]) * hit.unsqueeze(-3)
+    inverse = (1 / depth - 1 / spec.far) / (1 / spec.near - 1 / spec.far)  # infinite without a hit
+    out[..., 3, :, :] = torch.where(hit, inverse.clamp(0, 1), 0)
+    out[..., 4, :, :] = hit
+    filled = 5
+    if spec.view_direction:
+        if level.get("rays") is None:
+            raise UserError(
+                "buffer.view_direction is true, but this view has no camera (sets in the 2019 format have none): "
+                "set buffer.view_direction to false"
+            )
+        out[..., 5:8, :, :] = torch.as_tensor(level["rays"]).movedim(-1, -3)
+        filled = 8
+    if spec.classes:
+        slot = _class_slots(spec.classes).to(depth.device)[torch.as_tensor(level["labels"]).long()]
+        out[..., filled:, :, :].scatter_(-3, slot.unsqueeze(-3), 1.0)
+    return out
+
+
+def _paper2019_channels(spec: BufferSpec, level: Mapping) -> Tensor:
+    """RGB, depth, label colour. Depth runs linearly from 0 (also: no hit) to `far`.
+
+    The release scaled 16-bit depth by 2/255 as if it were 8-bit, so that its range hung on how the file was made.
+    """
+    depth = torch.as_tensor(level["depth"])
+    labels = level.get("labels")
+    labels = torch.zeros(depth.shape, dtype=torch.long) if labels is None else torch.as_tensor(labels).long()
+    colors = torch.from_numpy(ade20k.colorize(np.arange(ade20k.N_LABELS + 1))).to(depth.device)
+    linear = (depth / spec.far).clamp(0, 1) * 2 - 1
+    return torch.cat([signed(level["color"]), linear.unsqueeze(-3), signed(colors[labels.to(depth.device)])], dim=-3)
+
+
+@cache
+def _class_slots(classes: tuple[int, ...]) -> Tensor:
+    """(256,) int64: the one-hot channel of each label; labels without one share the last."""
+    slots = torch.full((256,), len(classes))
+    slots[list(classes)] = torch.arange(len(classes))
+    return slots
+
+
+class PointFeatures(nn.Module):
+    """Learned channels of the cloud's points, gathered by rasterized index: no differentiable rasterizer is needed.
+
+    They start at zero: a point that no training photo shows adds nothing to a novel view.
+    """
+
+    def __init__(self, n_points: int, channels: int):
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(n_points, channels))
+
+    def forward(self, index: Tensor) -> Tensor:
+        """index: (B, h, w) int64, -1 without a hit. Returns (B, C, h, w), 0 without a hit."""
+        features = torch.nn.functional.embedding(index.clamp_min(0), self.table)  # (B, h, w, C)
+        return (features * (index >= 0).unsqueeze(-1)).movedim(-1, 1)

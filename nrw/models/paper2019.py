@@ -1,0 +1,119 @@
+"""The three networks of "Neural Rerendering in the Wild" (Meshry et al., CVPR 2019), with their release's constants.
+
+Convolutions carry He's scaling at run time. Where the paper is silent the release decides: both 3×3 convolutions of
+the appearance encoder's blocks follow an activation, its two heads are ordinary linear layers drawn from N(0, 0.02),
+and its first convolution alone has the gain for leaky ReLU.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nrw.models.discriminator import MultiScaleDiscriminator
+from nrw.models.layers import LEAK, ScaledConv2d, pad_levels, pixel_norm
+
+STAGES = 6
+MAX_FILTERS = 512
+
+
+def width(stage: int) -> int:
+    """Filters of a stage, 0 at the bottleneck and 6 at full size: 512, 512, 512, 256, 128, 64, 32 (g_nf = 64)."""
+    return min(2 ** (11 - stage), MAX_FILTERS)
+
+
+class TwoConvolutions(nn.Module):
+    """Two 3×3 convolutions, each with leaky ReLU and pixel norm."""
+
+    def __init__(self, channels_in: int, channels_out: int):
+        super().__init__()
+        self.first = ScaledConv2d(channels_in, channels_out, 3)
+        self.second = ScaledConv2d(channels_out, channels_out, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for convolution in (self.first, self.second):
+            x = pixel_norm(F.leaky_relu(convolution(x), LEAK))
+        return x
+
+
+class Renderer(nn.Module):
+    """U-Net in the style of PGGAN without progressive growing; z is tiled and concatenated at the bottleneck."""
+
+    def __init__(self, in_channels: int = 7, z_dim: int = 8):
+        super().__init__()
+        self.from_rgb = ScaledConv2d(in_channels, width(STAGES), 1, leak=1)
+        self.encoder = nn.ModuleList(TwoConvolutions(width(i + 1), width(i)) for i in reversed(range(STAGES)))
+        self.decoder = nn.ModuleList(
+            TwoConvolutions(2 * width(i) if i else width(0) + z_dim, width(i + 1)) for i in range(STAGES)
+        )
+        self.to_rgb = ScaledConv2d(width(STAGES), 3, 1, leak=1)
+
+    def forward(self, levels: Sequence[Tensor], z: Tensor) -> Tensor:
+        """levels: only level 0 is used, (B, C, H, W), any H and W; z: (B, Z). Returns (B, 3, H, W), not clamped."""
+        height, width = levels[0].shape[-2:]
+        (x,) = pad_levels([levels[0]], 1 << STAGES)
+        x = F.leaky_relu(self.from_rgb(x), LEAK)
+        skips = []
+        for stage in self.encoder:
+            x = stage(F.avg_pool2d(x, 2))
+            skips.append(x)
+        x = skips.pop()
+        x = torch.cat([x, z[:, :, None, None].expand(-1, -1, *x.shape[-2:])], dim=1)
+        for i, stage in enumerate(self.decoder):
+            x = torch.cat([x, skips.pop()], dim=1) if i else x
+            x = stage(F.interpolate(x, scale_factor=2, mode="nearest"))
+        return self.to_rgb(x)[..., :height, :width]
+
+
+class ResidualBlock(nn.Module):
+    """DRIT's block: activation and 3×3 convolution twice, then ÷2, added to a 1×1 convolution of the halved input."""
+
+    def __init__(self, channels_in: int, channels_out: int):
+        super().__init__()
+        self.first = ScaledConv2d(channels_in, channels_out, 3, leak=1)
+        self.second = ScaledConv2d(channels_out, channels_out, 3, leak=1)
+        self.shortcut = ScaledConv2d(channels_in, channels_out, 1, leak=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(F.leaky_relu(x, LEAK))
+        y = self.second(F.leaky_relu(y, LEAK))
+        return F.avg_pool2d(y, 2) + self.shortcut(F.avg_pool2d(x, 2))
+
+
+class AppearanceEncoder(nn.Module):
+    """After DRIT (Lee et al., ECCV 2018): z = mean + exp(logvar / 2), deterministic."""
+
+    def __init__(self, in_channels: int = 10, z_dim: int = 8):
+        super().__init__()
+        self.first = ScaledConv2d(in_channels, 64, 4, stride=2)
+        self.blocks = nn.ModuleList(ResidualBlock(*pair) for pair in ((64, 128), (128, 192), (192, 256)))
+        self.mean = nn.Linear(256, z_dim)
+        self.logvar = nn.Linear(256, z_dim)
+        for head in (self.mean, self.logvar):
+            nn.init.normal_(head.weight, std=0.02)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """x: (B, 3 + C, H, W), photo in [-1, 1] first, sides of at least 16 pixels. Returns z (B, Z), unbounded.
+
+        keep: (B, 1, H, W); 2019 had no masks: None reproduces it. With a mask, dropped pixels are set to 0 and left out
+        of the mean, which the half-image protocol needs.
+        """
+        x = self.first(x if keep is None else x * keep)
+        for block in self.blocks:
+            x = pixel_norm(block(x))
+        x = F.leaky_relu(x, LEAK)
+        if keep is None:
+            x = x.mean(dim=(2, 3))
+        else:
+            weight = F.adaptive_avg_pool2d(keep.to(x.dtype), x.shape[-2:])
+            x = (x * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3)).clamp_min(1e-6)
+        return self.mean(x) + torch.exp(0.5 * self.logvar(x))
+
+
+class Discriminator(MultiScaleDiscriminator):
+    """Three scales of PatchGAN with 64 filters and 3 strided layers on the buffer (7) and the image (3)."""
+
+    def __init__(self, in_channels: int = 10):
+        super().__init__(in_channels, filters=64, scales=3, layers=3)

@@ -1,0 +1,180 @@
+"""Photo-consistency of an inverse-depth map: each source warped by the whole map, compared by zero-mean normalised
+cross-correlation (ZNCC) in square windows, the best few sources averaged.
+
+Warping by the whole map lets windows follow slanted surfaces at one sample a pixel. Inverse depth is used throughout:
+it is linear in the image on any plane, and equal steps of it are about equal steps of disparity.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from nrw.cameras import Camera
+
+NOISE = (1.5 / 255) ** 2  # variance of grey values, added to a window's own: windows without texture score low
+
+
+@dataclass(frozen=True)
+class View:
+    """A photo at some scale. image: (H, W) float32 grey in [0, 1]; usable: (H, W) float32, 0 where masked, else 1."""
+
+    image: torch.Tensor
+    usable: torch.Tensor
+    camera: Camera
+
+    def resized(self, width: int, height: int) -> "View":
+        """The view at a smaller size (antialiased)."""
+        if (width, height) == (self.camera.width, self.camera.height):
+            return self
+        both = torch.stack([self.image, self.usable])[None]
+        both = F.interpolate(both, (height, width), mode="bilinear", antialias=True, align_corners=False)[0]
+        return View(both[0].contiguous(), (both[1] > 0.5).float(), self.camera.resized(width, height))
+
+    def scaled(self, factor: float) -> "View":
+        size = (max(8, round(side * factor)) for side in (self.camera.width, self.camera.height))
+        return self.resized(*size)
+
+
+class Matcher:
+    """Scores inverse-depth maps of a reference view against its sources.
+
+    best: how many sources, the best ones at each pixel, the score averages: surfaces are hidden in some photos.
+    radius: pixels; windows have 2 * radius + 1 pixels a side.
+    """
+
+    def __init__(self, reference: View, sources: list[View], best: int, radius: int):
+        self.reference, self.best, self.radius = reference, min(best, len(sources)), radius
+        height, width = reference.image.shape
+        device = reference.image.device
+        x = torch.arange(width, device=device) + 0.5
+        y = torch.arange(height, device=device) + 0.5
+        pixels = torch.stack([*torch.meshgrid(x, y, indexing="xy"), torch.ones(height, width, device=device)])  # (3, H, W)
+
+        self._rays, self._shifts, self._sources = [], [], []
+        for source in sources:
+            a, b = _homography(reference.camera, source.camera)
+            self._rays.append(torch.einsum("ij,jhw->ihw", torch.tensor(a, dtype=torch.float32, device=device), pixels))
+            self._shifts.append([float(value) for value in b])
+            self._sources.append(torch.stack([source.image - 0.5, source.usable])[None])
+        self._sizes = [(source.camera.width, source.camera.height) for source in sources]
+
+        self._image = reference.image - 0.5
+        self._count = self._sum(torch.ones_like(self._image))
+        self._mean = self._sum(self._image) / self._count
+        self._variance = (self._sum(self._image.square()) / self._count - self._mean.square()).clamp_min(0) + NOISE
+
+    def score(self, inverse_depth: torch.Tensor) -> torch.Tensor:
+        """Score (B, H, W) inverse-depth maps: (B, H, W) in [0, 1], 1 = the best sources look alike.
+
+        A source that does not see a pixel, or masks it, or is anti-correlated, counts as 0.
+        """
+        best = [torch.zeros_like(inverse_depth) for _ in range(self.best)]
+        for source in range(len(self._sources)):
+            image, usable = self._warp(source, inverse_depth)
+            mean = self._sum(image) / self._count
+            variance = (self._sum(image.square()) / self._count).sub_(mean.square()).clamp_min_(0).add_(NOISE)
+            covariance = (self._sum(image * self._image) / self._count).sub_(mean.mul_(self._mean))
+            _keep_best(best, covariance.mul_(variance.mul_(self._variance).rsqrt_()).mul_(usable))
+        return torch.stack(best).mean(0)
+
+    def bilateral_score(self, inverse_depth: torch.Tensor, radius: int, sigma_color: float) -> torch.Tensor:
+        """The score of one (H, W) map with windows in which only pixels of the centre's own brightness count.
+
+        So a pixel of sky beside a silhouette is rated by sky alone. As COLMAP's weights: Schönberger et al. 2016, "Pixelwise
+        View Selection for Unstructured Multi-View Stereo", section 4.1. sigma_color: grey levels in [0, 1].
+        """
+        warped = [self._warp(source, inverse_depth[None]) for source in range(len(self._sources))]
+        padded = [_pad(image[0], radius) for image, _ in warped]
+        reference = _pad(self._image, radius)
+        weights = torch.zeros_like(self._image)
+        first, second = torch.zeros_like(weights), torch.zeros_like(weights)
+        sums = [[torch.zeros_like(weights) for _ in range(3)] for _ in warped]
+        for dy in range(-radius, radius + 1):
+            for dx in range(-radius, radius + 1):
+                r = _shift(reference, radius, dx, dy)
+                w = torch.exp(-((r - self._image) / sigma_color).square_() / 2 - (dx**2 + dy**2) / (2 * radius**2))
+                weights += w
+                wr = w * r
+                first += wr
+                second.addcmul_(wr, r)
+                for image, (s1, s2, rs) in zip(padded, sums, strict=True):
+                    s = _shift(image, radius, dx, dy)
+                    s1.addcmul_(w, s)
+                    s2.add_(w * s * s)
+                    rs.addcmul_(wr, s)
+        first, second = first / weights, second / weights
+        best = [torch.zeros_like(weights) for _ in range(self.best)]
+        for (s1, s2, rs), (_, usable) in zip(sums, warped, strict=True):
+            mean = s1 / weights
+            variance = (s2 / weights - mean.square()).clamp_min(0) + NOISE
+            covariance = rs / weights - mean * first
+            own = (second - first.square()).clamp_min(0) + NOISE
+            _keep_best(best, covariance * (own * variance).rsqrt() * usable[0])
+        return torch.stack(best).mean(0)
+
+    def disparity_rate(self, inverse_depth: torch.Tensor) -> torch.Tensor:
+        """(N, H, W): by how many of its pixels each source's projection moves per unit of inverse depth, at (H, W) values.
+
+        0 where the point is behind the source.
+        """
+        rates = []
+        for rays, shift, (width, height) in zip(self._rays, self._shifts, self._sizes, strict=True):
+            x, y, z = (ray + inverse_depth * b for ray, b in zip(rays, shift, strict=True))
+            dx = (shift[0] - x / z * shift[2]) / z * (width / 2)
+            dy = (shift[1] - y / z * shift[2]) / z * (height / 2)
+            rates.append(torch.where(z > 0, torch.hypot(dx, dy), 0.0))
+        return torch.stack(rates)
+
+    def _warp(self, source: int, inverse_depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """A source as the reference would see it with (B, H, W) inverse depths: grey - 0.5 and 0/1 usable, each (B, H, W)."""
+        (x, y, z), (bx, by, bz) = self._rays[source], self._shifts[source]
+        batch, height, width = inverse_depth.shape
+        depth = torch.add(z, inverse_depth, alpha=bz)  # in units of the reference's depth
+        scale = depth.reciprocal()
+        grid = inverse_depth.new_empty(batch, height, width, 2)
+        torch.mul(torch.add(x, inverse_depth, alpha=bx), scale, out=grid[..., 0])
+        torch.mul(torch.add(y, inverse_depth, alpha=by), scale, out=grid[..., 1])
+        # one tall picture instead of a batch: grid_sample would copy the source for every map
+        sampled = F.grid_sample(self._sources[source], grid.view(1, batch * height, width, 2), align_corners=False)
+        image, usable = sampled[0].view(2, batch, height, width)
+        return image, ((usable > 0.5) & (depth > 0)).float()
+
+    def _sum(self, values: torch.Tensor) -> torch.Tensor:
+        """Sums over the windows, which end at the border: (..., H, W) to (..., H, W)."""
+        radius = self.radius
+        height, width = values.shape[-2:]
+        padded = F.pad(values, (radius,) * 4)
+        columns = padded[..., :height, :] + padded[..., 1 : height + 1, :]
+        for offset in range(2, 2 * radius + 1):
+            columns += padded[..., offset : height + offset, :]
+        sums = columns[..., :width] + columns[..., 1 : width + 1]
+        for offset in range(2, 2 * radius + 1):
+            sums += columns[..., offset : width + offset]
+        return sums
+
+
+def _homography(reference: Camera, source: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """(3, 3) A and (3,) b with which A (x, y, 1) + b / depth is a reference pixel's place in the source, homogeneous, in
+    grid_sample's units: the photo spans -1 to 1."""
+    rotation = source.rotation @ reference.rotation.T
+    translation = source.cam_from_world[:, 3] - rotation @ reference.cam_from_world[:, 3]
+    grid_from_pixel = np.array([[2 / source.width, 0, -1], [0, 2 / source.height, -1], [0, 0, 1]])
+    projection = grid_from_pixel @ source.K
+    return projection @ rotation @ np.linalg.inv(reference.K), projection @ translation
+
+
+def _keep_best(best: list[torch.Tensor], new: torch.Tensor) -> None:
+    """Insert `new` into the descending per-pixel lists `best`, in place; the least value falls out."""
+    for place, value in enumerate(best):
+        best[place], new = torch.maximum(value, new), torch.minimum(value, new)
+
+
+def _pad(image: torch.Tensor, radius: int) -> torch.Tensor:
+    return F.pad(image[None, None], (radius,) * 4, mode="replicate")[0, 0]
+
+
+def _shift(padded: torch.Tensor, radius: int, dx: int, dy: int) -> torch.Tensor:
+    height, width = padded.shape[0] - 2 * radius, padded.shape[1] - 2 * radius
+    return padded[radius + dy : radius + dy + height, radius + dx : radius + dx + width]

@@ -1,0 +1,40 @@
+"""Undistort the registered photos into a fresh dense workspace (COLMAP's image undistorter)."""
+
+from pathlib import Path
+
+import pycolmap
+
+from nrw.errors import UserError
+from nrw.io import atomic_path
+
+
+def undistort(images_dir: Path | str, sparse: Path | str, mvs_dir: Path | str, *, max_size: int) -> None:
+    """Write `mvs_dir`: images/<id>.jpg with the longer side at most `max_size` pixels, sparse/ with pinhole cameras, stereo/.
+
+    The folder is replaced as a whole, so that no depth map of earlier photos or poses survives.
+    Raises UserError if the model has no registered photo, or a photo's file is missing.
+    """
+    if not (Path(sparse) / "cameras.bin").is_file():
+        raise UserError(f"{sparse}: no COLMAP model; run the structure-from-motion stage (target sfm) first")
+    model = pycolmap.Reconstruction(str(sparse))
+    names = sorted(image.name for image in model.images.values() if image.has_pose)
+    if not names:
+        raise UserError(f"{sparse}: the model has no registered photo; see sfm/summary.txt for the reasons")
+    missing = [name for name in names if not (Path(images_dir) / name).is_file()]
+    if missing:
+        raise UserError(f"{images_dir}: photos of the model are missing: {', '.join(missing[:5])}; run the photos stage again")
+    options = pycolmap.UndistortCameraOptions()
+    options.max_image_size = max_size
+    with atomic_path(mvs_dir) as temporary:
+        pycolmap.undistort_images(
+            str(temporary),
+            str(sparse),
+            str(images_dir),
+            image_names=names,
+            undistort_options=options,
+            jpeg_quality=95,
+            num_patch_match_src_images=20,
+        )
+        lost = [name for name in names if not (temporary / "images" / name).is_file()]
+        if lost:
+            raise UserError(f"{images_dir}: COLMAP could not undistort {', '.join(lost[:5])}; see the log")

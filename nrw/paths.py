@@ -1,0 +1,454 @@
+"""Camera paths: a fly-through past the registered cameras, moves between two cameras, and paths kept in JSON files.
+
+World z is up; one unit is the median distance from the cameras to the scene.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from scipy.interpolate import BSpline
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import dijkstra
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation, Slerp
+
+from nrw.cameras import Camera
+from nrw.errors import UserError
+from nrw.io import read_json, write_json
+
+UP = np.array([0.0, 0.0, 1.0])
+MULTIPLE = 8  # the sides of every picture that the networks draw
+MAX_POINTS = 100_000  # points looked at: enough to tell a wall from the air
+NEIGHBOUR = 10  # the cloud is as near as its tenth nearest point, so that a stray point blocks no path
+CLEARANCE = 0.15  # units, wanted between path and cloud; less where the photographers themselves stood nearer
+MAX_STEP = 0.02  # units between successive frames: half a unit a second
+MAX_TURN = 0.8  # degrees between successive frames: 20 a second
+MAX_GAP = 50.0  # degrees of azimuth without a camera, beyond which a path does not go on
+SECTOR = 12.0  # degrees of azimuth from one chosen view to the next
+BAND = 160  # samples of the path while it is smoothed
+
+
+def fitted(camera: Camera, width: int, height: int) -> Camera:
+    """The camera on a grid of another shape: square pixels stay square, the diagonal field of view is kept."""
+    scale = np.hypot(width, height) / np.hypot(camera.width, camera.height)
+    return replace(
+        camera,
+        width=width,
+        height=height,
+        fx=camera.fx * scale,
+        fy=camera.fy * scale,
+        cx=width / 2 + (camera.cx - camera.width / 2) * scale,
+        cy=height / 2 + (camera.cy - camera.height / 2) * scale,
+    )
+
+
+def look_at(position: np.ndarray, target: np.ndarray, max_pitch: float = 60.0) -> np.ndarray:
+    """The upright (roll 0) pose at `position` (3,) that looks at `target` (3,): (3, 4) cam_from_world.
+
+    Upward and downward looks are limited to `max_pitch` degrees, so that the horizontal direction is always defined.
+    """
+    offset = target - position
+    horizontal = np.hypot(offset[0], offset[1])
+    limit = np.tan(np.radians(max_pitch)) * horizontal
+    forward = np.array([offset[0], offset[1], np.clip(offset[2], -limit, limit)])
+    if horizontal < 1e-9:
+        forward = np.array([0.0, 1.0, 0.0])
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, UP)
+    right /= np.linalg.norm(right)
+    rotation = np.stack([right, np.cross(forward, right), forward])
+    return np.column_stack([rotation, -rotation @ position])
+
+
+def smoothstep(n: int) -> np.ndarray:
+    """(n,) from 0 to 1, with zero velocity and acceleration at both ends (Perlin's quintic)."""
+    t = np.linspace(0, 1, n)
+    return t**3 * (t * (6 * t - 15) + 10)
+
+
+def joint(
+    camera_a: Camera, camera_b: Camera, n: int, *, ease: bool = True, size: tuple[int, int] | None = None
+) -> list[Camera]:
+    """`n` cameras from one view to another, both included.
+
+    Positions on a line, orientations by spherical interpolation, focal lengths linear in their logarithm. `ease` starts
+    and stops gently. All have one `size` (width, height): by default that of `camera_a`, rounded to multiples of 8.
+    """
+    width, height = size or (_rounded(camera_a.width), _rounded(camera_a.height))
+    a, b = fitted(camera_a, width, height), fitted(camera_b, width, height)
+    slerp = Slerp([0, 1], Rotation.from_matrix([a.rotation, b.rotation]))
+    cameras = []
+    for t in smoothstep(n) if ease else np.linspace(0, 1, n):
+        rotation = slerp(t).as_matrix()
+        center = (1 - t) * a.center + t * b.center
+        cameras.append(
+            Camera(
+                width,
+                height,
+                *np.exp((1 - t) * np.log([a.fx, a.fy]) + t * np.log([b.fx, b.fy])),
+                *((1 - t) * np.array([a.cx, a.cy]) + t * np.array([b.cx, b.cy])),
+                np.column_stack([rotation, -rotation @ center]),
+            )
+        )
+    return cameras
+
+
+def flythrough(
+    cameras: Mapping[str, Camera], points: np.ndarray, *, n_frames: int, width: int, height: int
+) -> list[Camera]:
+    """A smooth upright path of `n_frames` cameras of `width` x `height` pixels past registered cameras.
+
+    The views that see the scene well are ordered by azimuth around it, and one is chosen in each sector so that the
+    way through all of them is short and turns little. Between views that the cloud separates the way leads around it.
+    The path is a cubic B-spline (twice continuously differentiable) travelled at constant speed, at most 0.02 units
+    and 0.8 degrees a frame: of a longer way the middle is shown. It looks at what the cameras nearby look at.
+
+    cameras: id -> registered camera. points: (N, 3) the cloud. Raises UserError with fewer than 2 usable cameras.
+    """
+    points = points[:: max(1, len(points) // MAX_POINTS)].astype(np.float64)
+    tree = cKDTree(points)
+    views = _supported_views(list(cameras.values()), points)
+    if len(views.centers) < 2:
+        raise UserError(
+            f"a fly-through needs at least 2 registered cameras that see the cloud; of {len(cameras)} cameras "
+            f"{len(views.centers)} do; add photos, or give a camera path in a JSON file"
+        )
+    clearance = min(CLEARANCE, 0.7 * float(np.quantile(_distance(tree, views.centers), 0.2)))
+    views = views.subset(_distance(tree, views.centers) >= clearance)
+    keys = _route(views.subset(_ordered_choice(views)), tree, clearance)
+    path = _constant_speed(_smooth(keys, tree, clearance))
+    focal = np.median(views.focals) * np.hypot(width, height)
+
+    share = 1.0
+    while True:  # a long way is shortened until its steps are small
+        ends = 0.5 - share / 2, 0.5 + share / 2
+        positions = path(np.linspace(*ends, n_frames))
+        targets = _targets(views, positions, max(0.25, 0.15 * _length(keys)))
+        poses = [look_at(position, target) for position, target in zip(positions, targets, strict=True)]
+        step, turn = _largest_moves(poses)
+        if step <= MAX_STEP and turn <= MAX_TURN:
+            break
+        share *= min(0.95, MAX_STEP / max(step, 1e-9), MAX_TURN / max(turn, 1e-9))
+    return [Camera(width, height, focal, focal, width / 2, height / 2, pose) for pose in poses]
+
+
+@dataclass(frozen=True)
+class _Views:
+    """What registered cameras tell of good viewpoints. focals are in units of the picture's diagonal."""
+
+    centers: np.ndarray  # (M, 3)
+    targets: np.ndarray  # (M, 3)
+    support: np.ndarray  # (M,) share of the cloud in the picture
+    focals: np.ndarray  # (M,)
+
+    def subset(self, which: np.ndarray) -> "_Views":
+        return _Views(self.centers[which], self.targets[which], self.support[which], self.focals[which])
+
+
+def _supported_views(cameras: Sequence[Camera], points: np.ndarray) -> _Views:
+    """The cameras that see much of the cloud from a usual distance, without outliers."""
+    rows = []
+    for camera in cameras:
+        uv, depth = camera.project(points)
+        seen = (depth > 0) & (uv > 0).all(axis=1) & (uv < [camera.width, camera.height]).all(axis=1)
+        if seen.sum() < NEIGHBOUR:
+            continue
+        distance = np.median(depth[seen])
+        focal = np.sqrt(camera.fx * camera.fy) / np.hypot(camera.width, camera.height)
+        rows.append((camera.center, camera.center + distance * camera.rotation[2], seen.mean(), focal, distance))
+    if not rows:
+        return _Views(np.empty((0, 3)), np.empty((0, 3)), np.empty(0), np.empty(0))
+    centers, targets, support, focals, distances = (np.array(column) for column in zip(*rows, strict=True))
+    views = _Views(centers, targets, support, focals)
+    far = np.linalg.norm(centers - np.median(centers, axis=0), axis=1)
+    usual = (
+        (support >= 0.3 * np.median(support))
+        & (distances > np.median(distances) / 4)
+        & (distances < np.median(distances) * 3)
+        & (far <= 4 * np.median(far) + 1e-9)
+    )
+    return views.subset(usual)
+
+
+def _ordered_choice(views: _Views) -> np.ndarray:
+    """Indices of the views to pass: one near each of evenly spaced azimuths, by the cheapest way (Viterbi)."""
+    middle = np.median(views.targets, axis=0)
+    offset = views.centers - middle
+    azimuth = np.degrees(np.arctan2(offset[:, 1], offset[:, 0]))
+    order = np.argsort(azimuth)
+    gaps = np.diff(azimuth[order], append=azimuth[order[0]] + 360)
+    order = np.roll(order, -(np.argmax(gaps) + 1))  # start behind the largest gap
+    sweep = (azimuth[order] - azimuth[order[0]]) % 360
+    groups = np.cumsum(np.diff(sweep, prepend=0) > MAX_GAP)
+    kept = groups == np.bincount(groups).argmax()
+    order, sweep = order[kept], sweep[kept]
+    low, high = np.quantile(sweep, [0.03, 0.97])
+    away = np.linalg.norm(offset[order], axis=1)
+    if np.radians(high - low) * np.median(away) < np.ptp(away) / 2:  # all in one direction
+        return order[[away.argmax(), away.argmin()]]
+    stations = np.linspace(low, high, max(2, round((high - low) / SECTOR) + 1))
+    nearest = np.abs(sweep[:, None] - stations).argmin(axis=1)
+    columns = [order[nearest == station] for station in np.unique(nearest)]
+    view_cost = np.zeros(len(azimuth))
+    view_cost[order] = 0.3 * (1 - views.support[order] / views.support.max())
+    view_cost[order] += 4 * np.radians(sweep - stations[nearest]) ** 2
+
+    cost, came_from = view_cost[columns[0]], []
+    for before, here in pairwise(columns):
+        move = np.linalg.norm(views.centers[before, None] - views.centers[here], axis=2) ** 2
+        turn = np.linalg.norm(views.targets[before, None] - views.targets[here], axis=2) ** 2
+        total = cost[:, None] + move + turn  # (before, here)
+        came_from.append(total.argmin(axis=0))
+        cost = total.min(axis=0) + view_cost[here]
+    choice = [int(cost.argmin())]
+    for column in reversed(came_from):
+        choice.append(int(column[choice[-1]]))
+    return np.array([column[index] for column, index in zip(columns, reversed(choice), strict=True)])
+
+
+def _distance(tree: cKDTree, positions: np.ndarray) -> np.ndarray:
+    """(M,) distance of positions (M, 3) to the cloud: to the tenth nearest point."""
+    return tree.query(positions, k=[min(NEIGHBOUR, tree.n)])[0][:, 0]
+
+
+def _is_free(tree: cKDTree, a: np.ndarray, b: np.ndarray, clearance: float) -> bool:
+    n = int(np.ceil(np.linalg.norm(b - a) / (clearance / 2))) + 2
+    return bool((_distance(tree, np.linspace(a, b, n)) >= 0.9 * clearance).all())
+
+
+def _route(views: _Views, tree: cKDTree, clearance: float) -> np.ndarray:
+    """(K, 3) corners of a way through the views that keeps its distance from the cloud; unreachable ones are left out."""
+    corners = [views.centers[0]]
+    for center in views.centers[1:]:
+        if _is_free(tree, corners[-1], center, clearance):
+            corners.append(center)
+        else:
+            corners.extend(_around(tree, corners[-1], center, clearance))
+    return np.array(corners)
+
+
+def _around(tree: cKDTree, start: np.ndarray, end: np.ndarray, clearance: float) -> list[np.ndarray]:
+    """Corners after `start` of the shortest way to `end` through free cells of a grid; empty where there is none."""
+    length = np.linalg.norm(end - start)
+    low, high = np.minimum(start, end) - 0.75 * length, np.maximum(start, end) + 0.75 * length
+    low[2] = min(start[2], end[2]) - 0.25 * clearance  # up and over, never under the ground
+    cell = max(0.6 * clearance, float((high - low).max()) / 48)
+    shape = np.ceil((high - low) / cell).astype(int) + 1
+    nodes = low + cell * np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 3)
+    free = (_distance(tree, nodes) >= clearance + cell / 2).reshape(shape)
+    number = np.arange(free.size).reshape(shape)
+    rows, columns, weights = [], [], []
+    for step in np.ndindex(3, 3, 3):
+        offset = np.array(step) - 1
+        if tuple(offset) <= (0, 0, 0):
+            continue  # each pair of neighbours once
+        here = tuple(slice(max(0, -o), n - max(0, o)) for o, n in zip(offset, shape, strict=True))
+        there = tuple(slice(max(0, o), n - max(0, -o)) for o, n in zip(offset, shape, strict=True))
+        both = free[here] & free[there]
+        rows.append(number[here][both])
+        columns.append(number[there][both])
+        # climbing costs double: a path that stays at eye level is pleasanter than one over the roof
+        weights.append(np.full(both.sum(), cell * np.linalg.norm(offset * [1, 1, 2])))
+    graph = coo_array((np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=[free.size] * 2)
+    open_nodes = np.flatnonzero(free)
+    if len(open_nodes) == 0:
+        return []
+    first, last = (open_nodes[np.linalg.norm(nodes[open_nodes] - point, axis=1).argmin()] for point in (start, end))
+    cost, previous = dijkstra(graph.tocsr(), directed=False, indices=first, return_predecessors=True)
+    if not np.isfinite(cost[last]):
+        return []
+    way = [last]
+    while way[-1] != first:
+        way.append(previous[way[-1]])
+    return [*nodes[way[::-1]], end]
+
+
+def _length(corners: np.ndarray) -> float:
+    return float(np.linalg.norm(np.diff(corners, axis=0), axis=1).sum())
+
+
+def _resampled(corners: np.ndarray, n: int) -> np.ndarray:
+    """(n, 3) points at equal distances along a polyline (K, 3)."""
+    travelled = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(corners, axis=0), axis=1))])
+    at = np.linspace(0, travelled[-1], n)
+    return np.stack([np.interp(at, travelled, axis) for axis in corners.T], axis=1)
+
+
+def _smooth(corners: np.ndarray, tree: cKDTree, clearance: float) -> np.ndarray:
+    """(BAND, 3) samples of the way with rounded corners: each is drawn to its neighbours unless that nears the cloud.
+
+    300 rounds blur by sqrt(300 / 2) samples, a twelfth of the way.
+    """
+    band = _resampled(corners, BAND)
+    for _ in range(300):
+        moved = band.copy()
+        moved[1:-1] += 0.25 * (band[:-2] - 2 * band[1:-1] + band[2:])
+        blocked = _distance(tree, moved) < np.minimum(clearance, _distance(tree, band))
+        moved[blocked] = band[blocked]
+        band = moved
+    return band
+
+
+def _constant_speed(band: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """The cubic B-spline with every fourth sample as control point, as a function of the share of its length."""
+    control = band[np.linspace(0, len(band) - 1, len(band) // 4).round().astype(int)]
+    knots = np.concatenate([[0] * 3, np.linspace(0, 1, len(control) - 2), [1] * 3])
+    curve = BSpline(knots, control, 3)
+    dense = np.linspace(0, 1, 20 * len(band))
+    travelled = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve(dense), axis=0), axis=1))])
+    if travelled[-1] == 0:
+        return curve
+    return lambda share: curve(np.interp(share, travelled / travelled[-1], dense))
+
+
+def _targets(views: _Views, positions: np.ndarray, radius: float) -> np.ndarray:
+    """(n, 3) what to look at from positions (n, 3): the views' mean target, weighted by nearness and support."""
+    squared = ((positions[:, None] - views.centers) ** 2).sum(axis=2)  # (n, M)
+    exponent = -squared / (2 * radius**2)
+    weights = np.exp(exponent - exponent.max(axis=1, keepdims=True)) * views.support
+    return weights @ views.targets / weights.sum(axis=1, keepdims=True)
+
+
+def _largest_moves(poses: Sequence[np.ndarray]) -> tuple[float, float]:
+    """The largest translation (units) and rotation (degrees) between successive poses."""
+    rotations = Rotation.from_matrix(np.array(poses)[:, :, :3])
+    centers = np.array([-pose[:, :3].T @ pose[:, 3] for pose in poses])
+    if len(poses) < 2:
+        return 0.0, 0.0
+    turns = np.degrees((rotations[1:] * rotations[:-1].inv()).magnitude())
+    return float(np.linalg.norm(np.diff(centers, axis=0), axis=1).max()), float(turns.max())
+
+
+def _rounded(side: int) -> int:
+    return max(MULTIPLE, round(side / MULTIPLE) * MULTIPLE)
+
+
+@dataclass(frozen=True)
+class CameraPath:
+    """A video's cameras and, for each, weights (sum 1) over the photos that lend it their appearance, or None."""
+
+    fps: float
+    cameras: list[Camera]
+    appearances: list[dict[str, float] | None]
+
+
+def write_path(file: Path | str, path: CameraPath) -> None:
+    """Write a camera path as JSON.
+
+    {"fps": 24, "width": 480, "height": 272, "frames": [{"cam_from_world": [[r, r, r, t] * 3], "fx": .., "fy": ..,
+    "cx": .., "cy": .., "appearance": {"0007": 0.5, "0012": 0.5}}, ..]}. Lengths are in world units and pixels;
+    axes are OpenCV's. "appearance" is the id of a photo or weights of several, and may be missing.
+    """
+    frames = []
+    for camera, appearance in zip(path.cameras, path.appearances, strict=True):
+        frame = {"cam_from_world": camera.cam_from_world.tolist()}
+        frame |= {key: float(getattr(camera, key)) for key in ("fx", "fy", "cx", "cy")}
+        frames.append(frame | ({"appearance": appearance} if appearance else {}))
+    size = {"width": path.cameras[0].width, "height": path.cameras[0].height}
+    write_json(file, {"fps": path.fps, **size, "frames": frames})
+
+
+def read_path(file: Path | str) -> CameraPath:
+    """Read a camera path: the form that `write_path` writes, or key frames.
+
+    With "keyframes" in place of "frames" every entry also has a "time" in seconds, increasing from 0, and the frames
+    between are interpolated as by `joint`, appearances linearly. Width and height are multiples of 8. Raises UserError
+    for a file that is missing, not JSON, or does not follow this description.
+    """
+    file = Path(file)
+    try:
+        document = read_json(file)
+    except FileNotFoundError:
+        raise UserError(f"camera path {file} does not exist") from None
+    except ValueError as error:
+        raise UserError(f"camera path {file} is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise UserError(f"camera path {file}: an object with fps, width, height and frames is expected")
+    fps, width, height = (_number(document, key, str(file)) for key in ("fps", "width", "height"))
+    if fps <= 0 or min(width, height) <= 0 or width % MULTIPLE or height % MULTIPLE:
+        raise UserError(
+            f"camera path {file}: fps {fps:g}, width {width:g}, height {height:g}; "
+            f"fps must be positive, width and height positive multiples of {MULTIPLE}"
+        )
+    kinds = [kind for kind in ("frames", "keyframes") if kind in document]
+    if len(kinds) != 1 or not isinstance(document[kinds[0]], list) or not document[kinds[0]]:
+        raise UserError(f'camera path {file}: exactly one list of "frames" or "keyframes", not empty, is expected')
+    cameras, appearances, times = [], [], []
+    for number, entry in enumerate(document[kinds[0]]):
+        where = f"{file}, {kinds[0]}[{number}]"
+        cameras.append(_read_camera(entry, int(width), int(height), where))
+        appearances.append(_read_appearance(entry.get("appearance"), where))
+        if kinds[0] == "keyframes":
+            times.append(_number(entry, "time", where))
+    if kinds[0] == "keyframes":
+        return _between_keyframes(fps, cameras, appearances, times, file)
+    return CameraPath(fps, cameras, appearances)
+
+
+def _number(entry: dict, key: str, where: str) -> float:
+    value = entry.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        raise UserError(f"camera path {where}: {key} is {value!r}; a number is expected")
+    return float(value)
+
+
+def _read_camera(entry: object, width: int, height: int, where: str) -> Camera:
+    if not isinstance(entry, dict):
+        raise UserError(f"camera path {where}: an object with cam_from_world, fx, fy, cx and cy is expected")
+    try:
+        pose = np.array(entry.get("cam_from_world"), dtype=np.float64)
+    except (TypeError, ValueError):
+        pose = np.empty(0)
+    if pose.shape != (3, 4) or not np.isfinite(pose).all():
+        raise UserError(f"camera path {where}: cam_from_world must be 3 rows of 4 numbers, [R | t]")
+    rotation = pose[:, :3]
+    if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0:
+        raise UserError(f"camera path {where}: the first 3 columns of cam_from_world are not a rotation")
+    fx, fy, cx, cy = (_number(entry, key, where) for key in ("fx", "fy", "cx", "cy"))
+    if min(fx, fy) <= 0:
+        raise UserError(f"camera path {where}: focal lengths must be positive, found fx {fx:g}, fy {fy:g}")
+    return Camera(width, height, fx, fy, cx, cy, pose)
+
+
+def _read_appearance(value: object, where: str) -> dict[str, float] | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return {value: 1.0}
+    if not isinstance(value, dict) or not value:
+        raise UserError(f"camera path {where}: appearance must be the id of a photo or an object of id: weight")
+    weights = {photo: _number(value, photo, f"{where}, appearance") for photo in value}
+    total = sum(weights.values())
+    if min(weights.values()) < 0 or total <= 0:
+        raise UserError(f"camera path {where}: appearance weights must not be negative and not all be zero")
+    return {photo: weight / total for photo, weight in weights.items()}
+
+
+def _between_keyframes(
+    fps: float, keys: list[Camera], appearances: list[dict[str, float] | None], times: list[float], file: Path
+) -> CameraPath:
+    if times[0] != 0 or (np.diff(times) <= 0).any() or len(times) < 2:
+        raise UserError(f"camera path {file}: at least 2 key frames, with times that increase from 0, are expected")
+    if any(appearance is None for appearance in appearances) and any(appearances):
+        raise UserError(f"camera path {file}: either every key frame names an appearance or none does")
+    cameras, weights = [], []
+    size = (keys[0].width, keys[0].height)
+    marks = np.round(np.array(times) * fps).astype(int)
+    for i in range(len(keys) - 1):
+        n = marks[i + 1] - marks[i] + 1
+        last = i == len(keys) - 2
+        cameras += joint(keys[i], keys[i + 1], n, size=size)[: n if last else n - 1]
+        for t in smoothstep(n)[: n if last else n - 1]:
+            weights.append(_blend(appearances[i], appearances[i + 1], t))
+    return CameraPath(fps, cameras, weights)
+
+
+def _blend(a: dict[str, float] | None, b: dict[str, float] | None, t: float) -> dict[str, float] | None:
+    """(1 - t) a + t b, without zero weights."""
+    if a is None or b is None:
+        return None
+    mixed = {photo: (1 - t) * a.get(photo, 0.0) + t * b.get(photo, 0.0) for photo in a | b}
+    return {photo: weight for photo, weight in mixed.items() if weight > 0}

@@ -1,0 +1,177 @@
+"""Checkpoints: all that a stage needs to go on as if it had never stopped, in one file that is either whole or absent.
+
+The file is safetensors (nothing in it executes); what is not a tensor is JSON in its header. There is no random state in
+it: what a step draws is a function of the seed and the step's number (`nrw.training.sampler`), so the number is enough.
+"""
+
+import hashlib
+import json
+import logging
+import signal
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from nrw.errors import UserError
+from nrw.io import atomic_path
+
+FILE = "checkpoint.safetensors"
+logger = logging.getLogger(__name__)
+
+
+def save(
+    folder: Path,
+    fingerprint: str,
+    step: int,
+    modules: Mapping[str, nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    state: Mapping[str, object],
+) -> None:
+    """Write `folder/checkpoint.safetensors`, replacing the one before.
+
+    step: steps done. state: anything JSON holds, given back by `restore` (floats come back exactly).
+    """
+    tensors = {}
+    for name, module in modules.items():
+        tensors |= {f"{name}/{key}": tensor for key, tensor in module.state_dict().items()}
+    for name, optimizer in optimizers.items():
+        for parameter, values in optimizer.state_dict()["state"].items():
+            tensors |= {f"{name}/{parameter}/{key}": torch.as_tensor(value) for key, value in values.items()}
+    header = {"fingerprint": fingerprint, "step": step, "state": state}
+    with atomic_path(folder / FILE) as temporary:
+        save_file(
+            {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
+            temporary,
+            metadata={"nrw": json.dumps(header)},
+        )
+
+
+def restore(
+    folder: Path,
+    fingerprint: str,
+    modules: Mapping[str, nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+) -> tuple[int, dict] | None:
+    """Load the checkpoint into modules and optimizers; returns the steps done and the `state` given to `save`.
+
+    None when there is none, or when it belongs to something else (another configuration, data set or starting point:
+    its fingerprint differs) or is damaged: it is then left aside, with a line in the log, and nothing is loaded.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads(file.metadata()["nrw"])
+        tensors = load_file(path)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        logger.warning("%s is damaged (%s): starting from the beginning", path, error)
+        return None
+    if header["fingerprint"] != fingerprint:
+        logger.warning(
+            "%s belongs to another configuration, data set or starting point: starting from the beginning", path
+        )
+        return None
+    for name, module in modules.items():
+        module.load_state_dict(_under(name, tensors))
+    for name, optimizer in optimizers.items():
+        values = {}
+        for key, tensor in _under(name, tensors).items():
+            parameter, _, kind = key.partition("/")
+            values.setdefault(int(parameter), {})[kind] = tensor
+        optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
+    return header["step"], header["state"]
+
+
+def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
+
+
+def fingerprint_of(*parts: object) -> str:
+    """A hash of JSON values: what a run depends on."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def content_hash(path: Path | str) -> str:
+    """A hash of a file's bytes, or of the names and bytes of all files in a folder."""
+    path = Path(path)
+    if path.is_file():
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return fingerprint_of([[file.relative_to(path).as_posix(), content_hash(file)] for file in files])
+
+
+def save_weights(path: Path, modules: Mapping[str, nn.Module]) -> None:
+    """Write the weights of modules as `<name>.<parameter>`, in the layout that `load_weights` reads."""
+    tensors = {
+        f"{name}.{key}": tensor.detach().cpu().contiguous()
+        for name, module in modules.items()
+        for key, tensor in module.state_dict().items()
+    }
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary)
+
+
+def load_weights(path: Path, modules: Mapping[str, nn.Module], required: bool = True) -> None:
+    """Load what `save_weights` wrote. A module that the file lacks altogether stays as it is unless `required`.
+
+    Raises UserError when the file is missing or its weights are those of differently configured networks.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing: run the stage that makes it first.")
+    tensors = load_file(path)
+    for name, module in modules.items():
+        weights = {
+            key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")
+        }
+        if not weights and not required:
+            continue
+        try:
+            module.load_state_dict(weights)
+        except RuntimeError as error:
+            raise UserError(
+                f"{path}: its {name} was made with another configuration (sections buffer and network, or another "
+                f"cloud); run the stage that makes it again.\n{error}"
+            ) from error
+
+
+class StopSignal:
+    """`with StopSignal() as stop:` catches SIGTERM and SIGINT; the loop looks at `stop.received` between steps.
+
+    A second signal acts at once, as it would have without this.
+    """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+    def __init__(self):
+        self.received: int | None = None
+        self._before = {}
+
+    def __enter__(self) -> "StopSignal":
+        if threading.current_thread() is threading.main_thread():  # no other thread may set handlers
+            self._before = {number: signal.signal(number, self._receive) for number in self.SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _receive(self, number: int, _frame: object) -> None:
+        self.received = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def leave(self) -> None:
+        """End the process as the signal asked: KeyboardInterrupt for SIGINT, else exit status 128 + signal."""
+        if self.received == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + self.received)

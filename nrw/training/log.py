@@ -1,0 +1,114 @@
+"""What a training stage says while it runs: a status line a tick, stats.jsonl, TensorBoard, sample pictures."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from nrw.errors import UserError
+from nrw.io import atomic_path, write_image
+from nrw.log import duration
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingLog:
+    """The record of one stage in `out_dir`.
+
+    stats.jsonl holds a JSON object a tick: step, kimg, seconds (of training, over all sessions), images_per_s (of this
+    tick), the mean of each loss over the tick, and what the stage measured. TensorBoard events hold the same.
+    All rows are part of a checkpoint's state, so a resumed stage puts stats.jsonl back to the tick it resumes from, and
+    the means over a tick cut in two by a kill are those of an uninterrupted run.
+
+    steps: of the whole stage; batch_size: images a step. state: `state()` of the checkpoint that is resumed, or None.
+    """
+
+    def __init__(self, out_dir: Path, stage: str, steps: int, batch_size: int, start: int = 0, state: dict | None = None):
+        self.out_dir, self.stage, self.steps, self.batch_size = Path(out_dir), stage, steps, batch_size
+        state = state or {"rows": [], "sums": {}, "count": 0, "seconds": 0.0}
+        self.rows, self.sums, self.count = state["rows"], state["sums"], state["count"]
+        self.seconds = state["seconds"]
+        self._tick_start = time.monotonic()
+        self._tick_steps = 0  # of this session: a tick cut in two is timed by its second part
+        self.out_dir.mkdir(parents=True, exist_ok=True)
+        if start == 0:
+            for events in self.out_dir.glob("events.out.tfevents.*"):
+                events.unlink()
+        self._write_rows()
+        self.board = SummaryWriter(str(self.out_dir), purge_step=start + 1 if start else None)
+
+    def add(self, step: int, losses: Mapping[str, Tensor]) -> None:
+        """Count the losses (scalars) of a step in, 0-based. Raises UserError if one is not finite."""
+        values = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
+        for name, value in zip(losses, values, strict=True):
+            if not np.isfinite(value):
+                raise UserError(
+                    f"Training stage {self.stage}: the {name} loss is {value} at step {step} ({self._kimg(step):.3f} "
+                    f"kimg). Halve its learning rate (training.*.learning_rate) or lower training.losses."
+                    f"adversarial and perceptual, and run again: the stage goes on from the checkpoint before the "
+                    f"fault only if the configuration is unchanged, and from its beginning otherwise."
+                )
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+        self._tick_steps += 1
+
+    def tick(self, step: int, measured: Mapping[str, float]) -> None:
+        """End a tick after `step` steps: a row, a status line and TensorBoard scalars."""
+        elapsed = time.monotonic() - self._tick_start
+        self.seconds += elapsed
+        row = {
+            "step": step,
+            "kimg": self._kimg(step),
+            "seconds": round(self.seconds, 3),
+            "images_per_s": round(self._tick_steps * self.batch_size / max(elapsed, 1e-9), 3),
+            **{name: total / self.count for name, total in self.sums.items()},
+            **measured,
+        }
+        self.rows.append(row)
+        self._write_rows()
+        for name, value in row.items():
+            if name != "step":
+                self.board.add_scalar(name, value, step)
+        self.board.flush()
+        left = (self.steps - step) * self.batch_size / max(row["images_per_s"], 1e-3)
+        figures = "  ".join(f"{name} {row[name]:.4g}" for name in [*self.sums, *measured])
+        logger.info(
+            "%s: %.2f of %.2f kimg  %s  %.1f images/s  %s left",
+            self.stage,
+            row["kimg"],
+            self._kimg(self.steps),
+            figures,
+            row["images_per_s"],
+            duration(left),
+        )
+        self.sums, self.count, self._tick_steps = {}, 0, 0
+        self._tick_start = time.monotonic()
+
+    def restart_clock(self) -> None:
+        """Leave what happened since the last tick (checkpoints, samples, preparations) out of the timing."""
+        self._tick_start = time.monotonic()
+
+    def samples(self, step: int, sheet: np.ndarray) -> None:
+        """Write a sheet of sample pictures, (H, W, 3) uint8, as samples/<kimg>.png and to TensorBoard."""
+        write_image(self.out_dir / "samples" / f"{self._kimg(step):09.3f}.png", sheet)
+        self.board.add_image("samples", sheet, step, dataformats="HWC")
+
+    def state(self) -> dict:
+        """For the checkpoint."""
+        return {"rows": self.rows, "sums": self.sums, "count": self.count, "seconds": self.seconds}
+
+    def close(self) -> None:
+        self.board.close()
+
+    def _kimg(self, step: int) -> float:
+        return step * self.batch_size / 1000
+
+    def _write_rows(self) -> None:
+        with atomic_path(self.out_dir / "stats.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")

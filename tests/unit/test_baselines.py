@@ -1,0 +1,47 @@
+import numpy as np
+
+from nrw.baselines import apply_colors, columns, fill, fit_colors, recoloured
+
+
+def test_fit_recovers_an_affine_change_of_colour():
+    rng = np.random.default_rng(0)
+    source = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    true = np.array([[0.5, 0.1, 0.0], [0.1, 0.4, 0.1], [0.0, 0.1, 0.6], [0.1, 0.05, 0.2]])
+    target = apply_colors(source, true)
+    assert np.abs(fit_colors(source, target) - true).max() < 1e-3  # the target is rounded to 8 bits
+    assert np.array_equal(apply_colors(source, fit_colors(source, target)), target)
+
+
+def test_holes_take_the_nearest_colour():
+    color = np.zeros((3, 7, 3), np.uint8)
+    hit = np.zeros((3, 7), bool)
+    hit[1, 0], hit[1, 6] = True, True
+    color[1, 0], color[1, 6] = (10, 20, 30), (200, 0, 0)
+    filled = fill(color, hit)
+    assert (filled[:, :3] == (10, 20, 30)).all()
+    assert (filled[:, 4:] == (200, 0, 0)).all()
+    assert np.array_equal(fill(color, np.zeros((3, 7), bool)), color)  # nothing to fill from
+
+
+def test_recoloured_equals_an_affinely_recoloured_photo_from_a_half_of_it():
+    rng = np.random.default_rng(1)
+    render = rng.integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    photo = apply_colors(render, np.array([[0.6, 0, 0], [0, 0.5, 0.1], [0.1, 0, 0.7], [0.1, 0.2, 0.0]]))
+    hit = np.ones((32, 64), bool)
+    assert np.array_equal(recoloured(render, hit, photo, (0, 0.5)), photo)
+    # the other half is not looked at
+    other = photo.copy()
+    other[:, 32:] = 0
+    assert np.array_equal(recoloured(render, hit, other, (0, 0.5)), photo)
+    assert not np.array_equal(recoloured(render, hit, other, (0, 1)), photo)
+
+
+def test_columns_split_a_picture_without_overlap():
+    left, right = columns(101, (0, 0.5)), columns(101, (0.5, 1))
+    assert (left.start, left.stop, right.stop) == (0, right.start, 101)
+
+
+def test_a_render_without_points_becomes_the_mean_colour_of_the_photo():
+    photo = np.full((8, 8, 3), (10, 100, 200), np.uint8)
+    empty = np.zeros_like(photo)
+    assert np.array_equal(recoloured(empty, np.zeros((8, 8), bool), photo, (0, 1)), photo)

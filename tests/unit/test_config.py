@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+
+from nrw import config
+from nrw.config import document, merge, resolve, scene_name
+from nrw.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_folder_on_the_command_line_becomes_a_scene_with_its_name():
+    assert resolve({"photos": "/data/Notre Dame (été)/"})["scenes"] == {
+        "Notre_Dame_été": {"photos": "/data/Notre Dame (été)/"}
+    }
+
+
+def test_user_goes_over_preset_and_preset_over_default():
+    resolved = resolve({"photos": "p", "preset": "standard", "training": {"finetune": {"kimg": 3}}})
+    assert resolved["device"] == "cuda"
+    assert resolved["training"]["finetune"] == {
+        "kimg": 3, "learning_rate": 0.001, "encoder_learning_rate": 0.0005, "half_resolution_share": 0.0,
+    }  # fmt: skip
+    assert resolved["training"]["betas"] == [0.9, 0.99]
+
+
+def test_merge_leaves_its_arguments_alone():
+    base = {"a": {"b": 1, "c": 2}}
+    assert merge(base, {"a": {"b": 3}}) == {"a": {"b": 3, "c": 2}}
+    assert base == {"a": {"b": 1, "c": 2}}
+
+
+@pytest.mark.parametrize(
+    ("user", "message"),
+    [
+        ({"photos": "p", "trainin": {}}, "'trainin': did you mean 'training'"),
+        ({"photos": "p", "training": {"finetune": {"kimgs": 1}}}, "'training.finetune.kimgs': did you mean 'training.finetune.kimg'"),
+        ({"photos": "p", "device": "gpu"}, "device: 'gpu' is not one of"),
+        ({"photos": "p", "sfm": {"max_features": "many"}}, "sfm.max_features: 'many' is not of type 'integer'"),
+        ({"photos": "p", "framebuffers": {"splat": 2}}, "splat is 2: it must be odd"),
+        ({"photos": "p", "preset": "drafty"}, "choose one of draft, paper, standard"),
+        ({"scenes": {"a": {"photos": "p", "aligned": "q"}}}, "scenes.a"),
+        ({"scenes": {"a b": {"photos": "p"}}}, "'a b' does not match"),
+        ({}, "--config photos="),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named(user, message):
+    with pytest.raises(UserError, match=message):
+        resolve(user)
+
+
+@pytest.mark.parametrize("name", ["draft", "standard", "paper"])
+def test_every_preset_is_valid(name):
+    assert resolve({"photos": "p", "preset": name})["preset"] == name
+
+
+def test_the_paper_preset_has_the_hyper_parameters_of_2019():
+    paper = resolve({"photos": "p", "preset": "paper"})
+    training = paper["training"]
+    assert paper["network"] == {
+        "architecture": "paper2019", "base_width": 64, "max_width": 512, "stages": 6, "z_dim": 8,
+    }  # fmt: skip
+    assert (training["batch_size"], training["crop_size"], training["betas"]) == (8, 256, [0.0, 0.99])
+    assert training["appearance"] == {
+        "kimg": 56, "batch_size": 8, "learning_rate": 0.001, "margin": 0.1, "positives": 5, "negatives": 13, "style_size": 512,
+    }  # fmt: skip
+    assert (training["rerender"]["kimg"], training["rerender"]["learning_rate"]) == (4000, 0.001)
+    assert training["rerender"]["encoder_learning_rate"] == 0
+    assert (training["finetune"]["kimg"], training["finetune"]["encoder_learning_rate"]) == (4000, 0.0001)
+    assert training["losses"] == {"l1": 0, "gradient": 0, "dssim": 0, "perceptual": 0.3, "adversarial": 1.0}
+    assert (training["ema_decay"], training["schedule"]) == (0.999, "constant")
+    assert paper["dataset"]["min_density"] == 0.15
+
+
+def test_scene_names_are_safe():
+    assert scene_name("/a/b'; rm -rf $HOME #") == "b_rm_-rf_HOME"
+    assert scene_name("/a/../..") == "scene"
+
+
+def test_the_documentation_of_the_keys_is_up_to_date():
+    page = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
+    assert page == document(), "python -m nrw.config > config/README.md"
+    for path in config._paths(config.yaml.safe_load(config.SCHEMA.read_text())):
+        assert f"`{path}`" in page

@@ -1,0 +1,237 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from nrw.ade20k import GROUPS, label_of
+from nrw.cameras import Camera
+from nrw.dataset import DepthPercentiles, PackedDataset, pack, read_split, split, write_split
+from nrw.errors import UserError
+from nrw.io import write_image
+
+SETTINGS = {"min_density": 0.15, "validation_share": 0.1, "min_validation": 2, "seed": 1}
+COLORS = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90], [1, 2, 3]], np.uint8)
+
+
+def densities(count):
+    return {f"{i:04d}": 0.2 + i / 1000 for i in range(count)}
+
+
+def train_val(rows):
+    return {where: {row["id"] for row in rows if row["split"] == where} for where in ("train", "val", "dropped")}
+
+
+class TestSplit:
+    def test_every_usable_photo_is_in_one_part_and_the_share_holds(self):
+        parts = train_val(split(densities(60) | {"0060": 0.15, "0061": 0.0}, **SETTINGS))
+        assert len(parts["val"]) == 6
+        assert parts["dropped"] == {"0060", "0061"}
+        assert not parts["train"] & parts["val"]
+        assert len(parts["train"]) == 54
+
+    def test_is_a_function_of_the_seed_and_not_of_the_order(self):
+        photos = densities(40)
+        rows = split(photos, **SETTINGS)
+        assert rows == split(dict(reversed(photos.items())), **SETTINGS)
+        assert train_val(rows) != train_val(split(photos, **SETTINGS | {"seed": 2}))
+
+    @pytest.mark.parametrize(("count", "validation"), [(3, 1), (4, 2), (10, 2), (30, 3)])
+    def test_validation_has_a_floor_and_never_takes_more_than_half(self, count, validation):
+        assert len(train_val(split(densities(count), **SETTINGS))["val"]) == validation
+
+    def test_too_few_usable_photos_name_the_densities_and_what_to_try(self):
+        with pytest.raises(UserError, match=r"Only 2 of 3 .*0002: 0\.100.*splat"):
+            split({"0000": 0.5, "0001": 0.4, "0002": 0.1}, **SETTINGS)
+
+    def test_csv_keeps_it(self, tmp_path):
+        rows = split(densities(5), **SETTINGS)
+        write_split(tmp_path / "split.csv", rows)
+        assert read_split(tmp_path / "split.csv") == {row["id"]: row["split"] for row in rows}
+
+
+def test_depth_percentiles_agree_with_numpy():
+    rng = np.random.default_rng(0)
+    depth = np.exp(rng.normal(0, 2, (40, 50, 60))).astype(np.float32)
+    streamed = DepthPercentiles()
+    for part in depth:
+        streamed.add(np.concatenate([part, np.zeros_like(part), -part]))
+    assert streamed.percentiles(1, 50, 99) == pytest.approx(np.percentile(depth, [1, 50, 99]), rel=2e-3)
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """Three photos of 16x8, a raster each by hand: a near point over a far one, in the 2x2 block at the top left."""
+    rng = np.random.default_rng(0)
+    aligned, buffers = tmp_path / "aligned", tmp_path / "framebuffers"
+    aligned.mkdir()
+    buffers.mkdir()
+    np.save(buffers / "colors.npy", COLORS)
+    references, labels, rasters = {}, {}, {}
+    for i, photo in enumerate(["0000", "0001", "0002"]):
+        references[photo] = rng.integers(0, 256, (8, 16, 3), np.uint8)
+        labels[photo] = np.full((8, 16), label_of("building"), np.uint8)
+        labels[photo][0] = 0
+        labels[photo][1] = label_of("person")
+        index, depth = np.full((8, 16), -1, np.int32), np.zeros((8, 16), np.float32)
+        index[0, 0], depth[0, 0] = 0, 4
+        index[1, 1], depth[1, 1] = 1, 2 + i
+        index[5, 9], depth[5, 9] = 2, 3
+        rasters[photo] = index, depth
+        write_image(aligned / f"{photo}_reference.png", references[photo])
+        write_image(aligned / f"{photo}_seg.png", labels[photo])
+        np.save(buffers / f"{photo}_index.npy", index)
+        np.save(buffers / f"{photo}_depth.npy", depth)
+    rows = [
+        {"id": photo, "density": 1, "split": where, "reason": ""}
+        for photo, where in [("0000", "train"), ("0001", "val"), ("0002", "dropped")]
+    ]
+    write_split(aligned / "split.csv", rows)
+    return aligned, buffers, references, labels, rasters
+
+
+def pack_scene(scene, out, **options):
+    aligned, buffers, *_ = scene
+    options = {"levels": 2, "splat": 1, "transient": ["person"], "sky": ["sky"]} | options
+    pack(aligned, buffers, aligned / "split.csv", out, **options)
+    return PackedDataset(out)
+
+
+class TestPack:
+    def test_view_gives_back_what_was_packed(self, scene, tmp_path):
+        dataset = pack_scene(scene, tmp_path / "dataset")
+        _, _, references, labels, rasters = scene
+        assert (dataset.ids, dataset.train_ids, dataset.val_ids, len(dataset)) == (
+            ["0000", "0001"],
+            ["0000"],
+            ["0001"],
+            2,
+        )
+        for photo in dataset.ids:
+            view, (index, depth) = dataset.view(photo), rasters[photo]
+            np.testing.assert_array_equal(view.photo, references[photo])
+            np.testing.assert_array_equal(view.labels, labels[photo])
+            np.testing.assert_array_equal(view.index[0], index)
+            np.testing.assert_array_equal(view.depth[0], depth)
+            np.testing.assert_array_equal(view.color[0], np.where(index[..., None] >= 0, COLORS[index], 0))
+            assert view.camera is None
+
+    def test_a_coarse_pixel_shows_the_nearest_point_beneath_it(self, scene, tmp_path):
+        view = pack_scene(scene, tmp_path / "dataset").view("0000")
+        assert view.index[1].shape == view.depth[1].shape == view.color[1].shape[:2] == (4, 8)
+        assert (view.index[1][0, 0], view.depth[1][0, 0]) == (1, 2.0)
+        assert (view.index[1][2, 4], view.depth[1][2, 4]) == (2, 3.0)
+        assert np.count_nonzero(view.index[1] >= 0) == 2
+        np.testing.assert_array_equal(view.color[1][0, 0], COLORS[1])
+
+    def test_points_grow_to_the_splat_and_keep_their_colour(self, scene, tmp_path):
+        view = pack_scene(scene, tmp_path / "dataset", splat=3).view("0000")
+        assert (view.index[0][4:7, 8:11] == 2).all()
+        assert (view.color[0][4:7, 8:11] == COLORS[2]).all()
+
+    def test_meta_says_what_the_set_holds(self, scene, tmp_path):
+        meta = pack_scene(scene, tmp_path / "dataset").meta
+        assert meta["near"] == pytest.approx(2, rel=2e-3)
+        assert meta["far"] == pytest.approx(4, rel=2e-3)
+        assert meta["classes"] == [GROUPS[label_of("building")]]
+        assert meta["transient"] == [label_of("person")]
+        assert meta["sky"] == [label_of("sky")]
+        assert (meta["levels"], meta["has_index"], meta["n_points"]) == (2, True, len(COLORS))
+
+    def test_arrays_lie_over_the_mapped_files(self, scene, tmp_path):
+        dataset = pack_scene(scene, tmp_path / "dataset")
+        first, again = dataset.view("0001"), dataset.view("0001")
+        for a, b in zip(
+            [first.photo, first.labels, *first.color, *first.depth, *first.index],
+            [again.photo, again.labels, *again.color, *again.depth, *again.index],
+            strict=True,
+        ):
+            assert isinstance(a, np.memmap)
+            assert np.shares_memory(a, b)
+            assert not a.flags.writeable
+
+    def test_another_process_receives_the_path_only(self, scene, tmp_path):
+        dataset = pack_scene(scene, tmp_path / "dataset")
+        sent = pickle.dumps(dataset)
+        assert len(sent) < 500
+        np.testing.assert_array_equal(pickle.loads(sent).view("0001").photo, dataset.view("0001").photo)
+
+    def test_cameras_come_at_the_size_of_the_pictures(self, scene, tmp_path):
+        pose = np.hstack([np.eye(3), [[1.0], [2.0], [3.0]]])
+        cameras = {photo: Camera(32, 16, 30, 31, 16, 8, pose) for photo in ("0000", "0001")}
+        camera = pack_scene(scene, tmp_path / "dataset", cameras=cameras).view("0000").camera
+        assert (camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy) == (16, 8, 15, 15.5, 8, 4)
+        np.testing.assert_array_equal(camera.cam_from_world, pose)
+        with pytest.raises(UserError, match="0001 is in the split but has no camera"):
+            pack_scene(scene, tmp_path / "other", cameras={"0000": cameras["0000"]})
+
+    def test_without_segmentation_labels_are_unknown(self, scene, tmp_path):
+        for file in scene[0].glob("*_seg.png"):
+            file.unlink()
+        dataset = pack_scene(scene, tmp_path / "dataset")
+        assert dataset.meta["classes"] == []
+        assert not dataset.view("0000").labels.any()
+
+    def test_without_a_cloud_the_pixels_are_the_points(self, scene, tmp_path):
+        aligned, _, _, _, rasters = scene
+        for photo, (index, depth) in rasters.items():
+            color = np.where(index[..., None] >= 0, COLORS[index], 0).astype(np.uint8)
+            write_image(aligned / f"{photo}_color.png", np.dstack([color, np.full((8, 16), 255, np.uint8)]))
+            write_image(aligned / f"{photo}_depth.png", (depth * 1000).astype(np.uint16))
+        pack(aligned, None, aligned / "split.csv", tmp_path / "dataset", levels=2, splat=3)
+        dataset = PackedDataset(tmp_path / "dataset")
+        view, (index, depth) = dataset.view("0000"), rasters["0000"]
+        assert view.index is None
+        assert not dataset.meta["has_index"]
+        np.testing.assert_array_equal(view.depth[0], depth * 1000)
+        np.testing.assert_array_equal(view.color[0], np.where(index[..., None] >= 0, COLORS[index], 0))
+        np.testing.assert_array_equal(view.color[1][0, 0], COLORS[1])
+        assert view.depth[1][0, 0] == 2000
+
+    @pytest.mark.parametrize(
+        ("name", "array", "message"),
+        [
+            ("framebuffers/0001_index.npy", np.zeros((8, 8), np.int32), r"0001_index.npy has shape \(8, 8\)"),
+            ("framebuffers/0001_index.npy", np.full((8, 16), 4, np.int32), "names point 4, but colors.npy has 4"),
+            ("aligned/0001_seg.png", np.zeros((8, 8), np.uint8), "0001_seg.png is 8x8, its photo 16x8"),
+            ("aligned/0001_seg.png", np.zeros((8, 16), np.uint16), "1 channels of uint16"),
+            ("aligned/0001_reference.png", np.zeros((8, 12, 3), np.uint8), "12x8: its sides must be multiples of 8"),
+        ],
+    )
+    def test_what_disagrees_is_named_and_nothing_is_written(self, scene, tmp_path, name, array, message):
+        if name.endswith(".npy"):
+            np.save(tmp_path / name, array)
+        else:
+            write_image(tmp_path / name, array)
+        with pytest.raises(UserError, match=message):
+            pack_scene(scene, tmp_path / "dataset")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["aligned", "framebuffers"]
+
+    @pytest.mark.parametrize("name", ["aligned/0001_reference.png", "aligned/0001_seg.png", "framebuffers/colors.npy"])
+    def test_what_is_missing_is_named(self, scene, tmp_path, name):
+        (tmp_path / name).unlink()
+        with pytest.raises(UserError, match=name.split("/")[1]):
+            pack_scene(scene, tmp_path / "dataset")
+
+
+class TestDamage:
+    def test_a_truncated_or_missing_file_is_named(self, scene, tmp_path):
+        pack_scene(scene, tmp_path / "dataset")
+        file = tmp_path / "dataset" / "depth_1.f32"
+        file.write_bytes(file.read_bytes()[:-4])
+        with pytest.raises(UserError, match=r"depth_1\.f32 has 252 bytes instead of 256"):
+            PackedDataset(tmp_path / "dataset")
+        file.unlink()
+        with pytest.raises(UserError, match=r"depth_1\.f32 is missing"):
+            PackedDataset(tmp_path / "dataset")
+
+    @pytest.mark.parametrize("text", ["{", json.dumps({"format": 99, "photos": []}), "[]"])
+    def test_damaged_json(self, scene, tmp_path, text):
+        pack_scene(scene, tmp_path / "dataset")
+        (tmp_path / "dataset" / "dataset.json").write_text(text)
+        with pytest.raises(UserError, match=r"damaged or of another version: dataset\.json"):
+            PackedDataset(tmp_path / "dataset")
+
+    def test_not_a_data_set(self, tmp_path):
+        with pytest.raises(UserError, match="Run the dataset stage"):
+            PackedDataset(tmp_path)

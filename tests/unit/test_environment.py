@@ -1,0 +1,21 @@
+"""pip users and conda users get the same packages."""
+
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_environment_yml_has_the_pins_of_pyproject():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pip = next(entry["pip"] for entry in conda if isinstance(entry, dict))
+    assert [package for package in pip if not package.startswith("--")] == project["dependencies"]
+
+
+def test_the_first_torch_installed_is_the_pinned_one():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    torch = next(package for package in project["dependencies"] if package.startswith("torch=="))
+    assert f"install --quiet --disable-pip-version-check {torch}\n" in (ROOT / "Makefile").read_text()

@@ -1,0 +1,45 @@
+import subprocess
+import sys
+
+from nrw.chunks import chunk
+from nrw.log import duration
+
+
+def run(tmp_path, body):
+    code = f"from nrw.log import stage_log\nwith stage_log({str(tmp_path / 'logs' / 'a.log')!r}):\n" + body
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+def test_all_output_goes_to_the_log_and_our_messages_to_the_terminal_too(tmp_path):
+    ended = run(
+        tmp_path,
+        "    import logging, os\n    logging.getLogger('nrw.x').info('hello')\n    print('printed')\n    os.system('echo from C')\n",
+    )
+    log = (tmp_path / "logs" / "a.log").read_text()
+    assert ended.returncode == 0
+    assert "hello" in ended.stderr and "printed" not in ended.stderr + ended.stdout
+    assert "hello" in log and "printed" in log and "from C" in log
+
+
+def test_a_user_error_ends_with_its_message_and_no_traceback(tmp_path):
+    ended = run(tmp_path, "    from nrw.errors import UserError\n    raise UserError('no photos in /x')\n")
+    assert ended.returncode == 1
+    assert "Error: no photos in /x" in ended.stderr and "a.log" in ended.stderr
+    assert "Traceback" not in ended.stderr + (tmp_path / "logs" / "a.log").read_text()
+
+
+def test_a_defect_keeps_its_traceback(tmp_path):
+    ended = run(tmp_path, "    1 / 0\n")
+    assert ended.returncode == 1
+    assert "ZeroDivisionError" in ended.stderr and "Traceback" in (tmp_path / "logs" / "a.log").read_text()
+
+
+def test_chunks_cover_everything_once():
+    ids = [f"{number:04}" for number in range(11)]
+    pieces = [chunk(ids, f"{number}-of-3") for number in (1, 2, 3)]
+    assert sorted(sum(pieces, [])) == ids
+    assert max(map(len, pieces)) - min(map(len, pieces)) <= 1
+
+
+def test_durations_read_naturally():
+    assert [duration(seconds) for seconds in (42.4, 185, 7800)] == ["42 s", "3 min 5 s", "2 h 10 min"]

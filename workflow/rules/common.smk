@@ -1,0 +1,59 @@
+import hashlib
+import os
+
+SCENES = config["scenes"]
+FROM_PHOTOS = [scene for scene, source in SCENES.items() if "photos" in source]
+FROM_ALIGNED = [scene for scene, source in SCENES.items() if "aligned" in source]
+GPU = 1 if config["device"] == "cuda" else 0
+SEGMENTED = config["segmentation"]["model"] != "none"
+
+
+wildcard_constraints:
+    scene="|".join(map(re.escape, SCENES)),
+    kind=r"[\w-]+",
+
+
+scattergather:
+    chunk=config["chunks"],
+
+
+def any_of(scenes):
+    """A wildcard constraint for these scenes; matches nothing where there are none."""
+    return "|".join(map(re.escape, scenes)) or "(?!)"
+
+
+def listing(folder):
+    """A fingerprint of a folder's files: as a parameter it reruns the import when a photo is added, removed or changed.
+
+    The folder is no `input`, because the import itself says best what is wrong with it.
+    """
+    digest = hashlib.sha256()
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            path = os.path.join(parent, name)
+            status = os.stat(path) if os.path.exists(path) else None
+            digest.update(
+                os.fsencode(
+                    f"{path}\0{status and (status.st_size, status.st_mtime_ns)}\0"
+                )
+            )
+    return digest.hexdigest()
+
+
+def labels(wildcards):
+    """What a stage that uses label maps waits for; nothing where segmentation is `none`."""
+    return f"results/{wildcards.scene}/segmentation/classes.json" if SEGMENTED else []
+
+
+def completion(wildcards):
+    """The model that predicts the labels of novel views; nothing where there are no labels, or no cloud to fly through."""
+    if wildcards.scene in FROM_PHOTOS and SEGMENTED:
+        return f"results/{wildcards.scene}/completion/model.safetensors"
+    return []
+
+
+onsuccess:
+    for scene in SCENES:
+        for video in sorted(Path("results", scene, "videos").glob("*.mp4")):
+            print(f"Video: {video.resolve()}")

@@ -1,0 +1,37 @@
+rule evaluation:
+    input:
+        expand("results/{scene}/evaluation/metrics.json", scene=SCENES),
+
+
+rule evaluate:
+    input:
+        dataset="results/{scene}/dataset",
+        model="results/{scene}/finetune/model.safetensors",
+        completion=completion,
+    output:
+        json="results/{scene}/evaluation/metrics.json",
+        table=report(
+            "results/{scene}/evaluation/metrics.csv",
+            category="{scene}",
+            labels={"result": "metrics"},
+        ),
+        sheets=report(
+            directory("results/{scene}/evaluation/sheets"),
+            patterns=["{id}.png"],
+            category="{scene}",
+            labels={"result": "render | labels | output | photo {id}"},
+        ),
+    log:
+        "results/{scene}/logs/evaluation.log",
+    benchmark:
+        "results/{scene}/benchmarks/evaluation.tsv"
+    threads: config["training"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        settings=config["evaluation"],
+        device=config["device"],
+    message:
+        "{wildcards.scene}: scoring the validation photos"
+    script:
+        "../scripts/evaluate.py"

@@ -1,0 +1,117 @@
+rule framebuffers:
+    input:
+        expand("results/{scene}/aligned/index.csv", scene=SCENES),
+
+
+rule rasterize_photos:
+    input:
+        cloud="results/{scene}/mvs/cloud.ply",
+        sparse="results/{scene}/mvs/sparse",
+    output:
+        "results/{scene}/framebuffers/rasterized/{scatteritem}.json",
+    log:
+        "results/{scene}/logs/rasterize/{scatteritem}.log",
+    benchmark:
+        "results/{scene}/benchmarks/rasterize/{scatteritem}.tsv"
+    threads: 1
+    resources:
+        gpu=GPU,
+    params:
+        settings=config["framebuffers"],
+        device=config["device"],
+    message:
+        "{wildcards.scene}: rasterizing the cloud ({wildcards.scatteritem})"
+    script:
+        "../scripts/rasterize_photos.py"
+
+
+# the split comes before the colours, because validation photos must not colour the cloud
+rule split_photos:
+    input:
+        gather.chunk("results/{{scene}}/framebuffers/rasterized/{scatteritem}.json"),
+    output:
+        "results/{scene}/aligned/split.csv",
+    log:
+        "results/{scene}/logs/split.log",
+    benchmark:
+        "results/{scene}/benchmarks/split.tsv"
+    wildcard_constraints:
+        scene=any_of(FROM_PHOTOS),
+    params:
+        settings=config["dataset"],
+        seed=config["seed"],
+    message:
+        "{wildcards.scene}: training and validation photos"
+    script:
+        "../scripts/split_photos.py"
+
+
+rule recolour:
+    input:
+        cloud="results/{scene}/mvs/cloud.ply",
+        sparse="results/{scene}/mvs/sparse",
+        rasterized=gather.chunk(
+            "results/{{scene}}/framebuffers/rasterized/{scatteritem}.json"
+        ),
+        split="results/{scene}/aligned/split.csv",
+        labels=labels,
+    output:
+        "results/{scene}/framebuffers/colors.npy",
+    log:
+        "results/{scene}/logs/recolour.log",
+    benchmark:
+        "results/{scene}/benchmarks/recolour.tsv"
+    threads: 1
+    params:
+        transient=config["segmentation"]["transient"],
+    message:
+        "{wildcards.scene}: colouring the cloud from the training photos"
+    script:
+        "../scripts/recolour.py"
+
+
+rule compose_aligned:
+    input:
+        images="results/{scene}/mvs/images",
+        sparse="results/{scene}/mvs/sparse",
+        rasterized=gather.chunk(
+            "results/{{scene}}/framebuffers/rasterized/{scatteritem}.json"
+        ),
+        colors="results/{scene}/framebuffers/colors.npy",
+        labels=labels,
+    output:
+        "results/{scene}/framebuffers/composed/{scatteritem}.json",
+    log:
+        "results/{scene}/logs/compose/{scatteritem}.log",
+    benchmark:
+        "results/{scene}/benchmarks/compose/{scatteritem}.tsv"
+    threads: 1
+    params:
+        settings=config["framebuffers"],
+    message:
+        "{wildcards.scene}: writing the aligned pictures ({wildcards.scatteritem})"
+    script:
+        "../scripts/compose_aligned.py"
+
+
+rule index_aligned:
+    input:
+        table="results/{scene}/photos/photos.csv",
+        sparse="results/{scene}/mvs/sparse",
+        composed=gather.chunk(
+            "results/{{scene}}/framebuffers/composed/{scatteritem}.json"
+        ),
+    output:
+        "results/{scene}/aligned/index.csv",
+    log:
+        "results/{scene}/logs/index.log",
+    benchmark:
+        "results/{scene}/benchmarks/index.tsv"
+    wildcard_constraints:
+        scene=any_of(FROM_PHOTOS),
+    params:
+        settings=config["framebuffers"],
+    message:
+        "{wildcards.scene}: index of the aligned pictures"
+    script:
+        "../scripts/index_aligned.py"

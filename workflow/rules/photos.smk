@@ -1,0 +1,24 @@
+rule photos:
+    input:
+        expand("results/{scene}/photos/photos.csv", scene=FROM_PHOTOS),
+
+
+rule import_photos:
+    output:
+        table="results/{scene}/photos/photos.csv",
+        images=directory("results/{scene}/photos/images"),
+    log:
+        "results/{scene}/logs/photos.log",
+    benchmark:
+        "results/{scene}/benchmarks/photos.tsv"
+    wildcard_constraints:
+        scene=any_of(FROM_PHOTOS),
+    threads: 8
+    params:
+        folder=lambda wildcards: SCENES[wildcards.scene]["photos"],
+        listing=lambda wildcards: listing(SCENES[wildcards.scene]["photos"]),
+        settings=config["ingest"],
+    message:
+        "{wildcards.scene}: reading the photos"
+    script:
+        "../scripts/import_photos.py"

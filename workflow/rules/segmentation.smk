@@ -1,0 +1,45 @@
+rule segmentation:
+    input:
+        expand(
+            "results/{scene}/segmentation/classes.json",
+            scene=FROM_PHOTOS if SEGMENTED else [],
+        ),
+
+
+rule segment_chunk:
+    input:
+        images="results/{scene}/mvs/images",
+    output:
+        "results/{scene}/segmentation/chunks/{scatteritem}.json",
+    log:
+        "results/{scene}/logs/segmentation/{scatteritem}.log",
+    benchmark:
+        "results/{scene}/benchmarks/segmentation/{scatteritem}.tsv"
+    threads: 1
+    resources:
+        gpu=GPU,
+    params:
+        settings=config["segmentation"],
+        device=config["device"],
+    message:
+        "{wildcards.scene}: labelling the photos ({wildcards.scatteritem})"
+    script:
+        "../scripts/segment_chunk.py"
+
+
+rule gather_classes:
+    input:
+        images="results/{scene}/mvs/images",
+        chunks=gather.chunk("results/{{scene}}/segmentation/chunks/{scatteritem}.json"),
+    output:
+        "results/{scene}/segmentation/classes.json",
+    log:
+        "results/{scene}/logs/classes.log",
+    benchmark:
+        "results/{scene}/benchmarks/classes.tsv"
+    params:
+        settings=config["segmentation"],
+    message:
+        "{wildcards.scene}: counting the labels"
+    script:
+        "../scripts/gather_classes.py"

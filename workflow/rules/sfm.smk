@@ -1,0 +1,89 @@
+rule sfm:
+    input:
+        expand("results/{scene}/sfm/summary.json", scene=FROM_PHOTOS),
+
+
+rule extract_features:
+    input:
+        images="results/{scene}/photos/images",
+        table="results/{scene}/photos/photos.csv",
+    output:
+        "results/{scene}/sfm/features.db",
+    log:
+        "results/{scene}/logs/features.log",
+    benchmark:
+        "results/{scene}/benchmarks/features.tsv"
+    threads: 16
+    params:
+        settings=config["sfm"],
+        seed=config["seed"],
+    message:
+        "{wildcards.scene}: SIFT features"
+    script:
+        "../scripts/extract_features.py"
+
+
+rule match_features:
+    input:
+        "results/{scene}/sfm/features.db",
+    output:
+        "results/{scene}/sfm/database.db",
+    log:
+        "results/{scene}/logs/matches.log",
+    benchmark:
+        "results/{scene}/benchmarks/matches.tsv"
+    threads: 16
+    params:
+        settings=config["sfm"],
+        seed=config["seed"],
+    message:
+        "{wildcards.scene}: matching photos"
+    script:
+        "../scripts/match_features.py"
+
+
+rule reconstruct:
+    input:
+        images="results/{scene}/photos/images",
+        table="results/{scene}/photos/photos.csv",
+        database="results/{scene}/sfm/database.db",
+    output:
+        sparse=directory("results/{scene}/sfm/sparse"),
+        summary="results/{scene}/sfm/summary.json",
+        table=report(
+            "results/{scene}/sfm/summary.txt",
+            category="{scene}",
+            labels={"result": "registered photos"},
+        ),
+    log:
+        "results/{scene}/logs/reconstruct.log",
+    benchmark:
+        "results/{scene}/benchmarks/reconstruct.tsv"
+    threads: 16
+    params:
+        settings=config["sfm"],
+        seed=config["seed"],
+    message:
+        "{wildcards.scene}: cameras and sparse points"
+    script:
+        "../scripts/reconstruct.py"
+
+
+rule undistort:
+    input:
+        images="results/{scene}/photos/images",
+        sparse="results/{scene}/sfm/sparse",
+    output:
+        images=directory("results/{scene}/mvs/images"),
+        sparse=directory("results/{scene}/mvs/sparse"),
+    log:
+        "results/{scene}/logs/undistort.log",
+    benchmark:
+        "results/{scene}/benchmarks/undistort.tsv"
+    threads: 4
+    params:
+        settings=config["mvs"],
+    message:
+        "{wildcards.scene}: undistorting the registered photos"
+    script:
+        "../scripts/undistort.py"

@@ -1,0 +1,51 @@
+KINDS = ["flythrough", "appearance", "joint", *config["videos"]["extra"]]
+
+
+# a data set that came aligned has no cloud to fly through
+rule videos:
+    input:
+        expand("results/{scene}/videos/{kind}.mp4", scene=FROM_PHOTOS, kind=KINDS),
+        expand("results/{scene}/videos/appearance.mp4", scene=FROM_ALIGNED),
+
+
+rule film:
+    input:
+        dataset="results/{scene}/dataset",
+        model="results/{scene}/finetune/model.safetensors",
+        completion=completion,
+        cloud=lambda wildcards: (
+            f"results/{wildcards.scene}/mvs/cloud.ply"
+            if wildcards.scene in FROM_PHOTOS
+            else []
+        ),
+        colors=lambda wildcards: (
+            f"results/{wildcards.scene}/framebuffers/colors.npy"
+            if wildcards.scene in FROM_PHOTOS
+            else []
+        ),
+        path=lambda wildcards: config["videos"]["extra"]
+        .get(wildcards.kind, {})
+        .get("path", []),
+    output:
+        video=report(
+            "results/{scene}/videos/{kind}.mp4",
+            category="{scene}",
+            labels={"result": "video {kind}"},
+        ),
+        poster="results/{scene}/videos/{kind}.png",
+    log:
+        "results/{scene}/logs/videos/{kind}.log",
+    benchmark:
+        "results/{scene}/benchmarks/videos/{kind}.tsv"
+    threads: 1
+    resources:
+        gpu=GPU,
+    params:
+        settings=config["videos"],
+        framebuffers=config["framebuffers"],
+        device=config["device"],
+        seed=config["seed"],
+    message:
+        "{wildcards.scene}: filming {wildcards.kind}"
+    script:
+        "../scripts/film.py"

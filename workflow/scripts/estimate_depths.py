@@ -1,0 +1,22 @@
+from pathlib import Path
+
+from nrw.log import stage_log
+
+with stage_log(snakemake.log[0]):
+    from nrw.ade20k import labels_of
+    from nrw.cameras import read_cameras
+    from nrw.chunks import chunk
+    from nrw.io import write_json
+    from nrw.mvs import estimate_depths
+
+    settings = snakemake.params.settings
+    ids = chunk(list(read_cameras(snakemake.input.sparse)), snakemake.wildcards.scatteritem)
+    report = estimate_depths(
+        Path(snakemake.input.sparse).parent,
+        Path(snakemake.input.labels).parent if snakemake.input.labels else None,
+        ids,
+        sources=settings["sources"],
+        device=snakemake.params.device,
+        masked=labels_of(snakemake.params.masked),
+    )
+    write_json(snakemake.output[0], report)

@@ -1,0 +1,22 @@
+from pathlib import Path
+
+from nrw.log import stage_log
+
+with stage_log(snakemake.log[0]):
+    import torch
+
+    from nrw.dataset import PackedDataset
+    from nrw.evaluation import evaluate
+    from nrw.models.scene import SceneModel
+
+    torch.set_num_threads(snakemake.threads)
+    completion = snakemake.input.completion
+    model = SceneModel.load(
+        Path(snakemake.input.model).parent, Path(completion).parent if completion else None, snakemake.params.device
+    )
+    evaluate(
+        model,
+        PackedDataset(snakemake.input.dataset),
+        Path(snakemake.output.json).parent,
+        **snakemake.params.settings,
+    )

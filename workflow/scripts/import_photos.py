@@ -1,0 +1,12 @@
+from nrw.log import stage_log
+
+with stage_log(snakemake.log[0]):
+    from nrw.photos import import_photos
+
+    import_photos(
+        snakemake.params.folder,
+        snakemake.output.table,
+        snakemake.output.images,
+        processes=snakemake.threads,
+        **snakemake.params.settings,
+    )

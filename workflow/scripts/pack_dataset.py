@@ -1,0 +1,20 @@
+from pathlib import Path
+
+from nrw.log import stage_log
+
+with stage_log(snakemake.log[0]):
+    from nrw.dataset import pack
+
+    params = snakemake.params
+    colors = snakemake.input.colors
+    pack(
+        Path(snakemake.input.index).parent,
+        Path(colors).parent if colors else None,
+        snakemake.input.split,
+        snakemake.output[0],
+        levels=params.levels,
+        splat=params.splat,
+        transient=params.transient,
+        sky=params.sky,
+        colors_npy=colors or None,
+    )

@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from nrw.log import stage_log
+
+with stage_log(snakemake.log[0]):
+    from nrw.mvs.undistort import undistort
+
+    undistort(
+        snakemake.input.images,
+        snakemake.input.sparse,
+        Path(snakemake.output.images).parent,
+        max_size=snakemake.params.settings["max_size"],
+    )
