@@ -158,13 +158,18 @@ _KNOWN_LABELS = np.array([*(_LABEL_OF[name] for name in _COLORS), 0], np.uint8)
 _COLOR_TOLERANCE = 40
 
 
+def find(name: str) -> int:
+    """The label, 1–150, of a class by its ADE20K name or a synonym of it, in any case; 0 for any other name."""
+    return _LABEL_OF.get(name.strip().lower(), 0)
+
+
 def label_of(name: str) -> int:
     """The label, 1–150, of a class by its ADE20K name or a synonym of it, in any case.
 
     Raises UserError, with the nearest name, for a name that ADE20K does not have.
     """
-    label = _LABEL_OF.get(name.strip().lower())
-    if label is None:
+    label = find(name)
+    if not label:
         nearest = difflib.get_close_matches(name.strip().lower(), _LABEL_OF, n=1, cutoff=0.0)[0]
         raise UserError(
             f"'{name}' is not one of the 150 class names of ADE20K; the nearest is '{nearest}'. "

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from nrw import ade20k
 from nrw.cameras import Camera
 from nrw.errors import UserError
+from nrw.framebuffers import POSE_FIELDS
 from nrw.io import atomic_path, read_csv, read_image, read_json, write_csv, write_json
+from nrw.log import progress
 from nrw.rasterize import DeepBuffer, pyramid
 
 FORMAT = 1  # of dataset.json and the raw files
@@ -185,16 +186,16 @@ def pack(
     splat: int,
     transient: Iterable[str] = (),
     sky: Iterable[str] = (),
-    cameras: Mapping[str, Camera] | None = None,
+    colors_npy: Path | str | None = None,
 ) -> None:
     """Write the packed set of the photos that split.csv sends to training or validation, photo by photo.
 
-    aligned_dir: `<id>_reference.png` and, unless there is no segmentation, `<id>_seg.png`.
-    framebuffers_dir: `<id>_index.npy`, `<id>_depth.npy` (rasters with points of one pixel) and colors.npy, from which
-      every level is made with points of `splat` pixels. None: the set was imported, and its levels are made from
-      `<id>_color.png` and `<id>_depth.png`, whose points have their size already (`splat` is not used): a coarse
-      pixel shows the nearest of the pixels it covers.
-    transient, sky: ADE20K names. cameras: by photo id, of any size; None where unknown.
+    aligned_dir: index.csv with the cameras, `<id>_reference.png` and, where there are labels, `<id>_seg.png`.
+    framebuffers_dir, colors_npy: `<id>_index.npy` and `<id>_depth.npy` (rasters with points of one pixel) and the
+      points' colours (N, 3) uint8, from which every level is made with points of `splat` pixels. None: the set was
+      imported, and its levels are made from `<id>_color.png` and `<id>_depth.png`, whose points have their size
+      already (`splat` is not used): a coarse pixel shows the nearest of the pixels it covers.
+    transient, sky: ADE20K names.
 
     Raises UserError where files are missing or disagree in size, or a class name is unknown.
     """
@@ -202,7 +203,8 @@ def pack(
     chosen = {photo: where for photo, where in read_split(split_csv).items() if where in ("train", "val")}
     labelled = _check_labels(aligned_dir, chosen)
     transient, sky = ade20k.labels_of(transient), ade20k.labels_of(sky)
-    colors = None if framebuffers_dir is None else _load(Path(framebuffers_dir, "colors.npy"), mmap_mode="r")
+    colors = None if framebuffers_dir is None else _load(Path(colors_npy), mmap_mode="r")
+    cameras = _cameras(aligned_dir / "index.csv")
     depths = DepthPercentiles()
     class_pixels = np.zeros(256, np.int64)
     photos = []
@@ -213,7 +215,7 @@ def pack(
         def append(name: str, array: np.ndarray) -> None:
             files[name].write(np.ascontiguousarray(array, _dtype(name)).data)
 
-        for photo, where in tqdm(chosen.items(), desc="packing", unit="photo"):
+        for photo, where in progress(chosen.items(), len(chosen), "packing"):
             reference = _image(aligned_dir / f"{photo}_reference.png", (3,))
             height, width = reference.shape[:2]
             if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
@@ -239,8 +241,10 @@ def pack(
                     depths.add(buffer.depth)
             if where == "train":
                 class_pixels += np.bincount(labels.ravel(), minlength=256)
-            camera = _camera_record(cameras, photo, width, height)
-            photos.append({"id": photo, "split": where, "height": height, "width": width, "camera": camera})
+            if photo not in cameras:
+                raise UserError(f"Photo {photo} is in {split_csv} but not in {aligned_dir}/index.csv; make both again.")
+            record = {"id": photo, "split": where, "height": height, "width": width, "camera": cameras[photo]}
+            photos.append(record)
 
         near, far = depths.percentiles(1, 99)
         shown = {int(label) for label in class_pixels.nonzero()[0]} - transient - {0}
@@ -327,13 +331,16 @@ def _gather(colors: np.ndarray, buffer: DeepBuffer) -> np.ndarray:
     return picture
 
 
-def _camera_record(cameras: Mapping[str, Camera] | None, photo: str, width: int, height: int) -> dict | None:
-    if cameras is None:
-        return None
-    if photo not in cameras:
-        raise UserError(f"Photo {photo} is in the split but has no camera: split and model are of different runs.")
-    camera = cameras[photo].resized(width, height)
-    return {**vars(camera), "cam_from_world": camera.cam_from_world.tolist()}
+def _cameras(index_csv: Path) -> dict[str, dict | None]:
+    """The fields of each photo's Camera, in terms of JSON; None for photos of sets that came without cameras."""
+    cameras = {}
+    for row in read_csv(index_csv):
+        record = {name: int(row[name]) for name in ("width", "height")}
+        if row["fx"]:
+            record |= {name: float(row[name]) for name in ("fx", "fy", "cx", "cy")}
+            record["cam_from_world"] = np.array([float(row[name]) for name in POSE_FIELDS]).reshape(3, 4).tolist()
+        cameras[row["id"]] = record if row["fx"] else None
+    return cameras
 
 
 def _names(levels: int, has_index: bool) -> list[str]:

@@ -8,27 +8,24 @@ import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 MAX_PSNR = 100.0  # dB, of equal pictures: JSON has no infinity
-SSIM_RADIUS = 5  # pixels, of the 11 x 11 Gaussian window (sigma 1.5) of Wang et al. 2004
 
 
 def compare(output: np.ndarray, photo: np.ndarray, masks: Mapping[str, np.ndarray]) -> dict[str, float | None]:
     """L1, PSNR (dB) and SSIM over all pixels and over each mask; LPIPS over all pixels.
 
     output, photo: (H, W, 3) uint8, compared as [0, 1]. masks: name -> (H, W) bool. Keys are l1, psnr, ssim, lpips and
-    <name>_l1, <name>_psnr, <name>_ssim. SSIM is the mean of the map of pixels whose window lies in the picture and whose
-    centre lies in the mask. A figure over no pixels is None, and so is LPIPS where it is unavailable.
+    <name>_l1, <name>_psnr, <name>_ssim. SSIM is the mean of its map, whose windows at the border see reflected pixels,
+    as in torchmetrics. A figure over no pixels is None, and so is LPIPS where it is unavailable.
     """
     a, b = _tensor(output), _tensor(photo)  # (1, 3, H, W)
     difference = np.abs(output.astype(np.float64) - photo.astype(np.float64)) / 255
     ssim = ssim_map(a, b)
-    inner = np.zeros(ssim.shape, dtype=bool)
-    inner[SSIM_RADIUS:-SSIM_RADIUS, SSIM_RADIUS:-SSIM_RADIUS] = True
     figures: dict[str, float | None] = {}
     for name, mask in {"": np.ones(ssim.shape, dtype=bool), **masks}.items():
         prefix = name and f"{name}_"
         figures[f"{prefix}l1"] = _mean(difference[mask])
         figures[f"{prefix}psnr"] = psnr(_mean(difference[mask] ** 2))
-        figures[f"{prefix}ssim"] = _mean(ssim[mask & inner])
+        figures[f"{prefix}ssim"] = _mean(ssim[mask])
     figures["lpips"] = None if lpips_unavailable() else _lpips(a, b)
     return figures
 
@@ -41,7 +38,7 @@ def psnr(mean_squared_error: float | None) -> float | None:
 
 
 def ssim_map(a: torch.Tensor, b: torch.Tensor) -> np.ndarray:
-    """(H, W) structural similarity, mean over channels, of (1, 3, H, W) in [0, 1]."""
+    """(H, W) structural similarity (Wang et al. 2004: Gaussian window, sigma 1.5) of (1, 3, H, W) in [0, 1]."""
     _, full = structural_similarity_index_measure(a, b, data_range=1.0, return_full_image=True)
     return full[0].mean(dim=0).double().numpy()
 

@@ -220,7 +220,7 @@ def _is_free(tree: cKDTree, a: np.ndarray, b: np.ndarray, clearance: float) -> b
 
 
 def _route(views: _Views, tree: cKDTree, clearance: float) -> np.ndarray:
-    """(K, 3) corners of a way through the views that keeps its distance from the cloud; unreachable ones are left out."""
+    """(K, 3) corners of a way through the views that keeps clear of the cloud; unreachable ones are left out."""
     corners = [views.centers[0]]
     for center in views.centers[1:]:
         if _is_free(tree, corners[-1], center, clearance):

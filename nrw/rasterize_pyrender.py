@@ -86,7 +86,12 @@ def _osmesa() -> Iterator:
     os.environ["PYOPENGL_PLATFORM"] = "osmesa"  # read when OpenGL is imported, and again for each renderer
     try:
         import pyrender
+        from OpenGL.platform import PLATFORM
 
+        if not hasattr(PLATFORM, "OSMesa"):
+            raise RuntimeError(
+                f"OpenGL was imported before, for {type(PLATFORM).__name__}; pyrender needs it for OSMesa"
+            )
         yield pyrender
     finally:
         if before is None:

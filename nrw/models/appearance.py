@@ -15,8 +15,8 @@ class AppearanceEncoder(nn.Module):
     z lies in the cube (-1, 1)^Z. A cube is convex, so a straight line between two photos' codes never leaves the range
     that the renderer was trained on; whoever optimises z clamps it to [-1, 1].
 
-    in_channels: photo (3) and the fixed channels of the buffer's level 0. The photo's appearance is in its large areas:
-    the input is halved first, which makes the encoder cheap beside the renderer and blind to grain.
+    in_channels: photo (3) and the fixed channels of the buffer at the photo's size. Appearance is in the large areas: a
+    photo of a few hundred pixels is enough. There is no normalisation, for how bright a photo is belongs to its z.
     """
 
     def __init__(self, in_channels: int, z_dim: int):
@@ -38,7 +38,7 @@ class AppearanceEncoder(nn.Module):
         """
         keep = torch.ones_like(x[:, :1]) if keep is None else keep.to(x.dtype)
         # The network sees which pixels are missing: a dropped pixel is not a grey one.
-        x = F.avg_pool2d(torch.cat([x * keep, keep], dim=1), 2, ceil_mode=True)
+        x = torch.cat([x * keep, keep], dim=1)
         for layer in self.convolutions:
             x = F.leaky_relu(layer(x), LEAK)
         weight = F.adaptive_avg_pool2d(keep, x.shape[-2:])  # (B, 1, h, w): share of kept pixels

@@ -14,8 +14,7 @@ from nrw.models.inputs import BufferSpec, PointFeatures
 
 
 class Networks(nn.Module):
-    """What is trained on a scene; `discriminator` is None without an adversarial loss, `points` without their
-    channels."""
+    """Trained on a scene; `discriminator` is None without an adversarial loss, `points` without learned channels."""
 
     def __init__(
         self,

@@ -10,8 +10,7 @@ MAX_FILTERS = 512
 
 
 class MinibatchDeviation(nn.Module):
-    """Append a channel with the features' standard deviation over the batch, averaged over all features (PGGAN,
-    section 3)."""
+    """Append a channel: the standard deviation over the batch, averaged over all features (PGGAN, section 3)."""
 
     def forward(self, x: Tensor) -> Tensor:
         deviation = torch.sqrt(x.var(dim=0, correction=0) + 1e-8).mean()

@@ -92,13 +92,13 @@ def raster_tensors(spec: BufferSpec, levels: Sequence[Mapping]) -> tuple[list[Te
 
     levels: `spec.levels` mappings, finest first, of arrays or tensors (on any device) with any leading batch
     dimensions: color (…, h, w, 3) uint8; depth (…, h, w) float32, 0 without a hit; index (…, h, w) int32, -1 without
-    a hit, or None; labels (…, h, w) uint8, or None where the spec has no classes; rays (…, h, w, 3) float32 unit
-    vectors in the world, or None without view direction.
+    a hit, or None where the spec has no point channels; labels (…, h, w) uint8, or None where it has no classes; rays
+    (…, h, w, 3) float32 unit vectors in the world, or None without view direction.
 
-    Returns per level (…, C, h, w) float32, C = spec.raster_channels, and (…, h, w) int64 or None. Order of the
-    channels: `corrected`: RGB in [-1, 1], 0 without a hit; inverse depth, 0 at `far` and 1 at `near`, clamped, 0
-    without a hit; hit (0 or 1); view direction; one-hot labels, the last for all other labels. `paper2019`: RGB,
-    depth, label colour.
+    Returns per level (…, C, h, w) float32, C = spec.raster_channels, and (…, h, w) int64, or None where the spec has
+    no learned channels. Order of the channels: `corrected`: RGB in [-1, 1], 0 without a hit; inverse depth, 0 at
+    `far` and 1 at `near`, clamped, 0 without a hit; hit (0 or 1); view direction; one-hot labels, the last for all
+    other labels. `paper2019`: RGB, depth, label colour.
 
     Raises UserError when view directions are wanted and there are no rays.
     """
@@ -106,21 +106,25 @@ def raster_tensors(spec: BufferSpec, levels: Sequence[Mapping]) -> tuple[list[Te
     tensors, indices = [], []
     for level in levels[: spec.levels]:
         tensors.append(channels(spec, level))
-        index = level.get("index")
-        indices.append(None if index is None else torch.as_tensor(index).long())
+        indices.append(_tensor(level["index"]).long() if spec.point_channels else None)
     return tensors, indices
 
 
-def signed(pixels: Array) -> Tensor:
+def _tensor(values: Array) -> Tensor:
+    """A tensor as it is; an array copied, since those of a data set are memory-mapped and may not be written to."""
+    return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+
+
+def _signed(pixels: Tensor) -> Tensor:
     """Colours (…, h, w, 3) uint8 as (…, 3, h, w) float32 in [-1, 1]."""
-    return torch.as_tensor(pixels).movedim(-1, -3).to(torch.float32, memory_format=torch.contiguous_format) / 127.5 - 1
+    return pixels.movedim(-1, -3) / 127.5 - 1
 
 
 def _corrected_channels(spec: BufferSpec, level: Mapping) -> Tensor:
-    depth = torch.as_tensor(level["depth"])  # (…, h, w)
+    depth = _tensor(level["depth"])  # (…, h, w)
     hit = depth > 0
     out = depth.new_zeros((*depth.shape[:-2], spec.raster_channels, *depth.shape[-2:]))
-    out[..., :3, :, :] = signed(level["color"]) * hit.unsqueeze(-3)
+    out[..., :3, :, :] = _signed(_tensor(level["color"])) * hit.unsqueeze(-3)
     inverse = (1 / depth - 1 / spec.far) / (1 / spec.near - 1 / spec.far)  # infinite without a hit
     out[..., 3, :, :] = torch.where(hit, inverse.clamp(0, 1), 0)
     out[..., 4, :, :] = hit
@@ -131,10 +135,10 @@ def _corrected_channels(spec: BufferSpec, level: Mapping) -> Tensor:
                 "buffer.view_direction is true, but this view has no camera (sets in the 2019 format have none): "
                 "set buffer.view_direction to false"
             )
-        out[..., 5:8, :, :] = torch.as_tensor(level["rays"]).movedim(-1, -3)
+        out[..., 5:8, :, :] = _tensor(level["rays"]).movedim(-1, -3)
         filled = 8
     if spec.classes:
-        slot = _class_slots(spec.classes).to(depth.device)[torch.as_tensor(level["labels"]).long()]
+        slot = _class_slots(spec.classes).to(depth.device)[_tensor(level["labels"]).long()]
         out[..., filled:, :, :].scatter_(-3, slot.unsqueeze(-3), 1.0)
     return out
 
@@ -144,12 +148,12 @@ def _paper2019_channels(spec: BufferSpec, level: Mapping) -> Tensor:
 
     The release scaled 16-bit depth by 2/255 as if it were 8-bit, so that its range hung on how the file was made.
     """
-    depth = torch.as_tensor(level["depth"])
+    depth = _tensor(level["depth"])
     labels = level.get("labels")
-    labels = torch.zeros(depth.shape, dtype=torch.long) if labels is None else torch.as_tensor(labels).long()
+    labels = torch.zeros_like(depth, dtype=torch.long) if labels is None else _tensor(labels).long()
     colors = torch.from_numpy(ade20k.colorize(np.arange(ade20k.N_LABELS + 1))).to(depth.device)
     linear = (depth / spec.far).clamp(0, 1) * 2 - 1
-    return torch.cat([signed(level["color"]), linear.unsqueeze(-3), signed(colors[labels.to(depth.device)])], dim=-3)
+    return torch.cat([_signed(_tensor(level["color"])), linear.unsqueeze(-3), _signed(colors[labels])], dim=-3)
 
 
 @cache

@@ -1,1 +1,1 @@
-"""Training: the three stages (`pretrain`, `rerender`) and semantic completion, with their checkpoints, logs and losses."""
+"""Training: the three stages (`pretrain`, `rerender`), semantic completion, their checkpoints, logs and losses."""

@@ -1,7 +1,7 @@
 """Checkpoints: all that a stage needs to go on as if it had never stopped, in one file that is either whole or absent.
 
-The file is safetensors (nothing in it executes); what is not a tensor is JSON in its header. There is no random state in
-it: what a step draws is a function of the seed and the step's number (`nrw.training.sampler`), so the number is enough.
+The file is safetensors (nothing in it executes); what is not a tensor is JSON in its header. There is no random state
+in it: what a step draws is a function of the seed and the step's number (`nrw.training.sampler`), and that is kept.
 """
 
 import hashlib
@@ -88,6 +88,11 @@ def restore(
     return header["step"], header["state"]
 
 
+def remove(folder: Path) -> None:
+    """Delete the checkpoint of a finished stage."""
+    (folder / FILE).unlink(missing_ok=True)
+
+
 def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
 
@@ -127,9 +132,7 @@ def load_weights(path: Path, modules: Mapping[str, nn.Module], required: bool = 
         raise UserError(f"{path} is missing: run the stage that makes it first.")
     tensors = load_file(path)
     for name, module in modules.items():
-        weights = {
-            key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")
-        }
+        weights = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
         if not weights and not required:
             continue
         try:

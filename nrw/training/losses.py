@@ -57,16 +57,28 @@ def dssim(output: Tensor, target: Tensor, keep: Tensor | None = None) -> Tensor:
         output = torch.where(keep > 0, output, target)
         margin = SSIM_WINDOW // 2
         keep = keep[..., margin:-margin, margin:-margin]
-    x, y = (output + 1) / 2, (target + 1) / 2
+    with torch.autocast(output.device.type, enabled=False):  # variances are small differences of large numbers
+        x, y = (output.float() + 1) / 2, (target.float() + 1) / 2
+        mean_x, mean_y = _window_means(x), _window_means(y)
+        xx, yy, xy = _window_means(x * x), _window_means(y * y), _window_means(x * y)
+        numerator = (2 * mean_x * mean_y + SSIM_C1) * (2 * (xy - mean_x * mean_y) + SSIM_C2)
+        denominator = (mean_x**2 + mean_y**2 + SSIM_C1) * (xx - mean_x**2 + yy - mean_y**2 + SSIM_C2)
+        return masked_mean(1 - numerator / denominator, keep)
+
+
+def _window_means(x: Tensor) -> Tensor:
+    """Gaussian means (B, C, H - 10, W - 10) of x (B, C, H, W).
+
+    As two products with banded matrices: several times faster on a CPU than convolutions of one channel, and exact on a
+    GPU, where convolutions round to TF32.
+    """
     position = torch.arange(SSIM_WINDOW, device=x.device, dtype=x.dtype) - SSIM_WINDOW // 2
     window = torch.softmax(-(position**2) / (2 * SSIM_SIGMA**2), dim=0)
-    moments = torch.cat([x, y, x * x, y * y, x * y], dim=1)  # (B, 15, H, W)
-    planes = moments.flatten(0, 1).unsqueeze(1)
-    planes = F.conv2d(F.conv2d(planes, window.view(1, 1, 1, -1)), window.view(1, 1, -1, 1))
-    mean_x, mean_y, xx, yy, xy = planes.view(*moments.shape[:2], *planes.shape[-2:]).chunk(5, dim=1)
-    numerator = (2 * mean_x * mean_y + SSIM_C1) * (2 * (xy - mean_x * mean_y) + SSIM_C2)
-    denominator = (mean_x**2 + mean_y**2 + SSIM_C1) * (xx - mean_x**2 + yy - mean_y**2 + SSIM_C2)
-    return masked_mean(1 - numerator / denominator, keep)
+    height, width = x.shape[-2:]
+    along_y, along_x = (
+        torch.eye(side, device=x.device, dtype=x.dtype).unfold(1, SSIM_WINDOW, 1) @ window for side in (height, width)
+    )  # (H, H - 10), (W, W - 10): column i is the window from pixel i on
+    return along_y.mT @ x @ along_x
 
 
 def lsgan_discriminator(real: list[Tensor], fake: list[Tensor]) -> Tensor:

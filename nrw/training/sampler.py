@@ -6,7 +6,6 @@ seen, and no random state needs to be kept.
 
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -79,18 +78,12 @@ def crop_batch(
 ) -> Batch:
     """Random crops of the photos, at level 0 of the pyramid or, `halved`, at level 1 with twice the field of view.
 
-    The side is crop_size, less where a photo of the batch is smaller, and a multiple of 2^(levels - 1), as are the
-    crop's coordinates, so that a crop of every level covers the same part of the picture.
+    The crops are those of `random_boxes`.
     """
-    shift, grid = int(halved), 1 << (spec.levels - 1)
+    shift = int(halved)
     views = [dataset.view(photo) for photo in ids]
-    sizes = np.array([level_size(*view.labels.shape, shift) for view in views])  # (B, 2) height, width
-    height, width = (max(1, min(crop_size, int(side)) // grid) * grid for side in sizes.min(axis=0))
-    crops = []
-    for view, (full_height, full_width) in zip(views, sizes, strict=True):
-        y = int(rng.integers(max(0, full_height - height) // grid + 1)) * grid
-        x = int(rng.integers(max(0, full_width - width) // grid + 1)) * grid
-        crops.append(crop(view, spec, dataset.meta["transient"], (x, y, width, height), shift))
+    boxes = random_boxes([level_size(*view.labels.shape, shift) for view in views], crop_size, spec.levels, rng)
+    crops = [crop(view, spec, dataset.meta["transient"], box, shift) for view, box in zip(views, boxes, strict=True)]
     rasters, index, photo, keep = zip(*crops, strict=True)
     return Batch(
         ids,
@@ -101,22 +94,147 @@ def crop_batch(
     )
 
 
+def random_boxes(
+    sizes: Sequence[tuple[int, int]], crop_size: int, levels: int, rng: np.random.Generator
+) -> list[tuple[int, int, int, int]]:
+    """A random crop in each picture, as x, y, width, height; sizes: (height, width) of the pictures.
+
+    All have one size: crop_size a side, less where a picture is smaller. Size and place are multiples of
+    2^(levels - 1), so that a crop covers whole pixels of every level.
+    """
+    grid = 1 << (levels - 1)
+    height, width = (max(1, min(crop_size, *sides) // grid) * grid for sides in zip(*sizes, strict=True))
+    boxes = []
+    for full_height, full_width in sizes:
+        y, x = (
+            int(rng.integers(max(0, space) // grid + 1)) * grid for space in (full_height - height, full_width - width)
+        )
+        boxes.append((x, y, width, height))
+    return boxes
+
+
 def crop(
     view: View, spec: BufferSpec, transient: Sequence[int], box: tuple[int, int, int, int] | None = None, shift: int = 0
 ) -> tuple[list[Tensor], list[Tensor] | None, Tensor, Tensor]:
-    """A part of a view as tensors: rasters (C, h_l, w_l), indices (h_l, w_l) or None, photo (3, H, W), keep (1, H, W).
+    """A part of a photo and of its deep buffer: rasters and indices of `crop_buffer`, photo (3, H, W), keep (1, H, W).
 
-    box: x, y, width, height in pixels of pyramid level `shift`, which becomes level 0; None: all of it. The photo is
-    averaged over each pixel's 2^shift squared; keep is 1 where all of them show something lasting.
+    The photo, in [-1, 1], is averaged over each pixel's 2^shift squared; keep is 1 where all of them show something
+    lasting.
     """
+    rasters, index = crop_buffer(view, spec, box, shift)
     height, width = level_size(*view.labels.shape, shift)
     x, y, w, h = box or (0, 0, width, height)
-    levels = [_level(view, spec, shift + level, (x >> level, y >> level, -(-w >> level), -(-h >> level))) for level in range(spec.levels)]
-    rasters, index = raster_tensors(spec, levels)
     part = slice(y << shift, (y + h) << shift), slice(x << shift, (x + w) << shift)
-    photo = torch.from_numpy(np.ascontiguousarray(view.photo[part])).permute(2, 0, 1).float().div_(127.5).sub_(1)
-    keep = torch.from_numpy(~np.isin(view.labels[part], transient)).float()[None]
+    photo, keep = photo_tensor(view.photo[part]), lasting(view.labels[part], transient)
     if shift:
         photo = F.avg_pool2d(photo, 1 << shift)
         keep = (F.avg_pool2d(keep, 1 << shift) == 1).float()
     return rasters, index, photo, keep
+
+
+def crop_buffer(
+    view: View, spec: BufferSpec, box: tuple[int, int, int, int] | None = None, shift: int = 0
+) -> tuple[list[Tensor], list[Tensor] | None]:
+    """A part of a view's deep buffer: level l (C, h_l, w_l) float32 and, with point channels, (h_l, w_l) int64.
+
+    box: x, y, width, height in pixels of pyramid level `shift`, which becomes level 0; None: all of it.
+    """
+    height, width = level_size(*view.labels.shape, shift)
+    x, y, w, h = box or (0, 0, width, height)
+    levels = [
+        _level(view, spec, shift + level, (x >> level, y >> level, *reversed(level_size(h, w, level))))
+        for level in range(spec.levels)
+    ]
+    rasters, index = raster_tensors(spec, levels)
+    return rasters, index if spec.point_channels else None
+
+
+def encoder_input(
+    view: View, spec: BufferSpec, transient: Sequence[int], region: tuple[float, float] | None = None
+) -> tuple[Tensor, Tensor]:
+    """What the appearance encoder sees of a photo: all of it, or the columns of `region` and nothing else.
+
+    region: first and last column as fractions of the width. Returns x (3 + C, h, w) float32, the photo in [-1, 1] and
+    the fixed channels of the pyramid's finest level of at most 256 pixels (else of its coarsest), and keep (1, h, w)
+    float32, 0 where the photo shows nothing lasting. A pixel of x is the mean of the lasting pixels that it covers.
+    """
+    full_height, full_width = view.labels.shape
+    sizes = [level_size(full_height, full_width, level) for level in range(spec.levels)]
+    level = next((level for level, size in enumerate(sizes) if max(size) <= ENCODER_SIZE), spec.levels - 1)
+    height, width = sizes[level]
+    first, last = (round(fraction * width) for fraction in region or (0, 1))
+    rasters, _ = raster_tensors(spec, [_level(view, spec, level, (first, 0, last - first, height))])
+    columns = slice(first << level, last << level)
+    photo, keep = photo_tensor(view.photo[:, columns]), lasting(view.labels[:, columns], transient)
+    share = F.adaptive_avg_pool2d(keep, (height, last - first))
+    photo = F.adaptive_avg_pool2d(photo * keep, (height, last - first)) / share.clamp_min(1e-6)
+    return torch.cat([photo, rasters[0]]), (share > 0).float()
+
+
+def photo_tensor(pixels: np.ndarray) -> Tensor:
+    """Pixels (H, W, 3) uint8 as (3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1) / 127.5 - 1
+
+
+def lasting(labels: np.ndarray, transient: Sequence[int]) -> Tensor:
+    """(1, H, W) float32 mask of a label map (H, W): 1 but where it shows something transient."""
+    return torch.from_numpy(~np.isin(labels, transient)).float()[None]
+
+
+def encode(encoder: torch.nn.Module, inputs: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> Tensor:
+    """The codes z (B, Z) of what `encoder_input` gave for B photos; photos of one size go through together."""
+    codes: list[Tensor | None] = [None] * len(inputs)
+    shapes = [x.shape for x, _ in inputs]
+    for shape in dict.fromkeys(shapes):
+        members = [number for number, other in enumerate(shapes) if other == shape]
+        x, keep = (torch.stack([inputs[number][part] for number in members]).to(device) for part in (0, 1))
+        for number, z in zip(members, encoder(x, keep), strict=True):
+            codes[number] = z
+    return torch.stack(codes)
+
+
+def _level(view: View, spec: BufferSpec, level: int, box: tuple[int, int, int, int]) -> dict:
+    """A part of a level of a view's deep buffer, as `raster_tensors` takes it; box: x, y, width, height."""
+    x, y, width, height = box
+    part = slice(y, y + height), slice(x, x + width)
+    if level < len(view.depth):
+        color, depth = view.color[level][part], view.depth[level][part]
+        index = view.index[level][part] if spec.point_channels else None
+    else:  # beyond the packed pyramid: the nearest hit of each 2x2 pixels of the level above
+        above = _level(view, spec, level - 1, (2 * x, 2 * y, 2 * width, 2 * height))
+        color, depth, index = _halve(above["color"], above["depth"], above["index"])
+    found = {
+        "color": color,
+        "depth": depth,
+        "index": index,
+        "labels": view.labels[:: 1 << level, :: 1 << level][part],
+    }
+    if spec.view_direction and view.camera is not None:
+        full_height, full_width = level_size(*view.labels.shape, level)
+        camera = view.camera.resized(full_width, full_height)
+        window = replace(camera, width=width, height=height, cx=camera.cx - x, cy=camera.cy - y)
+        found["rays"] = window.ray_directions()
+    return found
+
+
+def _halve(
+    color: np.ndarray, depth: np.ndarray, index: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Colour, depth and index at half the size: of each 2x2 block the nearest pixel with a hit."""
+
+    def blocks(array: np.ndarray) -> np.ndarray:
+        """(h, w, …) to (h / 2, w / 2, 4, …); an odd last row or column stands twice."""
+        odd = [(0, array.shape[0] % 2), (0, array.shape[1] % 2), *[(0, 0)] * (array.ndim - 2)]
+        array = np.pad(array, odd, mode="edge")
+        height, width = array.shape[:2]
+        array = array.reshape(height // 2, 2, width // 2, 2, *array.shape[2:]).swapaxes(1, 2)
+        return array.reshape(height // 2, width // 2, 4, *array.shape[4:])
+
+    depths = blocks(depth)
+    nearest = np.where(depths > 0, depths, np.inf).argmin(axis=2)[..., None]  # (h / 2, w / 2, 1)
+
+    def pick(array: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(blocks(array), nearest, axis=2)[:, :, 0]
+
+    pick_color = np.take_along_axis(blocks(color), nearest[..., None], axis=2)[:, :, 0]
+    return pick_color, pick(depth), None if index is None else pick(index)

@@ -2,13 +2,15 @@ import numpy as np
 
 from nrw.baselines import apply_colors, columns, fill, fit_colors, recoloured
 
+# [r g b 1] -> half of (g, r, b), plus (20, 40, 60): exact in 8 bits for even colours
+TRUE = np.array([[0, 0.5, 0], [0.5, 0, 0], [0, 0, 0.5], [20 / 255, 40 / 255, 60 / 255]])
+
 
 def test_fit_recovers_an_affine_change_of_colour():
     rng = np.random.default_rng(0)
-    source = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    true = np.array([[0.5, 0.1, 0.0], [0.1, 0.4, 0.1], [0.0, 0.1, 0.6], [0.1, 0.05, 0.2]])
-    target = apply_colors(source, true)
-    assert np.abs(fit_colors(source, target) - true).max() < 1e-3  # the target is rounded to 8 bits
+    source = 2 * rng.integers(0, 128, (40, 50, 3), dtype=np.uint8)
+    target = apply_colors(source, TRUE)
+    assert np.abs(fit_colors(source, target) - TRUE).max() < 1e-9
     assert np.array_equal(apply_colors(source, fit_colors(source, target)), target)
 
 
@@ -25,8 +27,8 @@ def test_holes_take_the_nearest_colour():
 
 def test_recoloured_equals_an_affinely_recoloured_photo_from_a_half_of_it():
     rng = np.random.default_rng(1)
-    render = rng.integers(0, 256, (32, 64, 3), dtype=np.uint8)
-    photo = apply_colors(render, np.array([[0.6, 0, 0], [0, 0.5, 0.1], [0.1, 0, 0.7], [0.1, 0.2, 0.0]]))
+    render = 2 * rng.integers(0, 128, (32, 64, 3), dtype=np.uint8)
+    photo = apply_colors(render, TRUE)
     hit = np.ones((32, 64), bool)
     assert np.array_equal(recoloured(render, hit, photo, (0, 0.5)), photo)
     # the other half is not looked at

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from nrw.ade20k import GROUPS, label_of
-from nrw.cameras import Camera
 from nrw.dataset import DepthPercentiles, PackedDataset, pack, read_split, split, write_split
 from nrw.errors import UserError
-from nrw.io import write_image
+from nrw.framebuffers import INDEX_FIELDS, POSE_FIELDS
+from nrw.io import write_csv, write_image
 
 SETTINGS = {"min_density": 0.15, "validation_share": 0.1, "min_validation": 2, "seed": 1}
 COLORS = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90], [1, 2, 3]], np.uint8)
@@ -87,13 +87,17 @@ def scene(tmp_path):
         for photo, where in [("0000", "train"), ("0001", "val"), ("0002", "dropped")]
     ]
     write_split(aligned / "split.csv", rows)
+    camera = dict.fromkeys(POSE_FIELDS, 0) | {f"cam_from_world_{i}{i}": 1 for i in range(3)}
+    camera |= {"fx": 15, "fy": 15.5, "cx": 8, "cy": 4, "cam_from_world_03": 0.1, "cam_from_world_23": -3}
+    size = {"width": 16, "height": 8}
+    write_csv(aligned / "index.csv", [{"id": photo, **size, **camera} for photo in references], INDEX_FIELDS)
     return aligned, buffers, references, labels, rasters
 
 
 def pack_scene(scene, out, **options):
     aligned, buffers, *_ = scene
     options = {"levels": 2, "splat": 1, "transient": ["person"], "sky": ["sky"]} | options
-    pack(aligned, buffers, aligned / "split.csv", out, **options)
+    pack(aligned, buffers, aligned / "split.csv", out, colors_npy=buffers / "colors.npy", **options)
     return PackedDataset(out)
 
 
@@ -114,7 +118,6 @@ class TestPack:
             np.testing.assert_array_equal(view.index[0], index)
             np.testing.assert_array_equal(view.depth[0], depth)
             np.testing.assert_array_equal(view.color[0], np.where(index[..., None] >= 0, COLORS[index], 0))
-            assert view.camera is None
 
     def test_a_coarse_pixel_shows_the_nearest_point_beneath_it(self, scene, tmp_path):
         view = pack_scene(scene, tmp_path / "dataset").view("0000")
@@ -156,14 +159,20 @@ class TestPack:
         assert len(sent) < 500
         np.testing.assert_array_equal(pickle.loads(sent).view("0001").photo, dataset.view("0001").photo)
 
-    def test_cameras_come_at_the_size_of_the_pictures(self, scene, tmp_path):
-        pose = np.hstack([np.eye(3), [[1.0], [2.0], [3.0]]])
-        cameras = {photo: Camera(32, 16, 30, 31, 16, 8, pose) for photo in ("0000", "0001")}
-        camera = pack_scene(scene, tmp_path / "dataset", cameras=cameras).view("0000").camera
+    def test_cameras_come_from_the_index(self, scene, tmp_path):
+        camera = pack_scene(scene, tmp_path / "dataset").view("0000").camera
         assert (camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy) == (16, 8, 15, 15.5, 8, 4)
-        np.testing.assert_array_equal(camera.cam_from_world, pose)
-        with pytest.raises(UserError, match="0001 is in the split but has no camera"):
-            pack_scene(scene, tmp_path / "other", cameras={"0000": cameras["0000"]})
+        np.testing.assert_array_equal(camera.cam_from_world, [[1, 0, 0, 0.1], [0, 1, 0, 0], [0, 0, 1, -3]])
+
+    def test_a_photo_without_a_row_in_the_index_is_named(self, scene, tmp_path):
+        write_csv(scene[0] / "index.csv", [{"id": "0000", "width": 16, "height": 8}], INDEX_FIELDS)
+        with pytest.raises(UserError, match=r"0001 is in .*split\.csv but not in .*index\.csv"):
+            pack_scene(scene, tmp_path / "dataset")
+
+    def test_sets_without_cameras_have_none(self, scene, tmp_path):
+        rows = [{"id": photo, "width": 16, "height": 8} for photo in ("0000", "0001")]
+        write_csv(scene[0] / "index.csv", rows, INDEX_FIELDS)
+        assert pack_scene(scene, tmp_path / "dataset").view("0000").camera is None
 
     def test_without_segmentation_labels_are_unknown(self, scene, tmp_path):
         for file in scene[0].glob("*_seg.png"):

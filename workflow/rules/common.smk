@@ -17,6 +17,11 @@ scattergather:
     chunk=config["chunks"],
 
 
+def pick(section, *keys):
+    """The settings that a rule uses: changing another one of the section does not rerun it."""
+    return {key: config[section][key] for key in keys}
+
+
 def any_of(scenes):
     """A wildcard constraint for these scenes; matches nothing where there are none."""
     return "|".join(map(re.escape, scenes)) or "(?!)"

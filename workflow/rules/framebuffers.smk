@@ -63,7 +63,8 @@ rule recolour:
         "results/{scene}/benchmarks/recolour.tsv"
     threads: 1
     params:
-        transient=config["segmentation"]["transient"],
+        excluded=config["segmentation"]["transient"] + config["segmentation"]["sky"],
+        splat=config["framebuffers"]["splat"],
     message:
         "{wildcards.scene}: colouring the cloud from the training photos"
     script:
@@ -87,7 +88,7 @@ rule compose_aligned:
         "results/{scene}/benchmarks/compose/{scatteritem}.tsv"
     threads: 1
     params:
-        settings=config["framebuffers"],
+        settings=pick("framebuffers", "splat"),
     message:
         "{wildcards.scene}: writing the aligned pictures ({wildcards.scatteritem})"
     script:
@@ -98,6 +99,9 @@ rule index_aligned:
     input:
         table="results/{scene}/photos/photos.csv",
         sparse="results/{scene}/mvs/sparse",
+        rasterized=gather.chunk(
+            "results/{{scene}}/framebuffers/rasterized/{scatteritem}.json"
+        ),
         composed=gather.chunk(
             "results/{{scene}}/framebuffers/composed/{scatteritem}.json"
         ),
@@ -109,8 +113,6 @@ rule index_aligned:
         "results/{scene}/benchmarks/index.tsv"
     wildcard_constraints:
         scene=any_of(FROM_PHOTOS),
-    params:
-        settings=config["framebuffers"],
     message:
         "{wildcards.scene}: index of the aligned pictures"
     script:

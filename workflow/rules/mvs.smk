@@ -18,7 +18,7 @@ rule estimate_depths:
     resources:
         gpu=GPU,
     params:
-        settings=config["mvs"],
+        settings=pick("mvs", "sources"),
         masked=config["segmentation"]["transient"] + config["segmentation"]["sky"],
         device=config["device"],
     message:
@@ -39,7 +39,7 @@ rule filter_depths:
         "results/{scene}/benchmarks/filter/{scatteritem}.tsv"
     threads: 1
     params:
-        settings=config["mvs"],
+        settings=pick("mvs", "min_views"),
     message:
         "{wildcards.scene}: consistency of the depths ({wildcards.scatteritem})"
     script:
@@ -49,6 +49,7 @@ rule filter_depths:
 rule fuse_depths:
     input:
         sparse="results/{scene}/mvs/sparse",
+        labels=labels,
         filtered=gather.chunk("results/{{scene}}/mvs/filtered/{scatteritem}.json"),
     output:
         cloud="results/{scene}/mvs/cloud.ply",
@@ -59,7 +60,8 @@ rule fuse_depths:
         "results/{scene}/benchmarks/fuse.tsv"
     threads: 16
     params:
-        settings=config["mvs"],
+        settings=pick("mvs", "min_views", "voxel_size"),
+        masked=config["segmentation"]["transient"] + config["segmentation"]["sky"],
     message:
         "{wildcards.scene}: fusing the depths into a cloud"
     script:

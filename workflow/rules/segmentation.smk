@@ -19,7 +19,7 @@ rule segment_chunk:
     resources:
         gpu=GPU,
     params:
-        settings=config["segmentation"],
+        settings=pick("segmentation", "model", "max_size"),
         device=config["device"],
     message:
         "{wildcards.scene}: labelling the photos ({wildcards.scatteritem})"
@@ -38,7 +38,7 @@ rule gather_classes:
     benchmark:
         "results/{scene}/benchmarks/classes.tsv"
     params:
-        settings=config["segmentation"],
+        settings=pick("segmentation", "model", "transient", "sky"),
     message:
         "{wildcards.scene}: counting the labels"
     script:

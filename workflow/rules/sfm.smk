@@ -15,8 +15,7 @@ rule extract_features:
         "results/{scene}/benchmarks/features.tsv"
     threads: 16
     params:
-        settings=config["sfm"],
-        seed=config["seed"],
+        settings=pick("sfm", "max_size", "max_features"),
     message:
         "{wildcards.scene}: SIFT features"
     script:
@@ -34,7 +33,9 @@ rule match_features:
         "results/{scene}/benchmarks/matches.tsv"
     threads: 16
     params:
-        settings=config["sfm"],
+        settings=pick(
+            "sfm", "matcher", "retrieval_above", "retrieval_neighbours", "reproducible"
+        ),
         seed=config["seed"],
     message:
         "{wildcards.scene}: matching photos"
@@ -61,7 +62,7 @@ rule reconstruct:
         "results/{scene}/benchmarks/reconstruct.tsv"
     threads: 16
     params:
-        settings=config["sfm"],
+        settings=pick("sfm", "mapper", "reproducible"),
         seed=config["seed"],
     message:
         "{wildcards.scene}: cameras and sparse points"
@@ -82,7 +83,7 @@ rule undistort:
         "results/{scene}/benchmarks/undistort.tsv"
     threads: 4
     params:
-        settings=config["mvs"],
+        settings=pick("mvs", "max_size"),
     message:
         "{wildcards.scene}: undistorting the registered photos"
     script:

@@ -1,8 +1,16 @@
-# what the networks depend on; other keys do not retrain them
-NETWORKS = {
-    key: config[key]
-    for key in ("device", "seed", "buffer", "network", "perceptual", "training")
-}
+def training_settings(stage):
+    """The settings that a stage depends on: another stage's do not retrain it."""
+    settings = {
+        key: config[key]
+        for key in ("device", "seed", "buffer", "network", "perceptual")
+    }
+    stages = {"appearance", "rerender", "finetune", "completion"} - {stage}
+    return {
+        **settings,
+        "training": {
+            key: value for key, value in config["training"].items() if key not in stages
+        },
+    }
 
 
 rule training:
@@ -25,7 +33,7 @@ rule train_appearance:
     resources:
         gpu=GPU,
     params:
-        config=NETWORKS,
+        config=training_settings("appearance"),
     message:
         "{wildcards.scene}: training stage 1, appearance"
     script:
@@ -47,7 +55,7 @@ rule train_rerender:
     resources:
         gpu=GPU,
     params:
-        config=NETWORKS,
+        config=training_settings("rerender"),
         stage="rerender",
     message:
         "{wildcards.scene}: training stage 2, rerendering with fixed appearance"
@@ -67,7 +75,7 @@ use rule train_rerender as train_finetune with:
     benchmark:
         "results/{scene}/benchmarks/finetune.tsv"
     params:
-        config=NETWORKS,
+        config=training_settings("finetune"),
         stage="finetune",
     message:
         "{wildcards.scene}: training stage 3, finetuning"
@@ -87,7 +95,7 @@ rule train_completion:
     resources:
         gpu=GPU,
     params:
-        config=NETWORKS,
+        config=training_settings("completion"),
     message:
         "{wildcards.scene}: training the labels of novel views"
     script:

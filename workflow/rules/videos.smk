@@ -42,9 +42,7 @@ rule film:
         gpu=GPU,
     params:
         settings=config["videos"],
-        framebuffers=config["framebuffers"],
         device=config["device"],
-        seed=config["seed"],
     message:
         "{wildcards.scene}: filming {wildcards.kind}"
     script:

@@ -6,17 +6,20 @@ with stage_log(snakemake.log[0]):
     from nrw.cameras import read_cameras
     from nrw.chunks import chunk
     from nrw.framebuffers import compose
-    from nrw.io import write_json
+    from nrw.io import read_json, write_json
 
-    framebuffers = Path(snakemake.output[0]).parents[1]
+    out = Path(snakemake.output[0])
+    framebuffers = out.parents[1]
     ids = chunk(list(read_cameras(snakemake.input.sparse)), snakemake.wildcards.scatteritem)
     compose(
         framebuffers,
         Path(snakemake.input.sparse).parent,
         Path(snakemake.input.labels).parent if snakemake.input.labels else None,
-        snakemake.input.colors,
+        Path(snakemake.input.colors),
         framebuffers.parent / "aligned",
         ids,
-        splat=snakemake.params.settings["splat"],
+        out.with_suffix(".key"),
+        **snakemake.params.settings,
+        max_depth=max(photo["max_depth"] for chunk in snakemake.input.rasterized for photo in read_json(chunk)),
     )
-    write_json(snakemake.output[0], ids)
+    write_json(out, ids)

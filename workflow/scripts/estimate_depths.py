@@ -7,16 +7,15 @@ with stage_log(snakemake.log[0]):
     from nrw.cameras import read_cameras
     from nrw.chunks import chunk
     from nrw.io import write_json
-    from nrw.mvs import estimate_depths
+    from nrw.mvs.depths import estimate_depths
 
-    settings = snakemake.params.settings
     ids = chunk(list(read_cameras(snakemake.input.sparse)), snakemake.wildcards.scatteritem)
-    report = estimate_depths(
+    estimate_depths(
         Path(snakemake.input.sparse).parent,
         Path(snakemake.input.labels).parent if snakemake.input.labels else None,
         ids,
-        sources=settings["sources"],
+        **snakemake.params.settings,
         device=snakemake.params.device,
         masked=labels_of(snakemake.params.masked),
     )
-    write_json(snakemake.output[0], report)
+    write_json(snakemake.output[0], ids)

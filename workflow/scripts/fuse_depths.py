@@ -3,12 +3,15 @@ from pathlib import Path
 from nrw.log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.mvs import fuse
+    from nrw.ade20k import labels_of
+    from nrw.mvs.fuse import fuse
 
     fuse(
         Path(snakemake.input.sparse).parent,
         snakemake.output.cloud,
         snakemake.output.summary,
-        voxel_size=snakemake.params.settings["voxel_size"],
+        **snakemake.params.settings,
         threads=snakemake.threads,
+        segmentation_dir=Path(snakemake.input.labels).parent if snakemake.input.labels else None,
+        masked=labels_of(snakemake.params.masked),
     )

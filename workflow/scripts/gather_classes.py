@@ -5,12 +5,9 @@ from nrw.log import stage_log
 with stage_log(snakemake.log[0]):
     from nrw.segmentation import write_classes
 
-    settings = snakemake.params.settings
     write_classes(
         Path(snakemake.output[0]).parent,
         snakemake.output[0],
         sorted(path.stem for path in Path(snakemake.input.images).iterdir()),
-        model=settings["model"],
-        transient=settings["transient"],
-        sky=settings["sky"],
+        **snakemake.params.settings,
     )

@@ -7,6 +7,6 @@ with stage_log(snakemake.log[0]):
         snakemake.params.folder,
         snakemake.output.table,
         snakemake.output.images,
-        processes=snakemake.threads,
+        threads=snakemake.threads,
         **snakemake.params.settings,
     )

@@ -4,10 +4,13 @@ from nrw.log import stage_log
 
 with stage_log(snakemake.log[0]):
     from nrw.framebuffers import write_index
+    from nrw.io import read_json
 
+    reports = [photo for chunk in snakemake.input.rasterized for photo in read_json(chunk)]
     write_index(
-        Path(snakemake.input.composed[0]).parents[1],
+        Path(snakemake.output[0]).parent,
         Path(snakemake.input.sparse).parent,
-        snakemake.input.table,
-        snakemake.output[0],
+        Path(snakemake.input.table),
+        reports,
+        max_depth=max(photo["max_depth"] for photo in reports),
     )

@@ -8,16 +8,14 @@ with stage_log(snakemake.log[0]):
     from nrw.framebuffers import rasterize_photos
     from nrw.io import write_json
 
-    settings = snakemake.params.settings
-    ids = chunk(list(read_cameras(snakemake.input.sparse)), snakemake.wildcards.scatteritem)
-    densities = rasterize_photos(
-        snakemake.input.cloud,
+    out = Path(snakemake.output[0])
+    report = rasterize_photos(
+        Path(snakemake.input.cloud),
         Path(snakemake.input.sparse).parent,
-        Path(snakemake.output[0]).parents[1],
-        ids,
-        max_size=settings["max_size"],
-        splat=settings["splat"],
-        backend=settings["backend"],
+        out.parents[1],
+        chunk(list(read_cameras(snakemake.input.sparse)), snakemake.wildcards.scatteritem),
+        out.with_suffix(".key"),
+        **snakemake.params.settings,
         device=snakemake.params.device,
     )
-    write_json(snakemake.output[0], densities)
+    write_json(out, report)

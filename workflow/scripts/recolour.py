@@ -4,15 +4,16 @@ from nrw.log import stage_log
 
 with stage_log(snakemake.log[0]):
     from nrw.ade20k import labels_of
-    from nrw.io import read_csv
+    from nrw.dataset import read_split
     from nrw.recolour import recolour
 
     recolour(
-        snakemake.input.cloud,
+        Path(snakemake.input.cloud),
         Path(snakemake.output[0]).parent,
         Path(snakemake.input.sparse).parent,
         Path(snakemake.input.labels).parent if snakemake.input.labels else None,
-        [row["id"] for row in read_csv(snakemake.input.split) if row["split"] == "train"],
-        snakemake.output[0],
-        transient=labels_of(snakemake.params.transient),
+        [photo for photo, part in read_split(snakemake.input.split).items() if part == "train"],
+        Path(snakemake.output[0]),
+        excluded_labels=labels_of(snakemake.params.excluded),
+        splat=snakemake.params.splat,
     )

@@ -7,15 +7,14 @@ with stage_log(snakemake.log[0]):
     from nrw.io import write_json
     from nrw.segmentation import segment_photos
 
-    images = Path(snakemake.input.images)
+    images, out = Path(snakemake.input.images), Path(snakemake.output[0])
     ids = chunk(sorted(path.stem for path in images.iterdir()), snakemake.wildcards.scatteritem)
-    settings = snakemake.params.settings
     segment_photos(
         images,
-        Path(snakemake.output[0]).parents[1],
+        out.parents[1],
         ids,
-        model=settings["model"],
-        max_size=settings["max_size"],
+        out.with_suffix(".key"),
+        **snakemake.params.settings,
         device=snakemake.params.device,
     )
-    write_json(snakemake.output[0], ids)
+    write_json(out, ids)

@@ -9,5 +9,5 @@ with stage_log(snakemake.log[0]):
         snakemake.input.images,
         snakemake.input.sparse,
         Path(snakemake.output.images).parent,
-        max_size=snakemake.params.settings["max_size"],
+        **snakemake.params.settings,
     )

@@ -1,0 +1,198 @@
+"""What every photo's camera sees of the cloud, and the aligned images made from it.
+
+Two steps, because the colours of the points come between them: `rasterize_photos` finds the visible point of each
+pixel, `nrw.recolour` gives the points their colours, `compose` writes the aligned images that the 2019 release reads.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from nrw import ade20k, rasterize_pyrender
+from nrw.cameras import fit_size, read_cameras
+from nrw.errors import UserError
+from nrw.io import atomic_path, read_csv, write_csv, write_image
+from nrw.pointcloud import stream_points
+from nrw.rasterize import DeepBuffer, pyramid, rasterize
+from nrw.resume import pending
+
+SIDE_MULTIPLE = 8  # of both sides of every image: the networks halve them
+ALIGNED_KINDS = ("reference", "color", "depth", "seg", "seg_rgb")
+POSE_FIELDS = tuple(f"cam_from_world_{row}{column}" for row in range(3) for column in range(4))
+INDEX_FIELDS = ("id", "file", "width", "height", "density", "max_depth", "fx", "fy", "cx", "cy", *POSE_FIELDS)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Row of a chunk's report: size in pixels, share of pixels with a splat, largest depth (world units, 0 if none)."""
+
+    id: str
+    width: int
+    height: int
+    density: float
+    max_depth: float
+
+
+def rasterize_photos(
+    cloud_ply: Path,
+    mvs_dir: Path,
+    out_dir: Path,
+    ids: Sequence[str],
+    key_file: Path,
+    *,
+    max_size: int,
+    splat: int,
+    backend: str,
+    device: str,
+) -> list[dict[str, object]]:
+    """Write `<id>_index.npy` and `<id>_depth.npy` of a chunk of photos, as one-pixel points, at the training size.
+
+    That size has the photo's shape, its longer side at most `max_size`, both sides multiples of 8. Photos that are done
+    are skipped (`nrw.resume`; `key_file` belongs to this chunk). backend: "torch", on `device`, or "pyrender".
+    Returns the chunk's report, a `Coverage` as a dict per photo, whose density counts splats of `splat` pixels.
+    Raises UserError for an unknown backend or an unusable cloud.
+    """
+    if backend not in ("torch", "pyrender"):
+        raise UserError(f"framebuffers: backend: {backend} is unknown; use torch or pyrender")
+    fingerprint = {"cloud": cloud_ply, "cameras": mvs_dir / "sparse", "max_size": max_size, "backend": backend}
+    cameras = read_cameras(mvs_dir / "sparse")
+    for photo in pending(ids, key_file, fingerprint, lambda photo: buffer_paths(out_dir, photo)):
+        camera = cameras[photo]
+        camera = camera.resized(*fit_size(camera.width, camera.height, max_size, SIDE_MULTIPLE))
+        if backend == "torch":
+            buffer = rasterize(stream_points(cloud_ply), camera, device=device)
+        else:
+            buffer = rasterize_pyrender.rasterize(stream_points(cloud_ply), camera)
+        for path, values in zip(buffer_paths(out_dir, photo), (buffer.index, buffer.depth), strict=True):
+            with atomic_path(path) as temporary:
+                np.save(temporary, values)
+    return [asdict(_coverage(photo, load_buffer(out_dir, photo), splat)) for photo in ids]
+
+
+def buffer_paths(framebuffers_dir: Path, photo: str) -> list[Path]:
+    """Where a photo's index and depth are."""
+    return [framebuffers_dir / f"{photo}_index.npy", framebuffers_dir / f"{photo}_depth.npy"]
+
+
+def load_buffer(framebuffers_dir: Path, photo: str) -> DeepBuffer:
+    """The one-pixel points of a photo, for `nrw.rasterize.pyramid`."""
+    return DeepBuffer(*(np.load(path, allow_pickle=False) for path in buffer_paths(framebuffers_dir, photo)))
+
+
+def read_photo(mvs_dir: Path, photo: str, width: int, height: int) -> np.ndarray:
+    """(height, width, 3) uint8: the undistorted photo, each pixel the mean of the area it covers."""
+    with Image.open(mvs_dir / "images" / f"{photo}.jpg") as image:
+        return np.array(image.convert("RGB").resize((width, height), Image.Resampling.BOX))
+
+
+def read_labels(segmentation_dir: Path | None, photo: str, width: int, height: int) -> np.ndarray:
+    """(height, width) uint8: ADE20K labels 1–150 of the undistorted photo, nearest pixel; 0 = unknown.
+
+    All unknown without a segmentation.
+    """
+    if segmentation_dir is None:
+        return np.zeros((height, width), np.uint8)
+    with Image.open(segmentation_dir / f"{photo}.png") as image:
+        return np.array(image.resize((width, height), Image.Resampling.NEAREST))
+
+
+def aligned_paths(aligned_dir: Path, photo: str) -> dict[str, Path]:
+    """Where a photo's aligned images are, by kind."""
+    return {kind: aligned_dir / f"{photo}_{kind}.png" for kind in ALIGNED_KINDS}
+
+
+def compose(
+    framebuffers_dir: Path,
+    mvs_dir: Path,
+    segmentation_dir: Path | None,
+    colors_npy: Path,
+    aligned_dir: Path,
+    ids: Sequence[str],
+    key_file: Path,
+    *,
+    splat: int,
+    max_depth: float,
+) -> None:
+    """Write the aligned images of a chunk of photos, all of the size of the photo's framebuffer.
+
+    reference: the photo. color: RGBA of the splatted points, alpha 255 where there is one, else all 0. depth: uint16,
+    `png / 65535 * max_depth` is z in the camera in world units, 0 = none; `max_depth` is the largest of all photos'
+    reports, one scale for the set. seg: uint8 ADE20K labels, 0 = unknown. seg_rgb: the same in the palette's colours.
+    Photos that are done are skipped (`nrw.resume`; `key_file` belongs to this chunk).
+    """
+    fingerprint = {
+        "buffers": [path for photo in ids for path in buffer_paths(framebuffers_dir, photo)],
+        "photos": [mvs_dir / "images" / f"{photo}.jpg" for photo in ids],
+        "labels": [segmentation_dir / f"{photo}.png" for photo in ids] if segmentation_dir is not None else None,
+        "colors": colors_npy,
+        "splat": splat,
+        "max_depth": max_depth,
+    }
+    colors = np.load(colors_npy, mmap_mode="r", allow_pickle=False)  # (N, 3) uint8
+    for photo in pending(ids, key_file, fingerprint, lambda photo: list(aligned_paths(aligned_dir, photo).values())):
+        buffer = pyramid(load_buffer(framebuffers_dir, photo), levels=1, splat=splat)[0]
+        height, width = buffer.index.shape
+        labels = read_labels(segmentation_dir, photo, width, height)
+        images = {
+            "reference": read_photo(mvs_dir, photo, width, height),
+            "color": paint(buffer, colors),
+            "depth": encode_depth(buffer.depth, max_depth),
+            "seg": labels,
+            "seg_rgb": ade20k.colorize(labels),
+        }
+        for kind, path in aligned_paths(aligned_dir, photo).items():
+            write_image(path, images[kind])
+
+
+def paint(buffer: DeepBuffer, colors: np.ndarray) -> np.ndarray:
+    """(H, W, 4) uint8 RGBA of a buffer from the points' (N, 3) uint8 colours: transparent black where there is none."""
+    rgba = np.zeros((*buffer.index.shape, 4), np.uint8)
+    rgba[buffer.hit, :3] = colors[buffer.index[buffer.hit]]
+    rgba[buffer.hit, 3] = 255
+    return rgba
+
+
+def encode_depth(depth: np.ndarray, max_depth: float) -> np.ndarray:
+    """uint16 of a depth map (H, W), linear up to `max_depth`, within half a step of 1/65535; only 0 becomes 0."""
+    steps = np.rint(depth * (65535 / max_depth)) if max_depth > 0 else depth
+    return np.where(depth > 0, np.clip(steps, 1, 65535), 0).astype(np.uint16)
+
+
+def decode_depth(png: np.ndarray, max_depth: float) -> np.ndarray:
+    """(H, W) float32 depth in world units of a uint16 depth image; 0 = none."""
+    return png * np.float32(max_depth / 65535)
+
+
+def write_index(
+    aligned_dir: Path, mvs_dir: Path, photos_csv: Path, reports: Iterable[Mapping[str, object]], *, max_depth: float
+) -> None:
+    """Gather `aligned/index.csv`, a row per photo in order of id.
+
+    file: the user's photo, relative to the photo folder. width, height: of the aligned images; fx, fy, cx, cy: their
+    calibration, pixels. density: share of pixels with a point. max_depth: depth of value 65535 in the depth images,
+    the same in every row. cam_from_world_RC: row R, column C of the 3x4 pose.
+    """
+    files = {row["id"]: row["file"] for row in read_csv(photos_csv) if row["id"]}
+    cameras = read_cameras(mvs_dir / "sparse")
+    rows = []
+    for report in sorted(reports, key=lambda report: report["id"]):
+        camera = cameras[report["id"]].resized(report["width"], report["height"])
+        rows.append(
+            {
+                **{name: report[name] for name in ("id", "width", "height", "density")},
+                "file": files[report["id"]],
+                "max_depth": max_depth,
+                **{name: getattr(camera, name) for name in ("fx", "fy", "cx", "cy")},
+                **dict(zip(POSE_FIELDS, camera.cam_from_world.ravel().tolist(), strict=True)),
+            }
+        )
+    write_csv(aligned_dir / "index.csv", rows, INDEX_FIELDS)
+
+
+def _coverage(photo: str, buffer: DeepBuffer, splat: int) -> Coverage:
+    height, width = buffer.index.shape
+    density = pyramid(buffer, levels=1, splat=splat)[0].density
+    return Coverage(photo, width, height, density, float(buffer.depth.max()))

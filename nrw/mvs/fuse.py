@@ -1,0 +1,147 @@
+"""From consistent depth maps to one clean cloud (COLMAP's fusion), with sparse points where no dense point is."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from scipy.spatial import cKDTree
+
+from nrw import pointcloud
+from nrw.cameras import Camera
+from nrw.errors import UserError
+from nrw.io import atomic_path, read_json, write_json
+from nrw.mvs.workspace import Workspace, read_map, read_usable
+from nrw.pointcloud import Cloud
+
+log = logging.getLogger(__name__)
+
+CACHE_GB = 2.0  # fusion keeps all maps in memory up to this size, then a cache of it, with one thread
+BYTES_PER_PIXEL = 3 + 4 + 12  # colour, depth, normal
+FILL_PIXELS = 5.0  # a sparse point fills a hole if no dense point is within so many pixels of its nearest photo
+MAX_FILL_ERROR = 2.0  # pixels of reprojection error
+MIN_FILL_TRACK = 3  # photos
+
+
+def fuse(
+    mvs_dir: Path | str,
+    cloud_out: Path | str,
+    summary_out: Path | str,
+    *,
+    min_views: int,
+    voxel_size: float | None = None,
+    threads: int = 1,
+    segmentation_dir: Path | str | None = None,
+    masked: Iterable[int] = (),
+) -> None:
+    """Fuse the geometric maps of all photos into `cloud_out` (PLY) and write `summary_out` (JSON).
+
+    min_views: photos that must see a point. voxel_size: world units; thins the cloud. The colour of a point is the median
+    of the photos that see it. Sparse points seen mostly through `masked` labels are no filling.
+
+    Raises UserError if a map is missing or truncated, or no point at all results.
+    """
+    workspace = Workspace(Path(mvs_dir))
+    consistent = _coverage(workspace)
+    dense = _fuse_maps(workspace, min_views, threads)
+    cleaned = pointcloud.clean(dense, voxel_size=voxel_size)
+    filling = _sparse_filling(workspace, cleaned, None if segmentation_dir is None else Path(segmentation_dir), frozenset(masked))
+    cloud = Cloud(*(np.concatenate(pair) for pair in zip(_arrays(cleaned), _arrays(filling), strict=True)))
+    if not len(cloud.points):
+        raise UserError(
+            f"{mvs_dir}: no point was seen alike by {min_views} photos; lower mvs.min_views, raise mvs.max_size, or add"
+            " photos that overlap"
+        )
+    pointcloud.write_cloud(cloud_out, cloud)
+    photos = {}
+    for photo in workspace.cameras:
+        report = read_json(workspace.report(photo)) if workspace.report(photo).is_file() else {}
+        photos[photo] = {
+            "coverage": consistent[photo],
+            **{key: report[key] for key in ("seconds", "sources", "usable", "problem") if key in report},
+        }
+    summary = {
+        "points": len(cloud.points),
+        "dense_points": len(cleaned.points),
+        "sparse_points": len(filling.points),
+        "outliers_removed": len(dense.points) - len(cleaned.points) if voxel_size is None else None,
+        "mean_coverage": round(float(np.mean(list(consistent.values()))), 4),
+        "photos_without_depth": [photo for photo, coverage in consistent.items() if coverage == 0],
+        "photos": photos,
+    }
+    write_json(summary_out, summary)
+    log.info("%d points: %d dense, %d sparse", len(cloud.points), len(cleaned.points), len(filling.points))
+
+
+def _coverage(workspace: Workspace) -> dict[str, float]:
+    """The share of each photo's pixels with a consistent depth; checks every map on the way."""
+    coverage = {}
+    for photo in workspace.cameras:
+        depth = read_map(workspace.depth_map(photo, "geometric"))
+        read_map(workspace.normal_map(photo, "geometric"))
+        coverage[photo] = round(float(np.mean(depth > 0)), 4)
+    return coverage
+
+
+def _fuse_maps(workspace: Workspace, min_views: int, threads: int) -> Cloud:
+    """COLMAP's fusion: Schönberger et al. 2016, section 4.5."""
+    options = pycolmap.StereoFusionOptions()
+    options.min_num_pixels = min_views
+    options.max_normal_error = 30  # degrees; ours are fitted to the depth map and noisier than COLMAP's
+    options.num_threads = threads
+    pixels = sum(camera.width * camera.height for camera in workspace.cameras.values())
+    options.use_cache = pixels * BYTES_PER_PIXEL > CACHE_GB * 1e9
+    options.cache_size = CACHE_GB
+    with atomic_path(workspace.stereo / "fused.ply") as temporary:
+        pycolmap.stereo_fusion(
+            str(temporary), str(workspace.root), input_type="geometric", options=options, output_type="PLY"
+        )
+    return pointcloud.read_cloud(workspace.stereo / "fused.ply")
+
+
+def _sparse_filling(
+    workspace: Workspace, dense: Cloud, segmentation_dir: Path | None, masked: frozenset[int]
+) -> Cloud:
+    """The well-observed sparse points that have no dense point near, with normals towards the photos that see them."""
+    model = pycolmap.Reconstruction(str(workspace.sparse))
+    photo_of = {id_: Path(image.name).stem for id_, image in model.images.items() if image.has_pose}
+    usable = {
+        photo: read_usable(segmentation_dir, photo, masked, camera) if segmentation_dir is not None else None
+        for photo, camera in workspace.cameras.items()
+    }
+    points, colors, normals, footprints = [], [], [], []
+    for point in model.points3D.values():
+        seen_by = {photo_of[element.image_id] for element in point.track.elements}
+        if len(seen_by) < MIN_FILL_TRACK or point.error > MAX_FILL_ERROR:
+            continue
+        cameras = [workspace.cameras[photo] for photo in seen_by]
+        if segmentation_dir is not None:
+            votes = [_is_usable(point.xyz, workspace.cameras[photo], usable[photo]) for photo in seen_by]
+            if np.mean(votes) < 0.5:
+                continue
+        towards = np.mean([camera.center for camera in cameras], axis=0) - point.xyz
+        points.append(point.xyz)
+        colors.append(point.color)
+        normals.append(towards / max(np.linalg.norm(towards), 1e-12))
+        footprints.append(min(camera.project(point.xyz[None])[1][0] / camera.fx for camera in cameras))
+    cloud = Cloud(
+        np.array(points, np.float32).reshape(-1, 3),
+        np.array(colors, np.uint8).reshape(-1, 3),
+        np.array(normals, np.float32).reshape(-1, 3),
+    )
+    if not len(dense.points) or not len(points):
+        return cloud
+    distance, _ = cKDTree(dense.points).query(cloud.points)
+    lonely = distance > FILL_PIXELS * np.array(footprints)
+    return Cloud(*(values[lonely] for values in _arrays(cloud)))
+
+
+def _is_usable(point: np.ndarray, camera: Camera, usable: np.ndarray) -> bool:
+    (x, y) = camera.project(point[None])[0][0]
+    row, column = int(np.clip(y, 0, camera.height - 1)), int(np.clip(x, 0, camera.width - 1))
+    return bool(usable[row, column])
+
+
+def _arrays(cloud: Cloud) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return cloud.points, cloud.colors, cloud.normals

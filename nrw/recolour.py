@@ -1,0 +1,150 @@
+"""Point colours from the training photos, each brought to one exposure, robust against what passes in front.
+
+Baseline R, the recoloured cloud, rests on them, and the networks get them as input: the cloud's own colours mix the
+exposures of whatever photos fusion happened to use, validation photos among them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nrw.cameras import Camera, read_cameras
+from nrw.errors import UserError
+from nrw.framebuffers import load_buffer, read_labels, read_photo
+from nrw.io import atomic_path
+from nrw.pointcloud import count_points, read_cloud, stream_points
+from nrw.rasterize import pyramid
+
+ROBUST_PASSES = 2  # after the plain mean: with few views, one still leaves a tenth of an outlier
+MIN_PIXELS = 100  # fewer do not tell a photo's exposure
+MIN_SPREAD = 2.0  # of 255, and of a photo's channel as of a point's colours: less is rounding
+DEPTH_TOLERANCE = 0.02  # of the depth: within it, a point belongs to the surface that the photo sees
+
+# Point numbers (S,) int64, no number twice, and their colours (S, 3) float32, of one photo and one chunk of points.
+Samples = tuple[np.ndarray, np.ndarray]
+
+
+def recolour(
+    cloud_ply: Path,
+    framebuffers_dir: Path,
+    mvs_dir: Path,
+    segmentation_dir: Path | None,
+    train_ids: Sequence[str],
+    out: Path,
+    *,
+    excluded_labels: Iterable[int],
+    splat: int,
+) -> None:
+    """Write the (N, 3) uint8 colours of the cloud's points as a .npy file.
+
+    Each photo, at the size of its framebuffer, is brought to the set's common median and standard deviation per
+    channel, taken over the pixels where it shows a point and no excluded label (transient objects, sky: ADE20K
+    numbers). A photo sees a point whose depth agrees, within 2 %, with that of the splats of `splat` pixels there. A
+    point's colour is the mean over the photos that see it, then twice the mean with Cauchy weights 1 / (1 + (r / s)^2),
+    r being the distance to the previous colour and s the set's typical spread: who stands in front of a wall in one
+    photo loses the vote. Points that no training photo sees keep the cloud's colour, brought to the others' statistics.
+
+    Photos and points stream, once a pass; about 32 bytes a point are kept.
+    Raises UserError if no training photo shows enough of the cloud.
+    """
+    excluded = sorted(excluded_labels)
+    cameras = read_cameras(mvs_dir / "sparse")
+
+    def views() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        for photo in train_ids:
+            depth = pyramid(load_buffer(framebuffers_dir, photo), levels=1, splat=splat)[0].depth
+            height, width = depth.shape
+            picture = read_photo(mvs_dir, photo, width, height).astype(np.float32)
+            picture[np.isin(read_labels(segmentation_dir, photo, width, height), excluded)] = np.nan
+            yield photo, picture, depth
+
+    exposures = {photo: exposure for photo, *view in views() if (exposure := _exposure(*view)) is not None}
+    if not exposures:
+        raise UserError(
+            f"{framebuffers_dir}: none of the {len(train_ids)} training photos shows {MIN_PIXELS} pixels of the cloud "
+            "free of transient objects; look at mvs/cloud.ply and at segmentation/"
+        )
+    common = np.median(list(exposures.values()), axis=0)  # (2, 3): median and deviation
+
+    def samples() -> Iterator[Samples]:
+        for photo, picture, depth in views():
+            if photo in exposures:
+                median, deviation = exposures[photo]
+                picture = (picture - median) * (common[1] / deviation) + common[0]
+                height, width = depth.shape
+                yield from _sample(picture.astype(np.float32), depth, cameras[photo].resized(width, height), cloud_ply)
+
+    colors, seen = _robust_mean(samples, count_points(cloud_ply))
+    if not seen.all():
+        colors[~seen] = _matched(read_cloud(cloud_ply).colors, colors, seen)
+    with atomic_path(out) as temporary:
+        np.save(temporary, np.rint(np.clip(colors, 0, 255)).astype(np.uint8))
+
+
+def _exposure(picture: np.ndarray, depth: np.ndarray) -> np.ndarray | None:
+    """(2, 3): median and standard deviation of the channels over the usable pixels; None if those are too few."""
+    pixels = picture[(depth > 0) & ~np.isnan(picture[..., 0])]  # (P, 3)
+    if len(pixels) < MIN_PIXELS:
+        return None
+    return np.stack([np.median(pixels, axis=0), np.maximum(pixels.std(axis=0), MIN_SPREAD)])
+
+
+def _sample(picture: np.ndarray, depth: np.ndarray, camera: Camera, cloud_ply: Path) -> Iterator[Samples]:
+    """The points that a photo sees: their colours in the picture (H, W, 3), bilinear, without those next to a NaN."""
+    height, width = depth.shape
+    first = 0
+    for points in stream_points(cloud_ply):
+        uv, z = camera.project(points)
+        inside = np.flatnonzero((z > 0) & np.all((uv >= 0) & (uv < [width, height]), axis=1))
+        uv, z = uv[inside], z[inside]
+        surface = depth[uv[:, 1].astype(np.int64), uv[:, 0].astype(np.int64)]
+        visible = np.abs(z - surface) <= DEPTH_TOLERANCE * surface  # a hole has depth 0, and no z is that
+        colors = _bilinear(picture, uv[visible])
+        usable = ~np.isnan(colors[:, 0])
+        yield first + inside[visible][usable], colors[usable]
+        first += len(points)
+
+
+def _bilinear(picture: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """(S, 3) float32 values of a picture (H, W, 3) at (S, 2) pixel coordinates, centres at +0.5, edges repeated."""
+    height, width = picture.shape[:2]
+    x, y = np.clip(uv - 0.5, 0, [width - 1, height - 1]).astype(np.float32).T
+    left, top = np.minimum(x.astype(np.int64), width - 2), np.minimum(y.astype(np.int64), height - 2)
+    x, y = (x - left)[:, None], (y - top)[:, None]
+    upper = picture[top, left] * (1 - x) + picture[top, left + 1] * x
+    lower = picture[top + 1, left] * (1 - x) + picture[top + 1, left + 1] * x
+    return upper * (1 - y) + lower * y
+
+
+def _robust_mean(samples: Callable[[], Iterable[Samples]], n_points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Colours (N, 3) float32, meaningless where a point has no sample, and which points have one, (N,) bool."""
+    mean, count = np.zeros((n_points, 3), np.float32), np.zeros(n_points, np.float32)
+    squares = np.zeros(n_points, np.float32)
+    for points, colors in samples():
+        mean[points] += colors
+        count[points] += 1
+        squares[points] += np.sum(colors**2, axis=1)
+    mean /= np.maximum(count, 1)[:, None]
+
+    several = count >= 3
+    variance = (squares[several] / count[several] - np.sum(mean[several] ** 2, axis=1)).clip(min=0)
+    variance *= count[several] / (count[several] - 1)
+    # the median over the points: an outlier spreads the colours of the points that it covers, and those are the fewer
+    scale = max(MIN_SPREAD, np.sqrt(np.median(variance))) if several.any() else MIN_SPREAD
+
+    for _ in range(ROBUST_PASSES):
+        total, weight = np.zeros_like(mean), np.zeros_like(count)
+        for points, colors in samples():
+            votes = 1 / (1 + np.sum((colors - mean[points]) ** 2, axis=1) / scale**2)
+            total[points] += votes[:, None] * colors
+            weight[points] += votes
+        mean = total / np.where(weight > 0, weight, 1)[:, None]
+    return mean, count > 0
+
+
+def _matched(own: np.ndarray, colors: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The unseen points' own colours (N, 3), by the change of median and deviation that the seen points' underwent."""
+    reference = own[seen].astype(np.float32)
+    gain = colors[seen].std(axis=0) / np.maximum(reference.std(axis=0), MIN_SPREAD)
+    return (own[~seen] - np.median(reference, axis=0)) * gain + np.median(colors[seen], axis=0)

@@ -1,0 +1,421 @@
+"""Structure from motion with COLMAP: SIFT features, matches, cameras and sparse points.
+
+The world that `reconstruct` leaves behind is upright and scaled: z points up, y the way the photos look on average, the
+origin is the median of the sparse points, and one unit is the median over the photos of the median depth that they see.
+"""
+
+import logging
+import shutil
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from nrw.errors import UserError
+from nrw.io import atomic_path, read_csv, write_json
+from nrw.log import duration, progress
+
+logger = logging.getLogger(__name__)
+# COLMAP tells several lines about every photo, pair and bundle adjustment; our own progress lines say as much
+pycolmap.logging.minloglevel = pycolmap.logging.WARNING.value
+
+MAPPERS = ("incremental", "global", "hierarchical")
+MATCHERS = ("auto", "exhaustive", "retrieval")
+MIN_PHOTOS = 3  # fewer registered photos do not make a scene
+MIN_INLIERS = 15  # consistent matches that make a pair verified (COLMAP's default)
+FEW_FEATURES = 100
+WORD_SAMPLES = 40  # descriptors per visual word when the vocabulary is learnt (k-means wants 39)
+MAX_WORDS = 16384
+UNIT = "median over the registered photos of the median depth of the sparse points that each sees"
+
+
+def extract_features(
+    images_dir: Path | str,
+    photos_csv: Path | str,
+    database_out: Path | str,
+    *,
+    max_size: int,
+    max_features: int,
+    threads: int,
+) -> None:
+    """SIFT features of the photos marked `ok` in `photos_csv`, as a COLMAP database.
+
+    Runs on the CPU; the result does not depend on `threads`.
+    Each photo gets a SIMPLE_RADIAL camera of its own; where `photos_csv` has a focal length it is the camera's prior.
+    max_size: pixels, longer side that SIFT sees. max_features: keypoints a photo, coarsest first (one with two
+    orientations counts once, so that more rows can result).
+    """
+    photos = _photos(photos_csv)
+    names = [_image_name(id) for id in photos]
+    with atomic_path(database_out) as path:
+        pycolmap.Database.open(path).close()
+        # Images are entered before extraction, in order, because threads would number them in the order they finish in
+        pycolmap.import_images(path, images_dir, pycolmap.CameraMode.PER_IMAGE, names)
+        database = pycolmap.Database.open(path)
+        for id, photo in photos.items():
+            if photo["focal_px"]:
+                camera = database.read_camera(database.read_image_with_name(_image_name(id)).camera_id)
+                camera.focal_length = float(photo["focal_px"])
+                camera.has_prior_focal_length = True
+                database.update_camera(camera)
+        database.close()
+
+        options = pycolmap.FeatureExtractionOptions(use_gpu=False, num_threads=threads, max_image_size=max_size)
+        options.sift.max_num_features = max_features
+        for name_batch in progress(*_batches(names, 4 * threads), "features, batches of photos"):
+            pycolmap.extract_features(
+                path, images_dir, name_batch, pycolmap.CameraMode.PER_IMAGE, extraction_options=options
+            )
+        database = pycolmap.Database.open(path)
+        logger.info("features: %d photos, %d keypoints", database.num_images(), database.num_keypoints())
+        database.close()
+
+
+def match(
+    database_in: Path | str,
+    database_out: Path | str,
+    *,
+    matcher: str,
+    retrieval_above: int,
+    retrieval_neighbours: int,
+    threads: int,
+    reproducible: bool,
+    seed: int,
+) -> None:
+    """Match the features of photo pairs and verify each pair's geometry, in a copy of the database.
+
+    matcher: `exhaustive` takes all pairs; `retrieval` takes for each photo the `retrieval_neighbours` most similar ones
+    by a vocabulary tree learnt from the set's own features; `auto` is retrieval above `retrieval_above` photos.
+    Two runs agree, except that `retrieval` needs `reproducible` for it (indexing then uses one thread).
+    """
+    if matcher not in MATCHERS:
+        raise UserError(f"sfm: matcher is {matcher!r}; choose one of {', '.join(MATCHERS)}")
+    with atomic_path(database_out) as path:
+        shutil.copyfile(database_in, path)
+        database = pycolmap.Database.open(path)
+        names = {image.image_id: image.name for image in database.read_all_images()}
+        if matcher == "retrieval" or (matcher == "auto" and len(names) > retrieval_above):
+            pairs = retrieval_pairs(database, retrieval_neighbours, 1 if reproducible else threads, seed)
+        else:
+            blocks = pycolmap.ExhaustivePairingOptions(block_size=20)
+            pairs = pycolmap.ExhaustivePairGenerator(blocks, database).all_pairs()
+        database.close()
+
+        matching = pycolmap.FeatureMatchingOptions(use_gpu=False, num_threads=threads)
+        verification = pycolmap.TwoViewGeometryOptions(min_num_inliers=MIN_INLIERS)
+        verification.ransac.random_seed = seed
+        with tempfile.TemporaryDirectory() as folder:
+            listing = Path(folder) / "pairs.txt"
+            for batch in progress(*_batches(pairs, 200), "matching, batches of 200 pairs"):
+                listing.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in batch))
+                pycolmap.match_image_pairs(
+                    path, matching, pycolmap.ImportedPairingOptions(match_list_path=listing), verification
+                )
+        database = pycolmap.Database.open(path)
+        logger.info("matching: %d pairs compared, %d verified", len(pairs), database.num_verified_image_pairs())
+        database.close()
+
+
+def retrieval_pairs(database: pycolmap.Database, neighbours: int, threads: int, seed: int) -> list[tuple[int, int]]:
+    """Pairs of image ids, smaller id first, each once: every photo with its `neighbours` most similar others.
+
+    Similarity is COLMAP's vote-and-verify image retrieval, with a vocabulary learnt by k-means from a sample of the
+    database's own descriptors, so that nothing is downloaded. `threads=1` makes it reproducible.
+    """
+    pycolmap.set_random_seed(seed)
+    images = database.read_all_images()
+    described = [image.image_id for image in images if database.num_descriptors_for_image(image.image_id)]
+    if len(described) < 2:
+        return []
+    words = int(np.clip(database.num_descriptors() // WORD_SAMPLES, 64, MAX_WORDS))
+    share = words * WORD_SAMPLES // len(described) + 1
+    rng = np.random.default_rng(seed)
+    sample = []
+    for image_id in described:
+        descriptors = database.read_descriptors(image_id)
+        rows = rng.permutation(len(descriptors.data))[:share]
+        sample.append(pycolmap.FeatureDescriptors(descriptors.type, descriptors.data[rows]).to_float().data)
+    sample = np.concatenate(sample)  # (n, 128) float32
+    words = min(words, len(sample))
+
+    start = time.monotonic()
+    index = pycolmap.VisualIndex.create(sample.shape[1], 64)
+    index.build(
+        pycolmap.VisualIndex.BuildOptions(
+            num_visual_words=words, num_iterations=10, num_rounds=1, num_checks=8, num_threads=threads
+        ),
+        pycolmap.FeatureDescriptorsFloat(descriptors.type, sample),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        index.write(Path(folder) / "tree.bin")
+        options = pycolmap.VocabTreePairingOptions(
+            vocab_tree_path=Path(folder) / "tree.bin",
+            num_images=neighbours + 1,  # a photo finds itself first
+            num_threads=threads,
+        )
+        found = pycolmap.VocabTreePairGenerator(options, database).all_pairs()
+    pairs = sorted({(min(pair), max(pair)) for pair in found if pair[0] != pair[1]})
+    logger.info(
+        "retrieval: %d visual words, %d of %d pairs in %s",
+        words,
+        len(pairs),
+        len(images) * (len(images) - 1) // 2,
+        duration(time.monotonic() - start),
+    )
+    return pairs
+
+
+def reconstruct(
+    images_dir: Path | str,
+    photos_csv: Path | str,
+    database: Path | str,
+    sparse_out: Path | str,
+    summary_json: Path | str,
+    summary_txt: Path | str,
+    *,
+    mapper: str,
+    threads: int,
+    reproducible: bool,
+    seed: int,
+) -> None:
+    """Cameras and sparse points from verified matches: the largest model, upright and scaled, and its summary.
+
+    mapper: `incremental`, `global` (faster; leaves unknown focal lengths near their guess) or `hierarchical` (parts
+    that are merged, for thousands of photos). reproducible: one thread, and two runs give identical models; with
+    several threads bundle adjustment sums in another order each time.
+    summary_json: photos, registered, models [{photos, points, mean_reprojection_error (px), mean_track_length}] from
+    the largest down, left_out [{id, file, reason}], scale (units of the result per unit of the mapper), unit.
+
+    Raises UserError where fewer than 3 photos are registered, with the reason for each photo.
+    """
+    if mapper not in MAPPERS:
+        raise UserError(f"sfm: mapper is {mapper!r}; choose one of {', '.join(MAPPERS)}")
+    photos = _photos(photos_csv)
+    start = time.monotonic()
+    models = _map(images_dir, database, mapper, 1 if reproducible else threads, seed)
+    models.sort(key=lambda model: (model.num_reg_images(), model.num_points3D()), reverse=True)
+    left_out = _left_out(photos, database, models)
+    registered = len(photos) - len(left_out)
+    if registered < MIN_PHOTOS:
+        raise UserError(_too_few(photos, left_out, mapper))
+
+    scene = models[0]
+    upright = upright_transform(scene)
+    scene.transform(upright)
+    summary = {
+        "photos": len(photos),
+        "registered": registered,
+        "models": [
+            {
+                "photos": model.num_reg_images(),
+                "points": model.num_points3D(),
+                "mean_reprojection_error": round(model.compute_mean_reprojection_error(), 4),
+                "mean_track_length": round(model.compute_mean_track_length(), 3),
+            }
+            for model in models
+        ],
+        "left_out": left_out,
+        "scale": float(upright.scale),
+        "unit": UNIT,
+    }
+    with atomic_path(sparse_out) as folder:
+        folder.mkdir()
+        scene.write(folder)
+    with atomic_path(summary_txt) as path:
+        path.write_text(summary_table(summary), encoding="utf-8")
+    write_json(summary_json, summary)
+    logger.info(
+        "sfm: %d of %d photos registered, %d points, in %s",
+        registered,
+        len(photos),
+        scene.num_points3D(),
+        duration(time.monotonic() - start),
+    )
+
+
+def _map(
+    images_dir: Path | str, database: Path | str, mapper: str, threads: int, seed: int
+) -> list[pycolmap.Reconstruction]:
+    """Run COLMAP's mapper; the models of at least 3 photos, in no particular order."""
+    pycolmap.set_random_seed(seed)
+    incremental = pycolmap.IncrementalPipelineOptions(min_model_size=MIN_PHOTOS, num_threads=threads, random_seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        if mapper == "incremental":
+            models = pycolmap.incremental_mapping(
+                database, images_dir, folder, incremental, next_image_callback=_Ticker("sfm: photos placed")
+            )
+        elif mapper == "global":
+            options = pycolmap.GlobalPipelineOptions(
+                min_model_size=MIN_PHOTOS, num_threads=threads, random_seed=seed, image_path=images_dir
+            )
+            options.mapper.global_positioning.use_gpu = False
+            options.mapper.bundle_adjustment.ceres.use_gpu = False
+            models = pycolmap.global_mapping(database, images_dir, folder, options)
+        else:
+            options = pycolmap.HierarchicalPipelineOptions(
+                num_threads=threads, num_workers=threads, image_path=images_dir, incremental_options=incremental
+            )
+            models = pycolmap.hierarchical_mapping(database, images_dir, folder, options)
+    return [model for model in models.values() if model.num_reg_images() >= MIN_PHOTOS]
+
+
+class _Ticker:
+    """A callback without arguments that logs how often it was called, every 15 s."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.count, self.last = what, 0, time.monotonic()
+
+    def __call__(self) -> None:
+        self.count += 1
+        if time.monotonic() - self.last >= 15:
+            self.last = time.monotonic()
+            logger.info("%s: %d", self.what, self.count)
+
+
+def upright_transform(reconstruction: pycolmap.Reconstruction) -> pycolmap.Sim3d:
+    """The similarity new_from_old_world that makes the world that this module describes."""
+    images = [image for _, image in sorted(reconstruction.images.items()) if image.has_pose]
+    poses = np.stack([image.cam_from_world().matrix() for image in images])  # (N, 3, 4), rows: right, down, forward
+    rotation = upright_rotation(poses[:, :, :3])
+
+    xyz = {id: point.xyz for id, point in reconstruction.points3D.items()}
+    depths = []
+    for image, pose in zip(images, poses, strict=True):
+        seen = [xyz[point.point3D_id] for point in image.get_observation_points2D()]
+        if seen:
+            depths.append(np.median(np.stack(seen) @ pose[2, :3] + pose[2, 3]))
+    scale = 1 / np.median(depths)
+    origin = np.median(np.stack(list(xyz.values())) @ rotation.T, axis=0)
+    return pycolmap.Sim3d(scale, pycolmap.Rotation3d(rotation), -scale * origin)
+
+
+def upright_rotation(cameras: np.ndarray) -> np.ndarray:
+    """(3, 3) float64 new_from_old rotation of a world with z up, from the cameras' rotations (N, 3, 3) cam_from_world.
+
+    People hold cameras level: the cameras' right vectors r lie in the horizontal plane, so that the vertical g
+    minimises sum w (r·g)². Where all photos look the same way that leaves their common pitch open; a prior pulls g to
+    the mean up vector, as strongly as one camera's roll (3°) against the set's pitch (15°). Cauchy weights (5°) take
+    the few photos out that are rolled. x is the photos' mean right vector made horizontal.
+    """
+    right, up = cameras[:, 0], -cameras[:, 1]
+    gravity = up.sum(0) / np.linalg.norm(up.sum(0))
+    for _ in range(30):
+        weights = 1 / (1 + ((right @ gravity) / np.sin(np.radians(5))) ** 2)
+        mean_up = weights @ up
+        mean_up /= np.linalg.norm(mean_up)
+        cost = (right * weights[:, None]).T @ right + (3 / 15) ** 2 * (np.eye(3) - np.outer(mean_up, mean_up))
+        gravity = np.linalg.eigh(cost)[1][:, 0]
+        gravity *= np.sign(gravity @ mean_up)
+    # a full circle of cameras has no mean: a trace of the first camera decides there
+    x = weights @ right + 1e-6 * right[0]
+    x -= (x @ gravity) * gravity
+    x /= np.linalg.norm(x)
+    return np.stack([x, np.cross(gravity, x), gravity])
+
+
+def _left_out(
+    photos: dict[str, dict[str, str]], database: Path | str, models: list[pycolmap.Reconstruction]
+) -> list[dict[str, str]]:
+    """For every photo that is not in the first (largest) model: {id, file, reason}."""
+    connection = pycolmap.Database.open(database)
+    image_ids = {Path(image.name).stem: image.image_id for image in connection.read_all_images()}
+    features = {id: connection.num_keypoints_for_image(image_id) for id, image_id in image_ids.items()}
+    matches = _by_image(*connection.read_num_matches())
+    inliers = _by_image(*connection.read_two_view_geometry_num_inliers())
+    connection.close()
+    models = [{Path(model.images[id].name).stem for id in model.reg_image_ids()} for model in models]
+    largest = {image_ids[id] for id in models[0]} if models else set()
+
+    left_out = []
+    for id, photo in photos.items():
+        if id in image_ids and image_ids[id] in largest:
+            continue
+        raw = matches[image_ids[id]]
+        verified = {other: count for other, count in inliers[image_ids[id]].items() if count >= MIN_INLIERS}
+        placed = [count for other, count in verified.items() if other in largest]
+        other_model = next((model for model in models[1:] if id in model), None)
+        if not verified and features[id] < FEW_FEATURES:
+            reason = f"{features[id] or 'no'} features: blurred, or without texture"
+        elif not verified:
+            reason = (
+                f"no verified matches: of {len(raw)} photos compared the best shares {max(raw.values(), default=0)} "
+                f"features with it, but not {MIN_INLIERS} that agree on a geometry"
+            )
+        elif other_model:
+            reason = f"matched, but in another model of {len(other_model)} photos"
+        elif not placed:
+            reason = f"matched with {len(verified)} photos, none of which was registered"
+        else:
+            reason = (
+                f"matched with {len(placed)} registered photos, but its pose was not found "
+                f"({max(placed)} inlier matches with the best of them)"
+            )
+        left_out.append({"id": id, "file": photo["file"], "reason": reason})
+    return left_out
+
+
+def _by_image(pair_ids: list[int], counts: list[int]) -> dict[int, dict[int, int]]:
+    """Counts of pairs as image id -> {other image id: count}."""
+    table = defaultdict(dict)
+    for pair_id, count in zip(pair_ids, counts, strict=True):
+        a, b = pycolmap.pair_id_to_image_pair(pair_id)
+        table[a][b] = table[b][a] = count
+    return table
+
+
+def summary_table(summary: dict) -> str:
+    """`summary.json` as a text for people."""
+    lines = [f"{summary['registered']} of {summary['photos']} photos registered", ""]
+    lines.append(f"{'model':>5} {'photos':>7} {'points':>8} {'error/px':>9} {'track':>6}")
+    for number, model in enumerate(summary["models"]):
+        lines.append(
+            f"{number:>5} {model['photos']:>7} {model['points']:>8} {model['mean_reprojection_error']:>9.2f} "
+            f"{model['mean_track_length']:>6.1f}{'  kept' if number == 0 else ''}"
+        )
+    lines += ["", f"world: z up, 1 unit = {summary['unit']}"]
+    if summary["left_out"]:
+        lines += ["", "left out:", *(_reason_line(photo) for photo in summary["left_out"])]
+    return "\n".join(lines) + "\n"
+
+
+def _reason_line(photo: dict[str, str]) -> str:
+    return f"  {photo['id']}  {photo['file']!r}: {photo['reason']}"
+
+
+def _too_few(photos: dict, left_out: list[dict[str, str]], mapper: str) -> str:
+    advice = [
+        "add photos that overlap: every part of the landmark on 3 or more, neighbours taken a few steps apart",
+        "look at the verdicts in photos/photos.csv for photos that were left out before",
+        "raise sfm: max_features and sfm: max_size",
+    ]
+    if mapper != "incremental":
+        advice.append("set sfm: mapper to incremental")
+    shown = [_reason_line(photo) for photo in left_out[:20]]
+    if len(left_out) > 20:
+        shown.append(f"  and {len(left_out) - 20} more")
+    return "\n".join(
+        [
+            f"sfm: {len(photos) - len(left_out)} of {len(photos)} photos registered; a scene needs {MIN_PHOTOS}.",
+            *shown,
+            "What to try:",
+            *(f"  - {line}" for line in advice),
+        ]
+    )
+
+
+def _photos(photos_csv: Path | str) -> dict[str, dict[str, str]]:
+    """The rows of the usable photos by id."""
+    return {row["id"]: row for row in read_csv(photos_csv) if row["verdict"] == "ok"}
+
+
+def _image_name(id: str) -> str:
+    return f"{id}.jpg"
+
+
+def _batches(items: list, size: int) -> tuple[list[list], int]:
+    """The items cut into lists of `size`, and how many lists those are."""
+    batches = [items[start : start + size] for start in range(0, len(items), size)]
+    return batches, len(batches)

@@ -1,0 +1,234 @@
+"""Stages 2 and 3: the rerenderer learns to paint photos from the deep buffer and an appearance.
+
+In stage 2 the encoder of stage 1 is fixed; in stage 3 everything is trained together ("Neural Rerendering in the Wild",
+Meshry et al., CVPR 2019, section 3.3). What differs between them is a section of the configuration each.
+"""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nrw.dataset import PackedDataset
+from nrw.models.build import Networks, build_networks
+from nrw.models.inputs import BufferSpec
+from nrw.models.perceptual import VGGFeatures, perceptual_loss
+from nrw.training import checkpoint, losses
+from nrw.training.log import TrainingLog, sheet_of
+from nrw.training.sampler import crop, crop_batch, encode, encoder_input, generator_of, photos_of
+from nrw.training.stage import (
+    adam,
+    autocast,
+    finish,
+    perceptual_features,
+    run_fingerprint,
+    set_learning_rates,
+    steps_of,
+    training_device,
+    update_average,
+)
+
+VALIDATION_PHOTOS = 8  # scored at every tick
+SAMPLES = {"val": 4, "train": 2}  # rows of the sample sheet
+
+
+def train(
+    dataset_dir: Path | str,
+    init_dir: Path | str,
+    out_dir: Path | str,
+    checkpoint_dir: Path | str,
+    config: Mapping,
+    stage: str = "rerender",
+) -> None:
+    """Train stage 2 (`rerender`, from the encoder of stage 1) or 3 (`finetune`, from the networks of stage 2).
+
+    init_dir: where the stage before left model.safetensors. config: the complete configuration; `training.<stage>`
+    holds what is the stage's own.
+
+    Leaves in out_dir: model.safetensors, the averaged (EMA) weights of renderer, encoder and point channels, which
+    inference uses and the next stage starts from, and the discriminator's; config.json, all that is needed to build
+    the networks again; stats.jsonl, TensorBoard events and samples/. The checkpoint in checkpoint_dir is removed.
+
+    Raises UserError for weights that do not fit the configuration, a loss that is not finite, a missing GPU.
+    """
+    out_dir, checkpoint_dir = Path(out_dir), Path(checkpoint_dir)
+    settings, weights = config["training"], config["training"]["losses"]
+    part, seed, batch_size = settings[stage], config["seed"], settings["batch_size"]
+    device = training_device(config)
+    dataset = PackedDataset(dataset_dir)
+    spec, transient = BufferSpec.from_config(config, dataset.meta), dataset.meta["transient"]
+
+    torch.manual_seed(seed)
+    networks = build_networks(config, spec).to(device)
+    if device.type == "cuda":
+        networks = networks.to(memory_format=torch.channels_last)
+    if weights["adversarial"] == 0:
+        networks.discriminator = None
+    init = Path(init_dir) / "model.safetensors"
+    checkpoint.load_weights(init, {"encoder": networks.encoder})
+    others = {name: module for name, module in networks.named_children() if name != "encoder"}
+    checkpoint.load_weights(init, others, required=False)
+    fixed_encoder = part["encoder_learning_rate"] == 0
+    networks.encoder.requires_grad_(not fixed_encoder)
+    averaged = copy.deepcopy(networks).requires_grad_(False)
+    averaged.discriminator = None
+    vgg = None
+    if weights["perceptual"] > 0:
+        vgg = perceptual_features(
+            config, device, "training.losses.perceptual > 0", "set training.losses.perceptual to 0"
+        )
+
+    groups = [{"params": networks.renderer.parameters(), "peak": part["learning_rate"]}]
+    if networks.points is not None:
+        groups.append({"params": networks.points.parameters(), "peak": part["learning_rate"]})
+    if not fixed_encoder:
+        groups.append({"params": networks.encoder.parameters(), "peak": part["encoder_learning_rate"]})
+    modules = {"networks": networks, "averaged": averaged}
+    optimizers = {"optimizer": adam(groups, config)}
+    if networks.discriminator is not None:
+        groups = [{"params": networks.discriminator.parameters(), "peak": part["learning_rate"]}]
+        optimizers["discriminator_optimizer"] = adam(groups, config)
+
+    steps, tick = steps_of(part["kimg"], batch_size), max(1, steps_of(settings["tick_kimg"], batch_size))
+    fingerprint = run_fingerprint(config, stage, dataset_dir, checkpoint.content_hash(init))
+    start, state = checkpoint.restore(checkpoint_dir, fingerprint, modules, optimizers) or (0, None)
+    log = TrainingLog(out_dir, stage, steps, batch_size, start, state)
+    if fixed_encoder:
+        codes = all_codes(networks, dataset, spec, device)
+    if start == 0:
+        log.samples(0, validate(averaged, dataset, spec, device)[0])
+    log.restart_clock()
+
+    with checkpoint.StopSignal() as stop:
+        for step in range(start, steps):
+            halved = step < part["half_resolution_share"] * steps
+            rng = generator_of(seed, stage, step)
+            torch.manual_seed(int(rng.integers(2**63)))
+            ids = photos_of(dataset.train_ids, seed, stage, step, batch_size)
+            batch = crop_batch(dataset, spec, ids, settings["crop_size"], halved, rng)
+            for optimizer in optimizers.values():
+                rate = set_learning_rates(optimizer, config, step, steps)
+                optimizer.zero_grad(set_to_none=True)
+
+            # Renderer, point channels and encoder
+            step_losses: dict[str, Tensor] = {}
+            pictures = []  # of each piece, for the discriminator
+            for piece in batch.pieces(settings["accumulate"]):
+                share = len(piece) / len(batch)
+                piece = piece.to(device)
+                with autocast(device):
+                    if fixed_encoder:
+                        z = torch.stack([codes[photo] for photo in piece.ids])
+                    else:
+                        seen = [encoder_input(dataset.view(photo), spec, transient) for photo in piece.ids]
+                        z = encode(networks.encoder, seen, device)
+                    output = networks.render(piece.rasters, piece.index, z)
+                output = output.float()
+                # Where the photo shows something transient the target is the output itself: no loss can see the photo.
+                target = torch.where(piece.keep > 0, piece.photo, output.detach())
+                found = picture_losses(output, target, piece.keep, weights, vgg)
+                if networks.discriminator is not None:
+                    networks.discriminator.requires_grad_(False)
+                    with autocast(device):
+                        scores = networks.discriminator(piece.rasters[0], output)
+                    found["adversarial"] = losses.lsgan_generator([score.float() for score in scores])
+                    pictures.append((piece.rasters[0], output.detach(), target))
+                found["total"] = sum(weights[name] * loss for name, loss in found.items())
+                (share * found["total"]).backward()
+                add_to(step_losses, found, share)
+            optimizers["optimizer"].step()
+
+            if networks.discriminator is not None:
+                networks.discriminator.requires_grad_(True)
+                for level, output, target in pictures:
+                    share = len(output) / len(batch)
+                    with autocast(device):
+                        real, fake = networks.discriminator(level, target), networks.discriminator(level, output)
+                    loss = losses.lsgan_discriminator([r.float() for r in real], [f.float() for f in fake])
+                    (share * loss).backward()
+                    add_to(step_losses, {"discriminator": loss}, share)
+                optimizers["discriminator_optimizer"].step()
+
+            update_average(averaged, networks, settings["ema_decay"], step)
+            log.add(step, step_losses)
+
+            done = step + 1
+            if done % tick == 0 or done == steps:
+                sheet, scores = validate(averaged, dataset, spec, device)
+                log.tick(done, {**scores, "learning_rate": rate})
+                log.samples(done, sheet)
+                checkpoint.save(checkpoint_dir, fingerprint, done, modules, optimizers, log.state())
+                log.restart_clock()
+            if stop.received:
+                checkpoint.save(checkpoint_dir, fingerprint, done, modules, optimizers, log.state())
+                stop.leave()
+
+    log.close()
+    trained = dict(averaged.named_children())
+    if networks.discriminator is not None:
+        trained["discriminator"] = networks.discriminator
+    finish(out_dir, checkpoint_dir, stage, trained, config, spec=spec, transient=transient, splat=dataset.meta["splat"])
+
+
+def picture_losses(
+    output: Tensor, target: Tensor, keep: Tensor, weights: Mapping[str, float], vgg: VGGFeatures | None
+) -> dict[str, Tensor]:
+    """The losses with a weight that compare pictures (B, 3, H, W) in [-1, 1] where keep (B, 1, H, W) is 1."""
+    compare = {
+        "l1": losses.l1,
+        "gradient": losses.gradient,
+        "dssim": losses.dssim,
+        "perceptual": lambda *pictures: perceptual_loss(vgg, *pictures),
+    }
+    return {name: loss(output, target, keep) for name, loss in compare.items() if weights[name] > 0}
+
+
+def add_to(totals: dict[str, Tensor], values: Mapping[str, Tensor], share: float) -> None:
+    """Add a piece's losses to the step's, by the piece's share of the batch."""
+    for name, value in values.items():
+        totals[name] = totals.get(name, 0.0) + share * value.detach()
+
+
+@torch.no_grad()
+def all_codes(networks: Networks, dataset: PackedDataset, spec: BufferSpec, device: torch.device) -> dict[str, Tensor]:
+    """z (Z,) of every training photo, by id."""
+    codes = {}
+    for photo in dataset.train_ids:
+        seen = encoder_input(dataset.view(photo), spec, dataset.meta["transient"])
+        codes[photo] = encode(networks.encoder, [seen], device)[0]
+    return codes
+
+
+@torch.no_grad()
+def validate(
+    networks: Networks, dataset: PackedDataset, spec: BufferSpec, device: torch.device
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Render whole photos with their own appearance.
+
+    Returns a sheet (H, W, 3) uint8 with a row raw render | output | photo for the same few validation and training
+    photos every time, and `val_l1` (of values in [0, 1]) and `val_psnr` (dB) over the lasting pixels of validation
+    photos, a mean over photos.
+    """
+    shown = [*dataset.val_ids[: SAMPLES["val"]], *dataset.train_ids[: SAMPLES["train"]]]
+    scored = dataset.val_ids[:VALIDATION_PHOTOS]
+    rows, absolute, psnr = [], [], []
+    for photo in dict.fromkeys([*shown, *scored]):
+        view = dataset.view(photo)
+        rasters, index, target, keep = crop(view, spec, dataset.meta["transient"])
+        with autocast(device):
+            z = encode(networks.encoder, [encoder_input(view, spec, dataset.meta["transient"])], device)
+            rasters = [level[None].to(device) for level in rasters]
+            index = None if index is None else [level[None].to(device) for level in index]
+            output = networks.render(rasters, index, z)[0].float().clamp(-1, 1).cpu()
+        if photo in scored and keep.any():
+            error = (output - target)[:, keep[0] > 0] / 2
+            absolute.append(error.abs().mean().item())
+            psnr.append(-10 * np.log10(max(error.square().mean().item(), 1e-10)))
+        if photo in shown:
+            picture = ((output + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+            rows.append([view.color[0], picture, view.photo])
+    scores = {"val_l1": float(np.mean(absolute)), "val_psnr": float(np.mean(psnr))} if psnr else {}
+    return sheet_of(rows), scores

@@ -1,0 +1,214 @@
+"""The whole chain on a few of the demo photos, as a user runs it."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+
+from .conftest import ROOT, command
+
+PHOTOS = 12
+TINY = [
+    "--config",
+    "scenes={place: {photos: photos}}",
+    "ingest={min_size: 200}",
+    "sfm={max_size: 640, max_features: 3000}",
+    f"segmentation={{model: {ROOT / 'resources' / 'demo' / 'segmenter'}, max_size: 256}}",
+    "mvs={max_size: 256, sources: 4}",
+    "framebuffers={max_size: 128}",
+    "dataset={min_density: 0.05}",
+    "network={base_width: 8, max_width: 32, stages: 3}",
+    "training={threads: 1, crop_size: 64, tick_kimg: 0.02, "
+    "appearance: {kimg: 0.05, style_size: 64}, rerender: {kimg: 0.06}, finetune: {kimg: 0.06}, completion: {kimg: 0.04}}",
+    "evaluation={refine_steps: 2}",
+    "videos={size: 128, fps: 8, flythrough: {seconds: 2}, appearance: {seconds: 1, photos: 2}, joint: {seconds: 1, photos: 2}}",
+]
+ALL = ["--cores", "2", "all", *TINY]
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A working directory with a dirty photo folder: nested, odd names, an unreadable file, a duplicate."""
+    folder = tmp_path_factory.mktemp("run")
+    photos = folder / "photos"
+    (photos / "Tag 1").mkdir(parents=True)
+    sources = chosen_photos()
+    for number, source in enumerate(sources):
+        name = f'it\'s "{number}" $HOME; été{source.suffix}' if number % 3 == 0 else source.name
+        shutil.copy(source, (photos / "Tag 1" if number % 2 else photos) / name)
+    shutil.copy(sources[0], photos / "again.jpg")
+    (photos / "broken.jpg").write_bytes(sources[1].read_bytes()[:2000])
+    return folder
+
+
+def chosen_photos():
+    """Daylight photos that look at the landmark from neighbouring places."""
+    truth = json.loads((ROOT / "resources" / "demo" / "truth" / "cameras.json").read_text())
+    raise NotImplementedError(truth)
+
+
+@pytest.fixture(scope="module")
+def finished(folder, snakemake):
+    run = snakemake(folder, *ALL)
+    assert run.returncode == 0, run.stdout
+    return folder / "results" / "place"
+
+
+def planned(folder, snakemake, *arguments):
+    """Rule -> number of jobs that a rerun would execute."""
+    run = snakemake(folder, "-n", *(arguments or ALL))
+    assert run.returncode == 0, run.stdout
+    if "Nothing to be done" in run.stdout:
+        return {}
+    table = run.stdout.split("Job stats:")[1].split("\ntotal")[0]
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.M) if rule != "all"}
+
+
+def test_photos_become_videos(finished):
+    for kind, frames in {"flythrough": 16, "appearance": 8, "joint": 8}.items():
+        video = finished / "videos" / f"{kind}.mp4"
+        count, _ = imageio_ffmpeg.count_frames_and_secs(str(video))
+        assert count == frames, kind
+        assert (finished / "videos" / f"{kind}.png").stat().st_size > 1000
+
+
+def test_every_file_found_has_a_verdict(finished):
+    with open(finished / "photos" / "photos.csv", newline="", encoding="utf-8") as stream:
+        verdicts = {row["file"]: row["verdict"] for row in csv.DictReader(stream)}
+    assert len(verdicts) == PHOTOS + 2
+    assert sum(verdict == "ok" for verdict in verdicts.values()) == PHOTOS
+    assert any(verdict.startswith("duplicate of") for verdict in verdicts.values())
+    assert verdicts["broken.jpg"].split(":")[0] in ("truncated", "unreadable")
+
+
+def test_most_photos_are_registered(finished):
+    summary = json.loads((finished / "sfm" / "summary.json").read_text())
+    assert summary["registered"] >= 0.8 * PHOTOS
+
+
+def test_metrics_stand_beside_the_baselines(finished):
+    with open(finished / "evaluation" / "metrics.csv", newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["protocol"] for row in rows} >= {"full", "half"}
+    assert len({row["method"] for row in rows}) >= 3
+    assert list((finished / "evaluation" / "sheets").glob("*.png"))
+
+
+def test_every_rule_has_recorded_its_time_and_memory(finished):
+    records = list((finished / "benchmarks").rglob("*.tsv"))
+    assert len(records) >= 25
+    for record in records:
+        with open(record, newline="") as stream:
+            assert float(next(csv.DictReader(stream, delimiter="\t"))["s"]) > 0
+
+
+def test_nothing_half_written_is_left(finished):
+    assert not [path for path in finished.rglob("*") if ".part" in path.name]
+
+
+def test_a_second_run_has_nothing_to_do(finished, folder, snakemake):
+    assert planned(folder, snakemake) == {}
+
+
+AFTER_THE_MODEL = {"evaluate": 1, "film": 3}
+AFTER_THE_DATASET = {
+    "train_appearance": 1,
+    "train_rerender": 1,
+    "train_finetune": 1,
+    "train_completion": 1,
+    **AFTER_THE_MODEL,
+}
+
+
+@pytest.mark.parametrize(
+    ("output", "jobs"),
+    [
+        ("videos/joint.mp4", {"film": 1}),
+        ("videos/joint.png", {"film": 1}),
+        ("evaluation/metrics.csv", {"evaluate": 1}),
+        ("finetune/model.safetensors", {"train_finetune": 1, **AFTER_THE_MODEL}),
+        ("completion/model.safetensors", {"train_completion": 1, **AFTER_THE_MODEL}),
+        ("dataset", {"pack_dataset": 1, **AFTER_THE_DATASET}),
+        (
+            "framebuffers/composed/1-of-2.json",
+            {"compose_aligned": 1, "index_aligned": 1, "pack_dataset": 1, **AFTER_THE_DATASET},
+        ),
+    ],
+)  # fmt: skip
+def test_a_deleted_output_is_rebuilt_with_what_depends_on_it_only(finished, folder, snakemake, output, jobs):
+    kept = folder / "kept"
+    os.rename(finished / output, kept)
+    try:
+        assert planned(folder, snakemake) == jobs
+    finally:
+        os.rename(kept, finished / output)
+
+
+def test_a_deleted_video_comes_back_and_nothing_else_is_touched(finished, folder, snakemake):
+    def times():
+        skipped = {"logs", "benchmarks"}
+        files = [path for path in finished.rglob("*") if path.is_file() and not skipped & set(path.parts)]
+        return {path: path.stat().st_mtime_ns for path in files if not path.name.startswith("appearance.")}
+
+    before = times()
+    (finished / "videos" / "appearance.mp4").unlink()
+    run = snakemake(folder, *ALL)
+    assert run.returncode == 0, run.stdout
+    assert (finished / "videos" / "appearance.mp4").is_file()
+    assert times() == before
+
+
+def test_an_interrupted_training_goes_on_where_it_was(finished, folder, snakemake):
+    model = finished / "finetune" / "model.safetensors"
+    expected = model.read_bytes()
+    model.unlink()
+    checkpoints = finished / "checkpoints" / "finetune"
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    run = subprocess.Popen(
+        command("--cores", "2", "training", *TINY), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not (checkpoints.is_dir() and any(checkpoints.iterdir())):
+        assert run.poll() is None and time.monotonic() < deadline, "no checkpoint was written"
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    run.wait(timeout=60)
+    assert not model.exists()
+    again = snakemake(folder, "--cores", "2", "training", *TINY)
+    assert again.returncode == 0, again.stdout
+    assert "resum" in (finished / "logs" / "finetune.log").read_text().lower()
+    assert model.read_bytes() == expected
+    assert snakemake(folder, *ALL).returncode == 0
+
+
+def test_snakemakes_own_report(finished, folder, snakemake):
+    run = snakemake(folder, "all", "--report", "report.html", *TINY)
+    assert run.returncode == 0, run.stdout
+    assert (folder / "report.html").stat().st_size > 100_000
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda photos: None, "missing"),
+        (lambda photos: photos.mkdir(), "no "),
+        (lambda photos: (photos.mkdir(), (photos / "a.jpg").write_bytes(b"x"), (photos / "b.txt").write_text("y")), "a.jpg"),
+    ],
+)  # fmt: skip
+def test_a_folder_without_photos_stops_with_what_was_found(tmp_path, snakemake, make, message):
+    photos = tmp_path / "pictures"
+    make(photos)
+    run = snakemake(tmp_path, "--cores", "1", "photos", "--config", f"photos={photos}")
+    assert run.returncode != 0
+    assert "Error:" in run.stdout and str(photos) in run.stdout and message in run.stdout.lower()
+    assert 'Traceback (most recent call last):\n  File "' not in run.stdout.split("Error:")[0]
