@@ -87,7 +87,7 @@ def import_aligned(
     )
     if sources[0].part:
         _keep_split(drawn, dict(zip(ids, (source.part for source in sources), strict=True)))
-    write_csv(Path(aligned_dir, "index.csv"), rows, INDEX_FIELDS)
+    write_csv(Path(aligned_dir, "index.csv"), sorted(rows, key=lambda row: row["id"]), INDEX_FIELDS)
     write_split(Path(aligned_dir, "split.csv"), drawn)
 
 

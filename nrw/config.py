@@ -29,6 +29,7 @@ def resolve(user: dict) -> dict:
         folder = user.pop("photos")
         user["scenes"] = {**user.get("scenes", {}), scene_name(folder): {"photos": folder}}
     _reject_unknown_keys(user, schema)
+    user = _typed(user, schema)
     config = merge(merge(_defaults(schema), read_preset(user.get("preset", "draft"))), user)
     validator = jsonschema.Draft202012Validator(schema)
     problems = [
@@ -77,6 +78,17 @@ def _defaults(schema: dict) -> dict:
         elif "properties" in part:
             defaults[key] = _defaults(part)
     return defaults
+
+
+def _typed(value: object, schema: dict) -> object:
+    """The value with text read as YAML where the schema wants no text: Snakemake's --config passes nested values as text."""
+    if isinstance(value, dict):
+        return {key: _typed(entry, schema.get("properties", {}).get(key, {})) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_typed(entry, schema.get("items", {})) for entry in value]
+    if isinstance(value, str) and schema.get("type", "string") != "string":
+        return yaml.safe_load(value)
+    return value
 
 
 def _reject_unknown_keys(config: dict, schema: dict, prefix: str = "") -> None:

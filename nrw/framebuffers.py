@@ -15,6 +15,7 @@ from nrw import ade20k, rasterize_pyrender
 from nrw.cameras import fit_size, read_cameras
 from nrw.errors import UserError
 from nrw.io import atomic_path, read_csv, write_csv, write_image
+from nrw.log import progress
 from nrw.pointcloud import stream_points
 from nrw.rasterize import DeepBuffer, pyramid, rasterize
 from nrw.resume import pending
@@ -59,7 +60,8 @@ def rasterize_photos(
         raise UserError(f"framebuffers: backend: {backend} is unknown; use torch or pyrender")
     fingerprint = {"cloud": cloud_ply, "cameras": mvs_dir / "sparse", "max_size": max_size, "backend": backend}
     cameras = read_cameras(mvs_dir / "sparse")
-    for photo in pending(ids, key_file, fingerprint, lambda photo: buffer_paths(out_dir, photo)):
+    todo = pending(ids, key_file, fingerprint, lambda photo: buffer_paths(out_dir, photo))
+    for photo in progress(todo, len(todo), "rasterizing"):
         camera = cameras[photo]
         camera = camera.resized(*fit_size(camera.width, camera.height, max_size, SIDE_MULTIPLE))
         if backend == "torch":
@@ -132,7 +134,8 @@ def compose(
         "max_depth": max_depth,
     }
     colors = np.load(colors_npy, mmap_mode="r", allow_pickle=False)  # (N, 3) uint8
-    for photo in pending(ids, key_file, fingerprint, lambda photo: list(aligned_paths(aligned_dir, photo).values())):
+    todo = pending(ids, key_file, fingerprint, lambda photo: list(aligned_paths(aligned_dir, photo).values()))
+    for photo in progress(todo, len(todo), "aligned images"):
         buffer = pyramid(load_buffer(framebuffers_dir, photo), levels=1, splat=splat)[0]
         height, width = buffer.index.shape
         labels = read_labels(segmentation_dir, photo, width, height)

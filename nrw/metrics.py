@@ -63,7 +63,7 @@ def _lpips(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def _tensor(picture: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
+    return torch.tensor(picture).permute(2, 0, 1)[None].float() / 255
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -13,6 +13,7 @@ from nrw.cameras import Camera, read_cameras
 from nrw.errors import UserError
 from nrw.framebuffers import load_buffer, read_labels, read_photo
 from nrw.io import atomic_path
+from nrw.log import progress
 from nrw.pointcloud import count_points, read_cloud, stream_points
 from nrw.rasterize import pyramid
 
@@ -45,14 +46,14 @@ def recolour(
     r being the distance to the previous colour and s the set's typical spread: who stands in front of a wall in one
     photo loses the vote. Points that no training photo sees keep the cloud's colour, brought to the others' statistics.
 
-    Photos and points stream, once a pass; about 32 bytes a point are kept.
+    Photos and points stream, four times; 36 bytes a point are kept.
     Raises UserError if no training photo shows enough of the cloud.
     """
     excluded = sorted(excluded_labels)
     cameras = read_cameras(mvs_dir / "sparse")
 
     def views() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        for photo in train_ids:
+        for photo in progress(train_ids, len(train_ids), "colouring the cloud, one of 4 passes"):
             depth = pyramid(load_buffer(framebuffers_dir, photo), levels=1, splat=splat)[0].depth
             height, width = depth.shape
             picture = read_photo(mvs_dir, photo, width, height).astype(np.float32)

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Sized
 from pathlib import Path
 
 import numpy as np
@@ -347,14 +348,18 @@ def _left_out(
         elif other_model:
             reason = f"matched, but in another model of {len(other_model)} photos"
         elif not placed:
-            reason = f"matched with {len(verified)} photos, none of which was registered"
+            reason = f"matched with {_number(verified, 'photo')}, none of which was registered"
         else:
             reason = (
-                f"matched with {len(placed)} registered photos, but its pose was not found "
+                f"matched with {_number(placed, 'registered photo')}, but its pose was not found "
                 f"({max(placed)} inlier matches with the best of them)"
             )
         left_out.append({"id": id, "file": photo["file"], "reason": reason})
     return left_out
+
+
+def _number(items: Sized, noun: str) -> str:
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
 
 def _by_image(pair_ids: list[int], counts: list[int]) -> dict[int, dict[int, int]]:

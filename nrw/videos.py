@@ -16,6 +16,7 @@ from nrw import paths
 from nrw.cameras import Camera
 from nrw.dataset import PackedDataset
 from nrw.errors import UserError
+from nrw.flythrough import flythrough as plan_flythrough
 from nrw.io import atomic_path, write_image
 from nrw.log import progress
 from nrw.pointcloud import Cloud, read_cloud
@@ -100,7 +101,7 @@ def read_colored_cloud(cloud_ply: Path | str, colors_npy: Path | str) -> Cloud:
 def flythrough(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: Mapping) -> list[Shot]:
     """Past the registered cameras, in the most typical appearance."""
     width, height = wide(settings["size"])
-    cameras = paths.flythrough(
+    cameras = plan_flythrough(
         _cameras(dataset),
         cloud.points,
         n_frames=_count(settings["flythrough"]["seconds"], settings["fps"]),

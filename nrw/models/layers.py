@@ -14,7 +14,7 @@ def pixel_norm(x: Tensor) -> Tensor:
 
     It depends on nothing but the pixel, so a crop, the whole photo and a batch of one give the same features.
     """
-    return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+    return x * torch.rsqrt((x * x).mean(dim=1, keepdim=True) + 1e-8)
 
 
 class ScaledConv2d(nn.Conv2d):

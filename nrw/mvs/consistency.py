@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from nrw.cameras import Camera
-from nrw.mvs.normals import normals_from_depth
+from nrw.mvs.planes import normals_from_depth
 from nrw.mvs.select import read_sparse, select_sources
 from nrw.mvs.workspace import Workspace, read_map, write_map
 

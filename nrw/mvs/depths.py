@@ -10,7 +10,7 @@ import torch
 from nrw.errors import UserError
 from nrw.io import read_image, read_json, write_json
 from nrw.mvs.match import Matcher, View
-from nrw.mvs.normals import normals_from_depth
+from nrw.mvs.planes import normals_from_depth
 from nrw.mvs.refine import refine, upsample
 from nrw.mvs.select import SparseScene, read_sparse, select_sources
 from nrw.mvs.sgm import aggregate, winners
@@ -23,9 +23,9 @@ COARSE = 0.5  # scale of the plane sweep
 BEST = 2  # sources that must agree at a pixel
 RADIUS = 2  # pixels; matching windows are 5 x 5
 P1, P2, EDGE = 0.06, 0.6, 0.03  # semi-global matching, for costs in [0, 1]
-# per scale above the sweep's: offsets in pixels of disparity, and the distances neighbours propose from
-COARSE_ROUNDS = ((0.5, 0.25), (1, 2))
-FINE_ROUNDS = ((0.5, 0.25, 0.125), (1, 3, 1))
+# rounds of refinement: pixels from which neighbours propose their planes, pixels of disparity of the offsets tried
+COARSE_ROUNDS = ((1, 0.5), (2, 0.25))
+FINE_ROUNDS = ((1, 0.5), (2, 0.25))
 CONFIDENCE_RADIUS, CONFIDENCE_SIGMA = 3, 0.1
 MIN_CONFIDENCE = 0.25  # bilateral ZNCC; 0.5 loses roofs, 0 lets the sky in
 MIN_POINTS = 5  # sparse points that a photo must see for its depth range to be known
@@ -145,10 +145,10 @@ def _match(reference: View, sources: list[View], near: float, far: float) -> tup
     planes = inverse_depth_planes(matcher, near, far)
     labels = winners(aggregate(sweep(matcher, planes), coarse.image, P1, P2, EDGE))
     inverse_depth = limits[0] + labels * (planes[1] - planes[0])
-    inverse_depth = refine(matcher, inverse_depth, limits, *COARSE_ROUNDS)
+    inverse_depth = refine(matcher, inverse_depth, limits, COARSE_ROUNDS)
 
     matcher = Matcher(reference, sources, BEST, RADIUS)
-    inverse_depth = refine(matcher, upsample(inverse_depth, *reference.image.shape), limits, *FINE_ROUNDS)
+    inverse_depth = refine(matcher, upsample(inverse_depth, *reference.image.shape), limits, FINE_ROUNDS)
     confidence = matcher.bilateral_score(inverse_depth, CONFIDENCE_RADIUS, CONFIDENCE_SIGMA) * reference.usable
     return torch.where(confidence >= MIN_CONFIDENCE, 1 / inverse_depth, 0.0), confidence
 

@@ -9,7 +9,6 @@ import torch
 from nrw.cameras import Camera
 from nrw.mvs.match import Matcher
 
-PLANES_AT_ONCE = 8  # keeps the warped maps of a step in the processor's cache
 MIN_PLANES, MAX_PLANES = 32, 256
 
 
@@ -36,9 +35,7 @@ def sweep(matcher: Matcher, planes: torch.Tensor) -> torch.Tensor:
     """The cost volume (H, D, W) float32 in [0, 1] of D planes; neutral (one cost for all planes) where the photo is masked."""
     height, width = matcher.reference.image.shape
     cost = planes.new_empty(height, len(planes), width)
-    for start in range(0, len(planes), PLANES_AT_ONCE):
-        some = planes[start : start + PLANES_AT_ONCE]
-        score = matcher.score(some[:, None, None].expand(-1, height, width).contiguous())  # (d, H, W)
-        cost[:, start : start + PLANES_AT_ONCE] = (1 - score).permute(1, 0, 2)
+    for index, plane in enumerate(planes):  # one at a time: its maps stay in the processor's cache
+        cost[:, index] = 1 - matcher.score(plane.expand(1, height, width))[0]
     cost.masked_fill_(matcher.reference.usable[:, None] == 0, 1.0)
     return cost

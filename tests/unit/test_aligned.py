@@ -101,7 +101,7 @@ class TestImport:
             np.testing.assert_array_equal(cut, pixels[2:18, 1:25])
 
     def test_labels_of_an_earlier_import_do_not_stay(self, release, tmp_path):
-        folder, photos = release
+        folder, _ = release
         import_aligned(folder, tmp_path / "aligned", **SETTINGS)
         for path in folder.glob("*/*_seg_rgb.png"):
             path.unlink()

@@ -24,6 +24,15 @@ def test_user_goes_over_preset_and_preset_over_default():
     assert resolved["training"]["betas"] == [0.9, 0.99]
 
 
+def test_numbers_given_as_text_on_the_command_line_are_numbers():
+    typed = resolve(
+        {"photos": "1", "sfm": {"max_size": "640", "reproducible": "true"}, "training": {"betas": ["0.5", "0.9"]}}
+    )
+    assert typed["sfm"]["max_size"] == 640 and typed["sfm"]["reproducible"] is True
+    assert typed["training"]["betas"] == [0.5, 0.9]
+    assert typed["scenes"] == {"1": {"photos": "1"}}
+
+
 def test_merge_leaves_its_arguments_alone():
     base = {"a": {"b": 1, "c": 2}}
     assert merge(base, {"a": {"b": 3}}) == {"a": {"b": 3, "c": 2}}

@@ -140,7 +140,7 @@ def test_more_levels_than_stages_is_the_users_error():
 
 
 def test_film_unet_overfits_one_picture():
-    net = FilmUNet({**NETWORK, "stages": 2}, [4, 4])
+    net = FilmUNet({**NETWORK, "base_width": 16, "stages": 2}, [4, 4])
     y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij")
     target = torch.stack([x, y, (x * y > 0).float()])[None] * 0.8
     buffer = torch.cat([x[None], y[None], (x * y)[None], torch.ones(1, 32, 32)])[None]

@@ -1,122 +1,16 @@
 import json
-from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from nrw.cameras import Camera
 from nrw.errors import UserError
-from nrw.paths import CameraPath, fitted, flythrough, joint, look_at, read_path, smoothstep, write_path
+from nrw.paths import CameraPath, fitted, joint, look_at, read_path, smoothstep, write_path
 
 
 def camera_at(position, target=(0, 0, 0), width=320, height=240, focal=300.0):
     pose = look_at(np.array(position, dtype=float), np.array(target, dtype=float))
     return Camera(width, height, focal, focal, width / 2, height / 2, pose)
-
-
-def box_surface(rng, n, low, high):
-    """(n, 3) points on the faces of an axis-aligned box."""
-    points = rng.uniform(low, high, (n, 3))
-    axis, side = rng.integers(0, 3, n), rng.integers(0, 2, n)
-    points[np.arange(n), axis] = np.where(side, np.array(high)[axis], np.array(low)[axis])
-    return points
-
-
-@pytest.fixture
-def ring(rng):
-    """Cameras at eye level on 200 degrees of a circle of radius 1 around a small tower, slightly scattered."""
-    azimuths = np.radians(np.linspace(-100, 100, 40)) + rng.normal(0, 0.02, 40)
-    radii = 1 + rng.normal(0, 0.03, 40)
-    cameras = {
-        f"{i:04d}": camera_at([r * np.cos(a), r * np.sin(a), 0.02])
-        for i, (a, r) in enumerate(zip(azimuths, radii, strict=True))
-    }
-    return cameras, box_surface(rng, 6000, [-0.1, -0.1, -0.2], [0.1, 0.1, 0.3])
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-def centers(cameras):
-    return np.array([camera.center for camera in cameras])
-
-
-def test_flythrough_follows_the_ring_at_constant_speed(ring):
-    cameras, points = ring
-    path = flythrough(cameras, points, n_frames=240, width=480, height=272)
-    assert len(path) == 240
-    assert {(c.width, c.height) for c in path} == {(480, 272)}
-    positions = centers(path)
-    radius = np.hypot(positions[:, 0], positions[:, 1])
-    assert radius.min() > 0.85 and radius.max() < 1.1
-    azimuth = np.degrees(np.unwrap(np.arctan2(positions[:, 1], positions[:, 0])))
-    assert abs(azimuth[-1] - azimuth[0]) > 150
-    assert (np.diff(azimuth) * np.sign(azimuth[-1] - azimuth[0]) > 0).all()
-    speed = np.linalg.norm(np.diff(positions, axis=0), axis=1)
-    assert speed.max() / speed.min() < 1.02
-    acceleration = np.linalg.norm(np.diff(positions, 2, axis=0), axis=1)
-    assert acceleration.max() < 0.1 * speed.mean()
-
-
-def test_flythrough_is_upright_and_looks_at_the_scene(ring):
-    cameras, points = ring
-    for camera in flythrough(cameras, points, n_frames=60, width=480, height=272):
-        right, down, forward = camera.rotation
-        assert right[2] == pytest.approx(0, abs=1e-9)
-        assert down[2] < -0.5
-        assert np.allclose(camera.rotation @ camera.rotation.T, np.eye(3), atol=1e-9)
-        to_scene = -camera.center / np.linalg.norm(camera.center)
-        assert forward @ to_scene > np.cos(np.radians(10))
-
-
-def test_flythrough_moves_little_between_frames_even_when_there_are_few(ring):
-    path = flythrough(*ring, n_frames=30, width=320, height=240)
-    steps = np.linalg.norm(np.diff(centers(path), axis=0), axis=1)
-    turns = [np.trace(a.rotation @ b.rotation.T) for a, b in pairwise(path)]
-    assert steps.max() <= 0.02
-    assert np.degrees(np.arccos((min(turns) - 1) / 2)) <= 0.8
-
-
-def test_flythrough_leaves_out_a_camera_far_away(ring):
-    cameras, points = ring
-    lost = camera_at([40.0, 3.0, 9.0])
-    path = flythrough(cameras | {"lost": lost}, points, n_frames=120, width=320, height=240)
-    assert np.abs(centers(path)).max() < 1.2
-
-
-def test_flythrough_goes_around_a_box_between_the_cameras(rng):
-    """Two groups of cameras that look at a wall, with a building between them."""
-    cameras = {}
-    for i, x in enumerate([*np.linspace(-0.9, -0.5, 8), *np.linspace(0.5, 0.9, 8)]):
-        cameras[f"{i:04d}"] = camera_at([x, -1.0 + 0.01 * (i % 3), 0.0], target=[x * 0.3, 0.3, 0.0])
-    wall = np.column_stack([rng.uniform(-1, 1, 4000), np.full(4000, 0.3), rng.uniform(-0.2, 0.5, 4000)])
-    low, high = np.array([-0.2, -1.3, -0.3]), np.array([0.2, -0.7, 0.6])
-    cloud = np.concatenate([wall, box_surface(rng, 20_000, low, high)])
-    straight = np.linspace([-0.9, -1, 0], [0.9, -1, 0], 50)
-    assert ((straight > low) & (straight < high)).all(axis=1).any()  # the box is in the way
-    positions = centers(flythrough(cameras, cloud, n_frames=400, width=320, height=240))
-    assert positions[0, 0] * positions[-1, 0] < 0  # from one group to the other
-    outside = np.maximum(np.maximum(low - positions, positions - high), 0)
-    assert np.linalg.norm(outside, axis=1).min() > 0.05
-
-
-def test_flythrough_passes_three_cameras_and_refuses_none(ring, rng):
-    _, points = ring
-    three = {name: camera_at(p) for name, p in zip("abc", ([1, -0.2, 0], [1.02, 0, 0.01], [1, 0.2, 0]), strict=True)}
-    path = flythrough(three, points, n_frames=48, width=320, height=240)
-    assert abs(path[0].center[1] - path[-1].center[1]) > 0.25
-    blind = {"a": camera_at([1, 0, 0], target=[2, 0, 0]), "b": camera_at([1, 0.3, 0], target=[2, 0, 0])}
-    with pytest.raises(UserError, match="at least 2 registered cameras"):
-        flythrough(blind, points, n_frames=48, width=320, height=240)
-
-
-def test_flythrough_of_cameras_in_one_line_with_the_scene(ring):
-    _, points = ring
-    row = {f"{i}": camera_at([0.8 + 0.05 * i, 0.001 * i, 0]) for i in range(8)}
-    positions = centers(flythrough(row, points, n_frames=60, width=320, height=240))
-    assert np.ptp(positions[:, 0]) > 0.25
 
 
 def test_joint_begins_and_ends_at_the_two_views_and_turns_on_the_great_circle():

@@ -63,8 +63,8 @@ def scene(tmp_path_factory):
         picture.save(mvs / "images" / f"{photo}.jpg", quality=98, subsampling=0)
         Image.fromarray(labels).save(segmentation / f"{photo}.png")
 
-    wall = np.mgrid[-2.6:2.6:0.02, -2.0:2.0:0.02].reshape(2, -1).T
-    panel = np.mgrid[-PANEL_HALF:PANEL_HALF:0.015, -PANEL_HALF:PANEL_HALF:0.015].reshape(2, -1).T
+    wall = np.mgrid[-2.6:2.6:0.03, -2.0:2.0:0.03].reshape(2, -1).T
+    panel = np.mgrid[-PANEL_HALF:PANEL_HALF:31j, -PANEL_HALF:PANEL_HALF:31j].reshape(2, -1).T
     points = np.concatenate(
         [np.insert(wall, 2, WALL_DEPTH, axis=1), np.insert(panel, 2, PANEL_DEPTH, axis=1), [[0, 0, -9.0]]]
     )
@@ -132,7 +132,7 @@ def test_the_texture_is_recovered_up_to_one_exposure(scene, colors):
     assert colors.shape == scene[2].shape
     errors = error(colors, scene[2])
     several = seen_by(scene, scene[3]) >= 4
-    assert several.sum() > 20_000
+    assert several.sum() > 8000
     assert np.median(errors[several]) < 4
     assert np.percentile(errors[several], 99) < 12
 
@@ -140,7 +140,7 @@ def test_the_texture_is_recovered_up_to_one_exposure(scene, colors):
 def test_an_unmarked_outlier_is_outvoted(scene, colors):
     covered = in_box(scene, OUTLIER) & (seen_by(scene, scene[3]) >= 4)
     errors = error(colors, scene[2])
-    assert covered.sum() > 1000
+    assert covered.sum() > 500
     # the plain mean of up to nine photos would be off by more than 255 / 9 for red alone
     assert np.percentile(errors[covered], 95) < 12
 
@@ -150,7 +150,7 @@ def test_excluded_labels_give_no_colour(scene):
     ids = [MARKED, "0004"]
     covered = in_box(scene, MARKED) & (seen_by(scene, ["0004"]) == 1)
     truth = scene[2]
-    assert covered.sum() > 1000
+    assert covered.sum() > 500
     assert np.percentile(error(run(scene, ids), truth)[covered], 95) < 20
     assert np.percentile(error(run(scene, ids, excluded=[SKY]), truth)[covered], 50) > 30
     assert np.percentile(error(run(scene, ids, segmentation=False), truth)[covered], 50) > 30
@@ -160,13 +160,14 @@ def test_what_stands_in_front_does_not_colour_what_is_behind(scene, colors):
     """The centre of the wall is hidden from the middle view, where the panel is, and seen from the others."""
     behind = (np.abs(scene[1][:, :2]).max(axis=1) < 0.25) & (scene[1][:, 2] == WALL_DEPTH)
     errors = error(colors, scene[2])
-    assert behind.sum() > 500
+    assert behind.sum() > 200
     assert np.percentile(errors[behind], 90) < 12
     only_middle = run(scene, ["0004"])
     hidden = only_middle[behind].astype(float)
-    panel = only_middle[scene[1][:, 2] == PANEL_DEPTH].astype(float)
+    panel = (scene[1][:, 2] == PANEL_DEPTH) & (np.abs(scene[1][:, :2]).max(axis=1) < 0.2)
+    panel = only_middle[panel].astype(float)
     # hidden points keep the cloud's colours, which vary as the texture does; the panel is one flat colour
-    assert np.median(panel.std(axis=0)) < 6
+    assert panel.std(axis=0).max() < 3
     assert np.linalg.norm(hidden - np.median(panel, axis=0), axis=1).mean() > 30
 
 
@@ -175,7 +176,7 @@ def test_unseen_points_keep_the_clouds_colour_at_the_common_exposure(scene):
     colors = run(scene, ids)
     unseen = seen_by(scene, scene[3]) == 0
     unseen &= scene[1][:, 2] == WALL_DEPTH
-    assert unseen.sum() > 1000
+    assert unseen.sum() > 500
     assert np.percentile(error(colors, scene[2])[unseen], 90) < 15
 
 

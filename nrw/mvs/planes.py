@@ -1,0 +1,69 @@
+"""Local planes of a depth map: they smooth it, extrapolate it, and give its normals.
+
+On a plane n.X = 1 the inverse depth is n.(x, y, 1) with x, y the normalised image coordinates: linear in the image. So a
+least-squares fit of a linear function to the inverse depths of a window is a fit of a plane.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from nrw.cameras import Camera
+
+SAME_SURFACE = 0.01  # relative difference of inverse depth up to which a neighbour lies on the centre's surface
+
+
+@dataclass(frozen=True)
+class Planes:
+    """value: (H, W) inverse depth of each pixel's local plane at the pixel. slope_x, slope_y: (H, W), its change per pixel."""
+
+    value: torch.Tensor
+    slope_x: torch.Tensor
+    slope_y: torch.Tensor
+
+
+def fit_planes(inverse_depth: torch.Tensor, weight: torch.Tensor, radius: int) -> Planes:
+    """Fit a plane around every pixel of an (H, W) inverse-depth map, 0 = none, with (H, W) weights >= 0.
+
+    Neighbours of another surface are left out. Where too few are left the value stays and the slopes are 0.
+    """
+    height, width = inverse_depth.shape
+    scale = inverse_depth.clamp_min(1e-12)
+    padded, padded_weight = (F.pad(values[None, None], (radius,) * 4)[0, 0] for values in (inverse_depth, weight))
+    # moments of the window: sums of w times 1, x, y, x², xy, y², c, xc, yc with c the change relative to the centre
+    n, sx, sy, sxx, sxy, syy, sc, sxc, syc = (torch.zeros_like(inverse_depth) for _ in range(9))
+    for y in range(2 * radius + 1):
+        for x in range(2 * radius + 1):
+            dx, dy = x - radius, y - radius
+            change = padded[y : y + height, x : x + width] / scale - 1
+            w = torch.where(change.abs() < SAME_SURFACE, padded_weight[y : y + height, x : x + width], 0.0)
+            change *= w
+            for moment, factor in ((n, 1), (sx, dx), (sy, dy), (sxx, dx * dx), (sxy, dx * dy), (syy, dy * dy)):
+                if factor:
+                    moment.add_(w, alpha=factor)
+            for moment, factor in ((sc, 1), (sxc, dx), (syc, dy)):
+                if factor:
+                    moment.add_(change, alpha=factor)
+    n.clamp_min_(1e-6)
+    xx, xy, yy = sxx - sx * sx / n, sxy - sx * sy / n, syy - sy * sy / n
+    xc, yc = sxc - sx * sc / n, syc - sy * sc / n
+    determinant = xx * yy - xy * xy
+    solvable = determinant > 1e-3 * n * n  # not all on one line
+    determinant = torch.where(solvable, determinant, 1.0)
+    slope_x = torch.where(solvable, (yy * xc - xy * yc) / determinant, 0.0)
+    slope_y = torch.where(solvable, (xx * yc - xy * xc) / determinant, 0.0)
+    change = torch.where(solvable, (sc - slope_x * sx - slope_y * sy) / n, 0.0)
+    return Planes(inverse_depth * (1 + change), slope_x * inverse_depth, slope_y * inverse_depth)
+
+
+def normals_from_depth(depth: torch.Tensor, camera: Camera, radius: int = 3) -> torch.Tensor:
+    """(H, W) depth, 0 = none, to (H, W, 3) unit normals in the camera, towards it; zero where there is no depth."""
+    valid = depth > 0
+    inverse_depth = torch.where(valid, 1 / depth.clamp_min(1e-12), 0.0)
+    planes = fit_planes(inverse_depth, valid.float(), radius)
+    x = (torch.arange(camera.width, device=depth.device) + 0.5 - camera.cx) / camera.fx
+    y = ((torch.arange(camera.height, device=depth.device) + 0.5 - camera.cy) / camera.fy)[:, None]
+    slope_x, slope_y = planes.slope_x * camera.fx, planes.slope_y * camera.fy
+    plane = torch.stack([slope_x, slope_y, planes.value - slope_x * x - slope_y * y], dim=-1)
+    return torch.where(valid[..., None], -F.normalize(plane, dim=-1), 0.0)
