@@ -20,6 +20,7 @@ from nrw.paths import look_at
 
 MAX_POINTS = 100_000  # points looked at: enough to tell a wall from the air
 NEIGHBOUR = 10  # the cloud is as near as its tenth nearest point, so that a stray point blocks no path
+STRETCH = np.array([1.0, 1.0, 3.0])  # the ground below may be nearer than a wall ahead
 CLEARANCE = 0.15  # units, wanted between path and cloud; less where the photographers themselves stood nearer
 MAX_STEP = 0.02  # units between successive frames: half a unit a second
 MAX_TURN = 0.8  # degrees between successive frames: 20 a second
@@ -41,7 +42,7 @@ def flythrough(
     cameras: id -> registered camera. points: (N, 3) the cloud. Raises UserError with fewer than 2 usable cameras.
     """
     points = points[:: max(1, len(points) // MAX_POINTS)].astype(np.float64)
-    tree = cKDTree(points)
+    tree = cKDTree(points * STRETCH)
     views = _supported_views(list(cameras.values()), points)
     if len(views.centers) < 2:
         raise UserError(
@@ -99,7 +100,7 @@ def _supported_views(cameras: Sequence[Camera], points: np.ndarray) -> _Views:
     usual = (
         (support >= 0.3 * np.median(support))
         & (distances > np.median(distances) / 4)
-        & (distances < np.median(distances) * 3)
+        & (distances < np.median(distances) * 2)
         & (far <= 4 * np.median(far) + 1e-9)
     )
     return views.subset(usual)
@@ -127,6 +128,7 @@ def _ordered_choice(views: _Views) -> np.ndarray:
     view_cost = np.zeros(len(azimuth))
     view_cost[order] = 0.3 * (1 - views.support[order] / views.support.max())
     view_cost[order] += 4 * np.radians(sweep - stations[nearest]) ** 2
+    view_cost[order] += np.log2(away / np.median(away)) ** 2  # else the shortest way would hug the scene
 
     cost, came_from = view_cost[columns[0]], []
     for before, here in pairwise(columns):
@@ -142,8 +144,8 @@ def _ordered_choice(views: _Views) -> np.ndarray:
 
 
 def _distance(tree: cKDTree, positions: np.ndarray) -> np.ndarray:
-    """(M,) distance of positions (M, 3) to the cloud: to the tenth nearest point."""
-    return tree.query(positions, k=[min(NEIGHBOUR, tree.n)])[0][:, 0]
+    """(M,) distance of positions (M, 3) to the cloud, heights stretched: to the tenth nearest point."""
+    return tree.query(positions * STRETCH, k=[min(NEIGHBOUR, tree.n)])[0][:, 0]
 
 
 def _is_free(tree: cKDTree, a: np.ndarray, b: np.ndarray, clearance: float) -> bool:

@@ -20,8 +20,9 @@ class BufferSpec:
 
     representation: `corrected` or `paper2019` (RGB, depth and the label's colour, all in [-1, 1], one level). levels:
     sizes at which the cloud is rasterized, each half of the one before. view_direction: three channels with the unit
-    ray in the world. point_channels: learned channels per point; n_points: points in the cloud. classes: labels that
-    have a channel of their own (one more is for all others); empty without segmentation. near, far: depths, in world
+    ray in the world. point_channels: learned channels per point; n_points: points in the cloud. classes: groups of
+    labels (`nrw.ade20k.GROUPS`) that have a channel of their own, and one more is for all others; empty without
+    segmentation. near, far: depths, in world
     units, at which the depth channel saturates.
     """
 
@@ -62,14 +63,13 @@ class BufferSpec:
                 )
         elif representation != "corrected":
             raise UserError(f"buffer.representation is {representation!r}: choose corrected or paper2019")
-        has_labels = representation == "corrected" and config["segmentation"]["model"] != "none"
         return cls(
             representation,
             buffer["levels"],
             buffer["view_direction"],
             buffer["point_channels"],
             meta["n_points"],
-            tuple(meta["classes"]) if has_labels else (),
+            tuple(meta["classes"]) if representation == "corrected" else (),
             meta["near"],
             meta["far"],
         )
@@ -158,10 +158,10 @@ def _paper2019_channels(spec: BufferSpec, level: Mapping) -> Tensor:
 
 @cache
 def _class_slots(classes: tuple[int, ...]) -> Tensor:
-    """(256,) int64: the one-hot channel of each label; labels without one share the last."""
-    slots = torch.full((256,), len(classes))
+    """(151,) int64: the one-hot channel of each label; labels of other groups share the last."""
+    slots = torch.full((ade20k.N_GROUPS,), len(classes))
     slots[list(classes)] = torch.arange(len(classes))
-    return slots
+    return slots[torch.from_numpy(ade20k.GROUPS).long()]
 
 
 class PointFeatures(nn.Module):

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 LEAK = 0.2  # slope of every leaky ReLU, as in PGGAN
 
 
-def pixel_norm(x: Tensor) -> Tensor:
+def pixel_norm(x: Tensor, epsilon: float = 1e-8) -> Tensor:
     """Scale each pixel's feature vector to unit mean square (PGGAN, section 4.2); x: (B, C, H, W).
 
     It depends on nothing but the pixel, so a crop, the whole photo and a batch of one give the same features.
+    A pixel whose features are 0 passes gradients on enlarged by 1 / sqrt(epsilon).
     """
-    return x * torch.rsqrt((x * x).mean(dim=1, keepdim=True) + 1e-8)
+    return x * torch.rsqrt((x * x).mean(dim=1, keepdim=True) + epsilon)
 
 
 class ScaledConv2d(nn.Conv2d):

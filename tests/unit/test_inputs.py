@@ -10,7 +10,6 @@ from nrw.models.inputs import BufferSpec, PointFeatures, raster_tensors
 
 CONFIG = {
     "buffer": {"representation": "corrected", "levels": 2, "view_direction": True, "point_channels": 4},
-    "segmentation": {"model": "some/model"},
 }
 META = {"levels": 3, "near": 2.0, "far": 10.0, "classes": [2, 3], "n_points": 7, "has_index": True}
 
@@ -54,7 +53,7 @@ def test_spec_from_config():
 
 
 def test_spec_without_segmentation_has_no_label_channels():
-    made = BufferSpec.from_config({**CONFIG, "segmentation": {"model": "none"}}, META)
+    made = BufferSpec.from_config(CONFIG, {**META, "classes": []})
     assert made.classes == ()
     assert made.raster_channels == 8
 
@@ -104,9 +103,17 @@ def test_view_direction_is_there_without_a_hit():
 
 
 def test_labels_are_one_hot_and_the_rest_share_a_channel():
-    labels = np.array([[7, 3, 0, 150]], np.uint8)
-    (tensor,), _ = raster_tensors(spec(classes=(3, 7)), [level([0.0] * 4, labels=labels)])
-    assert tensor[5:, 0].T.tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]]
+    names = ["road", "sky", "unknown", "flag", "floor"]
+    labels = np.array([[ade20k.find(name) for name in names]], np.uint8)
+    groups = tuple(ade20k.GROUP_NAMES.index(name) for name in ("sky", "road"))
+    (tensor,), _ = raster_tensors(spec(classes=groups), [level([0.0] * 5, labels=labels)])
+    assert tensor[5:, 0].T.tolist() == [
+        [0, 1, 0],
+        [1, 0, 0],
+        [0, 0, 1],
+        [0, 0, 1],
+        [0, 1, 0],
+    ]  # floor is of road's group
 
 
 def test_the_2019_channels():

@@ -139,6 +139,21 @@ def test_more_levels_than_stages_is_the_users_error():
         FilmUNet(NETWORK, [4] * 5)
 
 
+def test_every_parameter_learns():
+    net = FilmUNet(NETWORK, [4, 5])
+    net([torch.randn(2, 4, 32, 32), torch.randn(2, 5, 16, 16)], torch.randn(2, 8)).square().mean().backward()
+    assert [name for name, parameter in net.named_parameters() if not parameter.grad.abs().max() > 0] == []
+
+
+def test_an_empty_part_of_the_buffer_does_not_blow_up_the_gradients():
+    """Features of exactly 0, where pixel norm is steepest, pass through every stage."""
+    net = FilmUNet({**NETWORK, "stages": 4}, [4])
+    x = torch.randn(1, 4, 64, 64)
+    x[..., :32] = 0
+    net([x], torch.randn(1, 8)).abs().mean().backward()
+    assert max(parameter.grad.norm() for parameter in net.parameters()) < 10
+
+
 def test_film_unet_overfits_one_picture():
     net = FilmUNet({**NETWORK, "base_width": 16, "stages": 2}, [4, 4])
     y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij")

@@ -14,7 +14,7 @@ from nrw.sfm import extract_features, match, reconstruct, retrieval_pairs, summa
 
 MATCH = dict(matcher="exhaustive", retrieval_above=150, retrieval_neighbours=3, threads=2, reproducible=True, seed=1)
 RECONSTRUCT = dict(mapper="incremental", threads=2, reproducible=True, seed=1)
-WIDTH, HEIGHT, FOCAL = 400, 300, 380.0
+WIDTH, HEIGHT, FOCAL = 320, 240, 304.0
 
 
 def level_camera(yaw: float, pitch: float, roll: float = 0.0) -> np.ndarray:
@@ -100,7 +100,7 @@ def scene(tmp_path_factory):
         photos.append(Image.fromarray(noise).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).convert("RGB"))
     write_photos(folder, photos, {0: FOCAL, 1: FOCAL})
     extract_features(
-        folder / "images", folder / "photos.csv", folder / "features.db", max_size=400, max_features=1500, threads=2
+        folder / "images", folder / "photos.csv", folder / "features.db", max_size=320, max_features=600, threads=2
     )
     match(folder / "features.db", folder / "database.db", **MATCH)
     return folder
@@ -124,6 +124,8 @@ def test_known_poses_upright_and_scaled(scene, tmp_path):
     assert [entry["photos"] for entry in summary["models"]] == [6, 4]
     assert summary["models"][0]["mean_reprojection_error"] < 0.5
     assert summary["models"][0]["mean_track_length"] > 2
+    reason = next(photo["reason"] for photo in summary["left_out"] if photo["id"] == "0012")
+    assert reason.startswith("no verified matches: of ") and "but not 15 that agree" in reason
 
     images = sorted(model.images.values(), key=lambda image: image.name)
     truth = viewpoints(6)
@@ -184,12 +186,6 @@ def test_each_photo_left_out_has_its_reason(scene, tmp_path):
     assert text.startswith("6 of 14 photos registered") and "  0010  'p 10.png': no features" in text
 
 
-def test_unverified_photos_say_how_near_they_came(scene, tmp_path):
-    summary, _ = run_reconstruct(scene, scene / "database.db", tmp_path)
-    reason = next(photo["reason"] for photo in summary["left_out"] if photo["id"] == "0012")
-    assert reason.startswith("no verified matches: of ") and "but not 15 that agree" in reason
-
-
 def test_reproducible(scene, tmp_path):
     for name in "ab":
         match(scene / "features.db", tmp_path / f"{name}.db", **MATCH)
@@ -202,28 +198,25 @@ def test_reproducible(scene, tmp_path):
 def test_retrieval_pairs_photos_of_one_place(scene):
     database = pycolmap.Database.open(scene / "features.db")
     ids = {image.image_id: int(image.name[:4]) for image in database.read_all_images()}
-    pairs = retrieval_pairs(database, 3, threads=1, seed=1)
-    again = retrieval_pairs(database, 3, threads=1, seed=1)
+    pairs = retrieval_pairs(database, 2, threads=1, seed=1)
+    again = retrieval_pairs(database, 2, threads=1, seed=1)
     database.close()
     assert pairs == again and len(set(pairs)) == len(pairs)
     pairs = {(ids[a], ids[b]) for a, b in pairs}
-    assert {(a, b) for a in range(6, 10) for b in range(a + 1, 10)} <= pairs
-    assert {(a, a + 1) for a in range(5)} <= pairs
+    assert {(a, a + 1) for a in range(9) if a != 5} <= pairs
     assert not {(a, b) for a, b in pairs if a < 6 <= b < 10}
 
 
 def test_retrieval_above_a_number_of_photos(scene, tmp_path):
-    def compared(**settings):
-        match(scene / "features.db", tmp_path / "out.db", **(MATCH | settings))
-        database = pycolmap.Database.open(tmp_path / "out.db")
+    def compared(path):
+        database = pycolmap.Database.open(path)
         pairs, _ = database.read_num_matches()
         database.close()
         return len(pairs)
 
-    fewer = compared(matcher="auto", retrieval_above=13)
-    assert fewer < compared(matcher="auto", retrieval_above=14)
+    match(scene / "features.db", tmp_path / "out.db", **(MATCH | {"matcher": "auto", "retrieval_above": 13}))
+    assert 15 < compared(tmp_path / "out.db") < compared(scene / "database.db")
     summary, _ = run_reconstruct(scene, tmp_path / "out.db", tmp_path)
-    assert fewer == compared(matcher="retrieval")
     assert summary["registered"] == 6
 
 

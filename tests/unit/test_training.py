@@ -72,9 +72,7 @@ def make_scene(
     write_csv(folder / "split.csv", rows, ["id", "split"])
     write_csv(aligned / "index.csv", index, INDEX_FIELDS)
     options = {"levels": 2, "splat": 3, "transient": ["person"], "sky": ["sky"]}
-    pack(
-        aligned, buffers, folder / "split.csv", folder / "dataset", colors_npy=buffers / "colors.npy", **options
-    )
+    pack(aligned, buffers, folder / "split.csv", folder / "dataset", colors_npy=buffers / "colors.npy", **options)
     return folder / "dataset", cloud, cameras
 
 
@@ -117,3 +115,392 @@ def make_config(**training: object) -> dict:
         known = config["training"][key]
         config["training"][key] = {**known, **value} if isinstance(value, dict) else value
     return config
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    return make_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture(scope="module")
+def trained(scene, tmp_path_factory):
+    """The folder in which all stages ran once, uninterrupted."""
+    out = tmp_path_factory.mktemp("trained")
+    for stage in ("appearance", "rerender", "finetune", "completion"):
+        run(stage, scene[0], out)
+    return out
+
+
+def run(stage: str, dataset: Path, out: Path, config: dict | None = None, init: Path | None = None) -> None:
+    """Train one stage into out/<stage>, from the stage before in `init` or `out`."""
+    config, folders = config or make_config(), (out / stage, out / "checkpoints" / stage)
+    if stage == "appearance":
+        pretrain.train(dataset, *folders, config)
+    elif stage == "completion":
+        completion.train(dataset, *folders, config)
+    else:
+        before = {"rerender": "appearance", "finetune": "rerender"}[stage]
+        rerender.train(dataset, (init or out) / before, *folders, config, stage=stage)
+
+
+def weights(out: Path, stage: str) -> dict[str, torch.Tensor]:
+    return load_file(out / stage / "model.safetensors")
+
+
+def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+
+
+def rows_of(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
+
+
+def untimed(rows: list[dict]) -> list[dict]:
+    return [{key: value for key, value in row.items() if key not in ("seconds", "images_per_s")} for row in rows]
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the package catches it."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, module: object, step: int) -> None:
+    """Let the stage in `module` die when it begins `step`."""
+    original = module.photos_of
+
+    def photos_of(ids, seed, stage, at, batch_size):
+        if at == step:
+            raise Killed
+        return original(ids, seed, stage, at, batch_size)
+
+    monkeypatch.setattr(module, "photos_of", photos_of)
+
+
+@pytest.mark.parametrize("stage", ["appearance", "rerender", "finetune", "completion"])
+def test_a_killed_stage_resumes_and_gives_what_an_uninterrupted_one_gives(stage, scene, trained, tmp_path, monkeypatch):
+    module = {"appearance": pretrain, "completion": completion}.get(stage, rerender)
+    with monkeypatch.context() as patch:
+        kill_at(patch, module, 3)  # a step after the first checkpoint, at step 2: what it did is lost
+        with pytest.raises(Killed):
+            run(stage, scene[0], tmp_path, init=trained)
+    assert len(rows_of(tmp_path / stage)) == 1
+    assert not (tmp_path / stage / "model.safetensors").exists()
+    started = []
+    with monkeypatch.context() as patch:
+        original = module.photos_of
+        patch.setattr(module, "photos_of", lambda *args: started.append(args[3]) or original(*args))
+        run(stage, scene[0], tmp_path, init=trained)
+    assert started == [2, 3, 4, 5]
+    assert_same(weights(tmp_path, stage), weights(trained, stage))
+    assert untimed(rows_of(tmp_path / stage)) == untimed(rows_of(trained / stage))
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_training import make_config, run
+config = make_config(rerender={{"kimg": 0.4}}, tick_kimg={tick})
+run("rerender", Path({dataset!r}), Path({out!r}), config, Path({init!r}))
+"""
+
+
+def stop_training(number: int, tick: float, ready: str, scene: tuple, trained: Path, out: Path) -> int:
+    """Train stage 2 in another process and send it a signal once the file `ready` exists; returns its exit status."""
+    values = {"tests": str(Path(__file__).parent), "dataset": str(scene[0]), "out": str(out), "init": str(trained)}
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT.format(tick=tick, **values)])
+    while not (out / ready).exists():
+        assert process.poll() is None, "it ended before it could be stopped"
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    return process.wait(timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("number", "tick", "ready", "status"),
+    [
+        (signal.SIGKILL, 0.02, "checkpoints/rerender/checkpoint.safetensors", -signal.SIGKILL),
+        # a tick that never ends: only the signal itself can have made the checkpoint
+        (signal.SIGTERM, 1.0, "rerender/samples/00000.000.png", 128 + signal.SIGTERM),
+    ],
+)
+def test_a_signal_at_any_moment_changes_nothing(number, tick, ready, status, scene, trained, tmp_path):
+    assert stop_training(number, tick, ready, scene, trained, tmp_path / "stopped") == status
+    assert not (tmp_path / "stopped" / "rerender" / "model.safetensors").exists()
+    assert (tmp_path / "stopped" / "checkpoints" / "rerender" / "checkpoint.safetensors").exists()
+    config = make_config(rerender={"kimg": 0.4}, tick_kimg=tick)
+    for out in ("stopped", "whole"):
+        run("rerender", scene[0], tmp_path / out, config, trained)
+    assert_same(weights(tmp_path / "stopped", "rerender"), weights(tmp_path / "whole", "rerender"))
+
+
+def test_a_checkpoint_of_another_configuration_is_not_used(scene, trained, tmp_path, monkeypatch, caplog):
+    with monkeypatch.context() as patch:
+        kill_at(patch, rerender, 3)
+        with pytest.raises(Killed):
+            run("rerender", scene[0], tmp_path, make_config(rerender={"learning_rate": 0.1}), trained)
+    with caplog.at_level(logging.INFO):
+        run("rerender", scene[0], tmp_path, init=trained)
+    assert "another configuration" in caplog.text
+    assert_same(weights(tmp_path, "rerender"), weights(trained, "rerender"))
+
+
+def test_stage_2_leaves_the_encoder_as_it_is_and_stage_3_does_not(trained):
+    before, fixed, tuned = (weights(trained, stage) for stage in ("appearance", "rerender", "finetune"))
+    encoder = [name for name in fixed if name.startswith("encoder.")]
+    assert sorted(encoder) == sorted(before)
+    assert all(torch.equal(before[name], fixed[name]) for name in encoder)
+    assert not all(torch.equal(before[name], tuned[name]) for name in encoder)
+    assert fixed["points.table"].abs().max() > 0  # they start at zero
+
+
+def test_the_loss_goes_down(scene, trained, tmp_path):
+    config = make_config(rerender={"kimg": 0.3, "half_resolution_share": 0.0}, tick_kimg=0.05)
+    run("rerender", scene[0], tmp_path, config, trained)
+    rows = rows_of(tmp_path / "rerender")
+    assert rows[-1]["total"] < 0.6 * rows[0]["total"]
+    assert rows[-1]["val_psnr"] > rows[0]["val_psnr"] + 2
+
+
+def test_triplets_are_learned(scene, tmp_path):
+    run("appearance", scene[0], tmp_path, make_config(appearance={"kimg": 0.2, "batch_size": 4}, tick_kimg=0.04))
+    rows = rows_of(tmp_path / "appearance")
+    assert rows[-1]["triplet"] < 0.5 * rows[0]["triplet"]
+
+
+@pytest.mark.parametrize("stage", ["rerender", "finetune"])
+def test_what_the_photo_shows_under_transient_labels_has_no_influence(stage, scene, trained, tmp_path, monkeypatch):
+    original = PackedDataset.view
+
+    def repainted(self, photo_id):
+        view = original(self, photo_id)
+        photo = np.where((view.labels == PERSON)[..., None], 255 - view.photo, view.photo)
+        assert (photo != view.photo).any()
+        return type(view)(**{**vars(view), "photo": photo})
+
+    monkeypatch.setattr(PackedDataset, "view", repainted)
+    run(stage, scene[0], tmp_path, init=trained)
+    assert_same(weights(tmp_path, stage), weights(trained, stage))
+    assert untimed(rows_of(tmp_path / stage)) == untimed(rows_of(trained / stage))
+
+
+def test_the_photo_itself_has_influence(scene, trained, tmp_path, monkeypatch):
+    original = PackedDataset.view
+    monkeypatch.setattr(
+        PackedDataset,
+        "view",
+        lambda self, photo: type(view := original(self, photo))(**{**vars(view), "photo": 255 - view.photo}),
+    )
+    run("rerender", scene[0], tmp_path, init=trained)
+    assert untimed(rows_of(tmp_path / "rerender")) != untimed(rows_of(trained / "rerender"))
+
+
+def test_pieces_of_a_batch_give_the_whole_batchs_gradient(scene, trained, tmp_path):
+    # L1 over crops with the same number of lasting pixels would be the same to rounding; a mask makes the means differ
+    # a little, so the steps agree closely but not exactly.
+    for accumulate in (1, 2):
+        config = make_config(accumulate=accumulate, rerender={"kimg": 0.002})
+        run("rerender", scene[0], tmp_path / str(accumulate), config, trained)
+    one, two = (rows_of(tmp_path / name / "rerender")[0]["total"] for name in ("1", "2"))
+    assert one == pytest.approx(two, rel=0.05)
+
+
+def test_all_losses_train_together(scene, trained, tmp_path):
+    losses = {"l1": 0.0, "gradient": 0.0, "dssim": 0.0, "perceptual": 0.3, "adversarial": 1.0}
+    config = make_config(losses=losses, crop_size=64, rerender={"kimg": 0.004, "half_resolution_share": 0.0})
+    dataset, _, _ = make_scene(tmp_path / "larger", 4, (80, 64))
+    run("appearance", dataset, tmp_path, make_config(losses=losses, appearance={"kimg": 0}))
+    run("rerender", dataset, tmp_path, config)
+    row = rows_of(tmp_path / "rerender")[-1]
+    assert {"perceptual", "adversarial", "discriminator", "total"} <= row.keys()
+    assert "l1" not in row
+    assert row["total"] == pytest.approx(0.3 * row["perceptual"] + row["adversarial"], rel=1e-5)
+    assert any(name.startswith("discriminator.") for name in weights(tmp_path, "rerender"))
+
+
+def test_networks_of_2019_train(scene, tmp_path):
+    config = make_config(
+        appearance={"kimg": 0},
+        crop_size=48,
+        schedule="constant",
+        rerender={"kimg": 0.002, "half_resolution_share": 0.0},
+    )
+    config["buffer"] = {"representation": "paper2019", "levels": 1, "view_direction": False, "point_channels": 0}
+    config["network"] = {**config["network"], "architecture": "paper2019", "z_dim": 8}
+    run("appearance", scene[0], tmp_path, config)
+    run("rerender", scene[0], tmp_path, config)
+    assert rows_of(tmp_path / "rerender")[-1]["learning_rate"] == 0.002
+
+
+def test_a_tick_says_how_it_goes(scene, tmp_path, trained, caplog):
+    with caplog.at_level(logging.INFO):
+        run("rerender", scene[0], tmp_path, init=trained)
+    lines = [record.message for record in caplog.records if record.message.startswith("rerender:")]
+    assert len(lines) == 3
+    for part in ("of 0.01 kimg", "l1 0.", "val_psnr", "images/s", "left"):
+        assert part in lines[0]
+    rows = rows_of(tmp_path / "rerender")
+    assert [row["step"] for row in rows] == [2, 4, 6]
+    expected = {"step", "kimg", "seconds", "images_per_s", "l1", "gradient", "dssim", "total", "val_l1", "val_psnr"}
+    assert expected <= rows[0].keys()
+    assert rows[-1]["kimg"] == pytest.approx(0.012)
+    assert list((tmp_path / "rerender").glob("events.out.tfevents.*"))
+
+
+def test_the_sample_sheet_exists_from_step_0_and_shows_render_output_photo(trained, scene):
+    for stage in ("rerender", "finetune", "completion"):
+        sheets = sorted(path.name for path in (trained / stage / "samples").iterdir())
+        assert sheets == ["00000.000.png", "00000.004.png", "00000.008.png", "00000.012.png"]
+    sheet = read_image(trained / "rerender" / "samples" / "00000.000.png")
+    view = PackedDataset(scene[0]).view("0002")  # the first validation photo, 64 wide
+    np.testing.assert_array_equal(sheet[:48, :64], view.color[0])
+    np.testing.assert_array_equal(sheet[:48, 128:192], view.photo)
+    assert sheet.shape == (2 * 64 + 2 * 48, 3 * 64, 3)  # two validation photos, two training photos
+
+
+def test_a_loss_that_is_not_finite_stops_the_stage(scene, trained, tmp_path):
+    with pytest.raises(UserError, match=r"rerender: the l1 loss is (nan|inf) at step 0 .*learning_rate"):
+        losses = {"l1": float("nan")}
+        run("rerender", scene[0], tmp_path, make_config(losses=losses), trained)
+
+
+def test_weights_that_do_not_fit_name_the_file(scene, trained, tmp_path):
+    config = make_config()
+    config["network"] = {**config["network"], "z_dim": 5}
+    with pytest.raises(UserError, match=r"model\.safetensors.*encoder.*another configuration"):
+        run("rerender", scene[0], tmp_path, config, trained)
+    with pytest.raises(UserError, match="is missing"):
+        run("rerender", scene[0], tmp_path, init=tmp_path)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_missing_gpu_is_an_error(scene, tmp_path):
+    with pytest.raises(UserError, match="device: cpu"):
+        run("appearance", scene[0], tmp_path, make_config() | {"device": "cuda"})
+
+
+class TestPretrain:
+    def test_distances_are_those_of_the_gram_matrices_without_transients(self, trained, scene):
+        dataset = PackedDataset(scene[0])
+        ids = json.loads((trained / "appearance" / "style_distances.json").read_text())
+        assert ids == dataset.train_ids
+        vgg = VGGFeatures("random", 1)
+        grams = []
+        for photo in ids:
+            view = dataset.view(photo)
+            height, width = view.labels.shape
+            part = slice(height // 2 - 16, height // 2 + 16), slice(width // 2 - 16, width // 2 + 16)
+            pixels, people = view.photo[part].astype(np.float32), view.labels[part] == PERSON
+            assert people.any()
+            pixels[people] = pixels[~people].mean(axis=0)
+            grams.append(gram_matrices(vgg, torch.from_numpy(pixels).permute(2, 0, 1)[None] / 127.5 - 1))
+        expected = [[style_distance(a, b).item() for b in grams] for a in grams]
+        distances = np.load(trained / "appearance" / "style_distances.npy", allow_pickle=False)
+        np.testing.assert_allclose(distances, expected, rtol=2e-3)
+        assert distances[0].argmax() == 3  # the darkest photo differs most from the brightest
+
+    def test_candidates_are_the_nearest_and_farthest_others(self):
+        places = np.array([0.0, 1.0, 3.0, 7.0, 20.0])
+        distances = np.abs(places[:, None] - places)
+        near, far = pretrain.candidates(distances, 1, 2)
+        assert near.tolist() == [[1], [0], [1], [2], [3]]
+        assert far[0].tolist() == [3, 4]
+        near, far = pretrain.candidates(distances, 5, 13)  # a set smaller than what is asked for
+        assert near.shape == far.shape == (5, 2)
+        assert not set(near[0]) & set(far[0])
+
+    def test_squared_distances_of_near_neighbours_far_from_zero(self):
+        rng = np.random.default_rng(0)
+        vectors = (1000 + rng.normal(size=(5, 40_000)) * [[0.01], [0.01], [1], [1], [1]]).astype(np.float32)
+        expected = ((vectors[:, None].astype(np.float64) - vectors) ** 2).sum(-1)
+        np.testing.assert_allclose(pretrain.squared_distances(vectors), expected, rtol=1e-5)
+
+    def test_without_perceptual_weights_only_the_initial_encoder_can_be_had(self, scene, tmp_path):
+        config = make_config() | {"perceptual": {"weights": "none"}}
+        with pytest.raises(UserError, match=r"training\.appearance\.kimg to 0"):
+            run("appearance", scene[0], tmp_path, config)
+        config["training"]["appearance"]["kimg"] = 0
+        run("appearance", scene[0], tmp_path, config)
+        assert all(name.startswith("encoder.") for name in weights(tmp_path, "appearance"))
+
+
+class TestSampler:
+    def test_every_photo_is_seen_once_a_round(self):
+        ids = [str(number) for number in range(7)]
+        seen = [photo for step in range(7) for photo in sampler.photos_of(ids, 1, "rerender", step, 2)]
+        assert sorted(seen[:7]) == sorted(seen[7:]) == ids
+        assert seen[:7] != seen[7:]
+        assert seen[:2] != sampler.photos_of(ids, 2, "rerender", 0, 2)
+
+    def test_crops_hold_the_same_part_of_photo_and_every_level(self, scene):
+        dataset = PackedDataset(scene[0])
+        spec = BufferSpec.from_config(make_config(), dataset.meta)
+        view = dataset.view("0000")
+        rasters, index, photo, keep = sampler.crop(view, spec, [PERSON], (10, 4, 32, 16))
+        whole, _, _, _ = sampler.crop(view, spec, [PERSON])
+        torch.testing.assert_close(rasters[0], whole[0][:, 4:20, 10:42])
+        torch.testing.assert_close(rasters[1], whole[1][:, 2:10, 5:21])
+        assert (index[1].numpy() == view.index[1][2:10, 5:21]).all()
+        np.testing.assert_allclose((photo.permute(1, 2, 0) + 1) * 127.5, view.photo[4:20, 10:42], atol=1e-3)
+        assert (keep[0].numpy() == (view.labels[4:20, 10:42] != PERSON)).all()
+
+    def test_half_resolution_shows_twice_the_field_of_view(self, scene):
+        dataset = PackedDataset(scene[0])
+        spec = BufferSpec.from_config(make_config(), dataset.meta)
+        view = dataset.view("0000")
+        rasters, index, photo, keep = sampler.crop(view, spec, [PERSON], (4, 2, 16, 12), shift=1)
+        finer, _, _, _ = sampler.crop(view, spec, [PERSON])
+        torch.testing.assert_close(rasters[0], finer[1][:, 2:14, 4:20])
+        mean = view.photo[4:28, 8:40].reshape(12, 2, 16, 2, 3).mean(axis=(1, 3))
+        np.testing.assert_allclose((photo.permute(1, 2, 0) + 1) * 127.5, mean, atol=1e-3)
+        assert 0 < (keep == 0).sum() < keep.numel()
+        # the coarsest level is not in the packed set: it shows the nearest of what the level above shows
+        depth = np.where(view.depth[1] > 0, view.depth[1], np.inf)[2:14, 4:20].reshape(6, 2, 8, 2).min(axis=(1, 3))
+        assert (index[1].numpy() >= 0).tolist() == np.isfinite(depth).tolist()
+
+    def test_labels_become_the_channel_of_their_group(self, scene):
+        dataset = PackedDataset(scene[0])
+        spec = BufferSpec.from_config(make_config(), dataset.meta)
+        view = dataset.view("0000")
+        rasters, *_ = sampler.crop(view, spec, [PERSON])
+        classes = dataset.meta["classes"]
+        one_hot = rasters[0][-len(classes) - 1 :].numpy()
+        for channel, group in enumerate(classes):
+            np.testing.assert_array_equal(one_hot[channel] == 1, ade20k.collapse(view.labels) == group)
+
+    def test_the_encoder_sees_nothing_outside_its_region(self, scene):
+        dataset = PackedDataset(scene[0])
+        spec = BufferSpec.from_config(make_config(), dataset.meta)
+        view = dataset.view("0000")
+        x, keep = sampler.encoder_input(view, spec, [PERSON], (0, 0.5))
+        whole, _ = sampler.encoder_input(view, spec, [PERSON])
+        assert x.shape[1:] == keep.shape[1:] == (48, 32)
+        torch.testing.assert_close(x, whole[:, :, :32])
+
+
+def test_completion_learns_where_sky_and_wall_are_and_never_says_person(scene, tmp_path):
+    run("completion", scene[0], tmp_path, make_config(completion={"kimg": 0.2}, tick_kimg=0.05))
+    assert rows_of(tmp_path / "completion")[-1]["val_accuracy"] > 0.9
+    assert sorted(json.loads((tmp_path / "completion" / "config.json").read_text())["labels"]) == sorted(
+        [BUILDING, SKY]
+    )
+
+
+def test_completion_needs_labels(tmp_path):
+    dataset, _, _ = make_scene(tmp_path, 4, labelled=False)
+    with pytest.raises(UserError, match="no labels"):
+        run("completion", dataset, tmp_path)
+
+
+def test_the_average_follows_closely_at_first_and_slowly_later():
+    trained, average = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    for step, share in ((0, 0.9), (90, 0.09), (10**6, 0.001)):
+        with torch.no_grad():
+            trained.weight.fill_(1.0)
+            average.weight.fill_(0.0)
+        update_average(average, trained, 0.999, step)
+        assert average.weight.item() == pytest.approx(share, rel=1e-4)
+
+
+def test_steps_show_all_images():
+    assert [steps_of(kimg, 2) for kimg in (0, 0.001, 0.003, 8)] == [0, 1, 2, 4000]
