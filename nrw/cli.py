@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import typer
@@ -40,7 +40,7 @@ app = typer.Typer(
 )
 
 Scene = Annotated[Path, typer.Argument(help="Folder of a trained scene: results/NAME.", show_default=False)]
-Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="Where the networks run.")]
 Out = Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)]
 PhotoA = Annotated[str, typer.Argument(help="Id of the first photo, such as 0007.", show_default=False)]
 PhotoB = Annotated[str, typer.Argument(help="Id of the second photo.", show_default=False)]

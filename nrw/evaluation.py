@@ -18,6 +18,7 @@ import numpy as np
 from nrw import ade20k
 from nrw.baselines import columns, recoloured
 from nrw.dataset import PackedDataset, View
+from nrw.errors import UserError
 from nrw.io import atomic_path, write_csv, write_image, write_json
 from nrw.log import progress
 from nrw.metrics import compare, lpips_unavailable
@@ -45,8 +46,10 @@ def evaluate(model: "SceneModel", dataset: PackedDataset, out_dir: Path | str, *
     three over `static` pixels (no transient class in the photo's labels) and `hit` pixels (the cloud covers them).
     metrics.json has the means, how many photos entered each, and why LPIPS is missing where it is. sheets/<id>.png
     shows render | labels | output | photo under `full`; sheets/overview.png shows up to 24 of them. refine_steps: 0
-    leaves `half_refined` out. Photos are worked on one by one.
+    leaves `half_refined` out. Photos are worked on one by one. Raises UserError where there are none.
     """
+    if not dataset.val_ids:
+        raise UserError(f"{dataset.path} has no validation photos: raise dataset.min_validation and split it anew")
     out_dir = Path(out_dir)
     protocols = [name for name in PROTOCOLS if name != "half_refined" or refine_steps > 0]
     rows, overview = [], Overview()

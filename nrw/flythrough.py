@@ -34,24 +34,31 @@ def flythrough(
 ) -> list[Camera]:
     """A smooth upright path of `n_frames` cameras of `width` x `height` pixels past registered cameras.
 
-    The views that see the scene well are ordered by azimuth around it, and one is chosen in each sector so that the
+    The views that see the scene well are ordered by azimuth around it, and one is chosen every 12 degrees so that the
     way through all of them is short and turns little. Between views that the cloud separates the way leads around it.
     The path is a cubic B-spline (twice continuously differentiable) travelled at constant speed, at most 0.02 units
     and 0.8 degrees a frame: of a longer way the middle is shown. It looks at what the cameras nearby look at.
 
-    cameras: id -> registered camera. points: (N, 3) the cloud. Raises UserError with fewer than 2 usable cameras.
+    cameras: id -> registered camera. points: (N, 3) the cloud. Raises UserError with fewer than 2 usable cameras, or
+    where the cloud encloses them.
     """
     points = points[:: max(1, len(points) // MAX_POINTS)].astype(np.float64)
     tree = cKDTree(points * STRETCH)
     views = _supported_views(list(cameras.values()), points)
+    away = _distance(tree, views.centers)
+    clearance = float(np.clip(0.7 * np.quantile(away, 0.2), 0.01, CLEARANCE)) if len(away) else CLEARANCE
+    views = views.subset(away >= clearance)
     if len(views.centers) < 2:
         raise UserError(
-            f"a fly-through needs at least 2 registered cameras that see the cloud; of {len(cameras)} cameras "
-            f"{len(views.centers)} do; add photos, or give a camera path in a JSON file"
+            f"a fly-through needs at least 2 registered cameras that see the cloud and stand clear of it; of "
+            f"{len(cameras)} cameras {len(views.centers)} do; add photos, or give a camera path in a JSON file"
         )
-    clearance = min(CLEARANCE, 0.7 * float(np.quantile(_distance(tree, views.centers), 0.2)))
-    views = views.subset(_distance(tree, views.centers) >= clearance)
     keys = _route(views.subset(_ordered_choice(views)), tree, clearance)
+    if len(keys) < 2:
+        raise UserError(
+            "there is no way between the registered cameras that stays clear of the cloud: look at mvs/cloud.ply for "
+            "noise around the cameras, or give a camera path in a JSON file"
+        )
     path = _constant_speed(_smooth(keys, tree, clearance))
     focal = np.median(views.focals) * np.hypot(width, height)
 

@@ -298,13 +298,13 @@ def upright_rotation(cameras: np.ndarray) -> np.ndarray:
 
     People hold cameras level: the cameras' right vectors r lie in the horizontal plane, so that the vertical g
     minimises sum w (r·g)². Where all photos look the same way that leaves their common pitch open; a prior pulls g to
-    the mean up vector, as strongly as one camera's roll (3°) against the set's pitch (15°). Cauchy weights (5°) take
-    the few photos out that are rolled. x is the photos' mean right vector made horizontal.
+    the mean up vector, as strongly as one camera's roll (3°) against the set's pitch (15°). Geman-McClure weights
+    (8°) take the few photos out that are rolled. x is the photos' mean right vector made horizontal.
     """
     right, up = cameras[:, 0], -cameras[:, 1]
     gravity = up.sum(0) / np.linalg.norm(up.sum(0))
     for _ in range(30):
-        weights = 1 / (1 + ((right @ gravity) / np.sin(np.radians(5))) ** 2)
+        weights = 1 / (1 + ((right @ gravity) / np.sin(np.radians(8))) ** 2) ** 2
         mean_up = weights @ up
         mean_up /= np.linalg.norm(mean_up)
         cost = (right * weights[:, None]).T @ right + (3 / 15) ** 2 * (np.eye(3) - np.outer(mean_up, mean_up))

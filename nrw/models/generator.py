@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from nrw.errors import UserError
 from nrw.models.layers import LEAK, pad_levels, pixel_norm
 
-EPSILON = 1e-2  # of pixel norm: empty parts of the buffer make features of 0, which 1e-8 lets learn 10 000 times too
-fast HIDDEN = 64  # width of the perceptron that turns z into scales and shifts
+# Of pixel norm. Empty parts of the buffer make features of exactly 0, whose gradients PGGAN's 1e-8 would enlarge 10 000
+# times at every stage.
+EPSILON = 1e-2
+HIDDEN = 64  # width of the perceptron that turns z into scales and shifts
 
 
 def conv(channels_in: int, channels_out: int, size: int = 3) -> nn.Conv2d:

@@ -99,7 +99,8 @@ class SceneModel:
         for step in range(steps + 1):
             with torch.enable_grad():
                 output = self.networks.render(rasters, index, code[None])
-                loss = losses.l1(output, photo, keep) + REFINE_DSSIM * losses.dssim(output, photo, keep)
+                target = torch.where(keep > 0, photo, output.detach())  # also hides transients from their neighbours
+                loss = losses.l1(output, target, keep) + REFINE_DSSIM * losses.dssim(output, target, keep)
             if loss.item() < least:
                 best, least = code.detach().cpu().clone(), loss.item()
             if step < steps:

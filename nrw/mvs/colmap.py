@@ -18,8 +18,8 @@ from nrw.mvs.workspace import Workspace, read_map, read_usable, write_map
 log = logging.getLogger(__name__)
 
 GET_IT = (
-    "mvs.backend: colmap needs COLMAP with CUDA, and found neither a pycolmap built with CUDA nor a `colmap` executable with"
-    " CUDA on PATH. Install one (https://colmap.github.io/install.html; pip's pycolmap-cuda12 has CUDA), or set"
+    "mvs.backend: colmap needs COLMAP with CUDA, and found neither a pycolmap built with CUDA nor a `colmap` executable"
+    " with CUDA on PATH. Install one (https://colmap.github.io/install.html; pip's pycolmap-cuda12 has CUDA), or set"
     " mvs.backend: torch, which needs no GPU"
 )
 
@@ -34,11 +34,15 @@ def estimate_depths_colmap(
     workspace = Workspace(Path(mvs_dir))
     _patch_match(workspace)
     for photo, camera in workspace.cameras.items():
-        usable = read_usable(None if segmentation_dir is None else Path(segmentation_dir), photo, frozenset(masked), camera)
+        usable = read_usable(
+            None if segmentation_dir is None else Path(segmentation_dir), photo, frozenset(masked), camera
+        )
         for path in (workspace.depth_map(photo, "geometric"), workspace.normal_map(photo, "geometric")):
             values = read_map(path)
             if values.shape[:2] != usable.shape:
-                raise UserError(f"{path}: {values.shape[:2]} pixels, expected {usable.shape}; delete {mvs_dir} and run again")
+                raise UserError(
+                    f"{path}: {values.shape[:2]} pixels, expected {usable.shape}; delete {mvs_dir} and run again"
+                )
             write_map(path, np.where(usable if values.ndim == 2 else usable[..., None], values, 0))
 
 
@@ -47,7 +51,14 @@ def _patch_match(workspace: Workspace) -> None:
         pycolmap.patch_match_stereo(str(workspace.root))
         return
     executable = _colmap_with_cuda()
-    command = [executable, "patch_match_stereo", "--workspace_path", str(workspace.root), "--workspace_format", "COLMAP"]
+    command = [
+        executable,
+        "patch_match_stereo",
+        "--workspace_path",
+        str(workspace.root),
+        "--workspace_format",
+        "COLMAP",
+    ]
     log.info("running %s", command)
     result = subprocess.run(command, check=False)
     if result.returncode != 0:

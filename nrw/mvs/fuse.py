@@ -37,8 +37,8 @@ def fuse(
 ) -> None:
     """Fuse the geometric maps of all photos into `cloud_out` (PLY) and write `summary_out` (JSON).
 
-    min_views: photos that must see a point. voxel_size: world units; thins the cloud. The colour of a point is the median
-    of the photos that see it. Sparse points seen mostly through `masked` labels are no filling.
+    min_views: photos that must see a point. voxel_size: world units; thins the cloud. The colour of a point is the
+    median of the photos that see it. Sparse points seen mostly through `masked` labels are no filling.
 
     Raises UserError if a map is missing or truncated, or no point at all results.
     """
@@ -46,7 +46,9 @@ def fuse(
     consistent = _coverage(workspace)
     dense = _fuse_maps(workspace, min_views, threads)
     cleaned = pointcloud.clean(dense, voxel_size=voxel_size)
-    filling = _sparse_filling(workspace, cleaned, None if segmentation_dir is None else Path(segmentation_dir), frozenset(masked))
+    filling = _sparse_filling(
+        workspace, cleaned, None if segmentation_dir is None else Path(segmentation_dir), frozenset(masked)
+    )
     cloud = Cloud(*(np.concatenate(pair) for pair in zip(_arrays(cleaned), _arrays(filling), strict=True)))
     if not len(cloud.points):
         raise UserError(
@@ -100,9 +102,7 @@ def _fuse_maps(workspace: Workspace, min_views: int, threads: int) -> Cloud:
     return pointcloud.read_cloud(workspace.stereo / "fused.ply")
 
 
-def _sparse_filling(
-    workspace: Workspace, dense: Cloud, segmentation_dir: Path | None, masked: frozenset[int]
-) -> Cloud:
+def _sparse_filling(workspace: Workspace, dense: Cloud, segmentation_dir: Path | None, masked: frozenset[int]) -> Cloud:
     """The well-observed sparse points that have no dense point near, with normals towards the photos that see them."""
     model = pycolmap.Reconstruction(str(workspace.sparse))
     photo_of = {id_: Path(image.name).stem for id_, image in model.images.items() if image.has_pose}

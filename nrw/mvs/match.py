@@ -50,7 +50,9 @@ class Matcher:
         device = reference.image.device
         x = torch.arange(width, device=device) + 0.5
         y = torch.arange(height, device=device) + 0.5
-        pixels = torch.stack([*torch.meshgrid(x, y, indexing="xy"), torch.ones(height, width, device=device)])  # (3, H, W)
+        pixels = torch.stack(
+            [*torch.meshgrid(x, y, indexing="xy"), torch.ones(height, width, device=device)]
+        )  # (3, H, W)
 
         self._rays, self._shifts, self._sources = [], [], []
         for source in sources:
@@ -82,8 +84,8 @@ class Matcher:
     def bilateral_score(self, inverse_depth: torch.Tensor, radius: int, sigma_color: float) -> torch.Tensor:
         """The score of one (H, W) map with windows in which only pixels of the centre's own brightness count.
 
-        So a pixel of sky beside a silhouette is rated by sky alone. As COLMAP's weights: Schönberger et al. 2016, "Pixelwise
-        View Selection for Unstructured Multi-View Stereo", section 4.1. sigma_color: grey levels in [0, 1].
+        So a pixel of sky beside a silhouette is rated by sky alone. As COLMAP's weights: Schönberger et al. 2016,
+        "Pixelwise View Selection for Unstructured Multi-View Stereo", section 4.1. sigma_color: grey, in [0, 1].
         """
         warped = [self._warp(source, inverse_depth[None]) for source in range(len(self._sources))]
         padded = [_pad(image[0], radius) for image, _ in warped]
@@ -115,7 +117,7 @@ class Matcher:
         return torch.stack(best).mean(0)
 
     def disparity_rate(self, inverse_depth: torch.Tensor) -> torch.Tensor:
-        """(N, H, W): by how many of its pixels each source's projection moves per unit of inverse depth, at (H, W) values.
+        """(N, H, W): the pixels that each source's projection moves per unit of inverse depth, at (H, W) values of it.
 
         0 where the point is behind the source.
         """
@@ -128,7 +130,7 @@ class Matcher:
         return torch.stack(rates)
 
     def _warp(self, source: int, inverse_depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """A source as the reference would see it with (B, H, W) inverse depths: grey - 0.5 and 0/1 usable, each (B, H, W)."""
+        """A source as the reference sees it with (B, H, W) inverse depths: grey - 0.5 and 0/1 usable, (B, H, W)."""
         (x, y, z), (bx, by, bz) = self._rays[source], self._shifts[source]
         batch, height, width = inverse_depth.shape
         depth = torch.add(z, inverse_depth, alpha=bz)  # in units of the reference's depth
@@ -156,8 +158,10 @@ class Matcher:
 
 
 def _homography(reference: Camera, source: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """(3, 3) A and (3,) b with which A (x, y, 1) + b / depth is a reference pixel's place in the source, homogeneous, in
-    grid_sample's units: the photo spans -1 to 1."""
+    """(3, 3) A and (3,) b with which A (x, y, 1) + b / depth is a reference pixel's place in the source.
+
+    It is homogeneous and in grid_sample's units: the photo spans -1 to 1.
+    """
     rotation = source.rotation @ reference.rotation.T
     translation = source.cam_from_world[:, 3] - rotation @ reference.cam_from_world[:, 3]
     grid_from_pixel = np.array([[2 / source.width, 0, -1], [0, 2 / source.height, -1], [0, 0, 1]])

@@ -1,7 +1,7 @@
 """Local planes of a depth map: they smooth it, extrapolate it, and give its normals.
 
-On a plane n.X = 1 the inverse depth is n.(x, y, 1) with x, y the normalised image coordinates: linear in the image. So a
-least-squares fit of a linear function to the inverse depths of a window is a fit of a plane.
+On a plane n.X = 1 the inverse depth is n.(x, y, 1) with x, y the normalised image coordinates: linear in the image. So
+a least-squares fit of a linear function to the inverse depths of a window is a fit of a plane.
 """
 
 from dataclasses import dataclass
@@ -11,25 +11,26 @@ import torch.nn.functional as F
 
 from nrw.cameras import Camera
 
-SAME_SURFACE = 0.01  # relative difference of inverse depth up to which a neighbour lies on the centre's surface
+STEEPEST = 3.0  # tangent of the angle to the image plane up to which a whole window lies on the centre's surface
 
 
 @dataclass(frozen=True)
 class Planes:
-    """value: (H, W) inverse depth of each pixel's local plane at the pixel. slope_x, slope_y: (H, W), its change per pixel."""
+    """Inverse depth on each pixel's plane. value: (H, W), at the pixel. slope_x, slope_y: (H, W), change per pixel."""
 
     value: torch.Tensor
     slope_x: torch.Tensor
     slope_y: torch.Tensor
 
 
-def fit_planes(inverse_depth: torch.Tensor, weight: torch.Tensor, radius: int) -> Planes:
+def fit_planes(inverse_depth: torch.Tensor, weight: torch.Tensor, radius: int, focal: float) -> Planes:
     """Fit a plane around every pixel of an (H, W) inverse-depth map, 0 = none, with (H, W) weights >= 0.
 
-    Neighbours of another surface are left out. Where too few are left the value stays and the slopes are 0.
+    Neighbours whose depth differs by more than a steep surface explains are left out; focal: pixels. Where too few are left the value stays and the slopes are 0.
     """
     height, width = inverse_depth.shape
     scale = inverse_depth.clamp_min(1e-12)
+    same_surface = STEEPEST * radius / focal  # relative difference
     padded, padded_weight = (F.pad(values[None, None], (radius,) * 4)[0, 0] for values in (inverse_depth, weight))
     # moments of the window: sums of w times 1, x, y, x², xy, y², c, xc, yc with c the change relative to the centre
     n, sx, sy, sxx, sxy, syy, sc, sxc, syc = (torch.zeros_like(inverse_depth) for _ in range(9))
@@ -37,7 +38,7 @@ def fit_planes(inverse_depth: torch.Tensor, weight: torch.Tensor, radius: int) -
         for x in range(2 * radius + 1):
             dx, dy = x - radius, y - radius
             change = padded[y : y + height, x : x + width] / scale - 1
-            w = torch.where(change.abs() < SAME_SURFACE, padded_weight[y : y + height, x : x + width], 0.0)
+            w = torch.where(change.abs() < same_surface, padded_weight[y : y + height, x : x + width], 0.0)
             change *= w
             for moment, factor in ((n, 1), (sx, dx), (sy, dy), (sxx, dx * dx), (sxy, dx * dy), (syy, dy * dy)):
                 if factor:
@@ -61,7 +62,7 @@ def normals_from_depth(depth: torch.Tensor, camera: Camera, radius: int = 3) -> 
     """(H, W) depth, 0 = none, to (H, W, 3) unit normals in the camera, towards it; zero where there is no depth."""
     valid = depth > 0
     inverse_depth = torch.where(valid, 1 / depth.clamp_min(1e-12), 0.0)
-    planes = fit_planes(inverse_depth, valid.float(), radius)
+    planes = fit_planes(inverse_depth, valid.float(), radius, camera.fx)
     x = (torch.arange(camera.width, device=depth.device) + 0.5 - camera.cx) / camera.fx
     y = ((torch.arange(camera.height, device=depth.device) + 0.5 - camera.cy) / camera.fy)[:, None]
     slope_x, slope_y = planes.slope_x * camera.fx, planes.slope_y * camera.fy

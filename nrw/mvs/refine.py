@@ -1,9 +1,10 @@
 """Refinement of an inverse-depth map at one scale: fit planes, try the neighbours' planes and small offsets, keep what
 scores better.
 
-Propagation of planes as in PatchMatch stereo (Bleyer et al. 2011), but for all pixels at once, as in Galliani et al. 2015
-("Massively Parallel Multiview Stereopsis by Surface Normal Diffusion"). The fit between the rounds halves the noise that
-the best score of each single pixel leaves, and raises the scores themselves: windows fit better on smooth surfaces.
+Propagation of planes as in PatchMatch stereo (Bleyer et al. 2011), but for all pixels at once, as in Galliani et al.
+2015, "Massively Parallel Multiview Stereopsis by Surface Normal Diffusion". The fit between the rounds takes away a
+third of the error that the best score of each single pixel leaves, and raises the scores themselves: windows fit better
+on smooth surfaces.
 """
 
 import torch
@@ -18,7 +19,7 @@ SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
 def upsample(inverse_depth: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(h, w) to (height, width) by the nearest pixel, so that no depth arises between a foreground and its background."""
+    """(h, w) to (height, width) by the nearest pixel: no depth arises between a foreground and its background."""
     return F.interpolate(inverse_depth[None, None], (height, width), mode="nearest-exact")[0, 0]
 
 
@@ -46,7 +47,8 @@ def refine(
 
 
 def _fitted(matcher: Matcher, inverse_depth: torch.Tensor) -> Planes:
-    return fit_planes(inverse_depth, matcher.score(inverse_depth[None])[0].clamp_min(0.01), FIT_RADIUS)
+    score = matcher.score(inverse_depth[None])[0]
+    return fit_planes(inverse_depth, score.clamp_min(0.01), FIT_RADIUS, matcher.reference.camera.fx)
 
 
 def _keep_better(

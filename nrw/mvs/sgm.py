@@ -3,6 +3,8 @@
 Hirschmüller 2008, "Stereo Processing by Semiglobal Matching and Mutual Information", equations 13 and 14.
 """
 
+import itertools
+
 import torch
 
 
@@ -10,8 +12,8 @@ def aggregate(cost: torch.Tensor, image: torch.Tensor, p1: float, p2: float, edg
     """Sum of the path costs from 8 directions.
 
     cost: (H, D, W) float32, the matching cost of label d at pixel (y, x); this order keeps a row's scan contiguous.
-    image: (H, W) float32 grey values in [0, 1]. p1: penalty of a step by one label. p2: penalty of a larger step, divided by
-    1 + |difference of grey values| / edge, so that depth may jump where the image does, but never below p1.
+    image: (H, W) float32 grey values in [0, 1]. p1: penalty of a step by one label. p2: penalty of a larger step,
+    divided by 1 + |difference of grey values| / edge, so that depth may jump where the image does, but never below p1.
     Returns (H, D, W) float32.
     """
     total = torch.zeros_like(cost)
@@ -41,7 +43,7 @@ def _scan(
     there = slice(max(-lateral, 0), width + min(-lateral, 0))  # ... and those predecessors, in the row before
     previous = cost[rows[0]]
     total[rows[0]] += previous
-    for before, row in zip(rows[:-1], rows[1:], strict=True):
+    for before, row in itertools.pairwise(rows):
         path = previous[:, there]  # (D, W')
         lowest = path.amin(0)
         jump = (p2 / (1 + (image[row, here] - image[before, there]).abs() / edge)).clamp_min(p1)
@@ -55,7 +57,7 @@ def _scan(
 
 
 def winners(total: torch.Tensor) -> torch.Tensor:
-    """The label of least cost at every pixel, (H, W) float32, to a fraction of a label by the parabola through its neighbours."""
+    """The label of least cost at every pixel, (H, W) float32, to a fraction by the parabola through its neighbours."""
     labels = total.shape[1]
     best = total.argmin(1, keepdim=True)  # (H, 1, W)
     left, middle, right = (total.gather(1, (best + step).clamp(0, labels - 1)) for step in (-1, 0, 1))

@@ -9,7 +9,9 @@ from nrw.io import atomic_path
 
 
 def undistort(images_dir: Path | str, sparse: Path | str, mvs_dir: Path | str, *, max_size: int) -> None:
-    """Write `mvs_dir`: images/<id>.jpg with the longer side at most `max_size` pixels, sparse/ with pinhole cameras, stereo/.
+    """Write `mvs_dir`: images/<id>.jpg, sparse/ with pinhole cameras, stereo/ with COLMAP's configuration.
+
+    max_size: pixels, the longer side of the images at most.
 
     The folder is replaced as a whole, so that no depth map of earlier photos or poses survives.
     Raises UserError if the model has no registered photo, or a photo's file is missing.
@@ -22,7 +24,9 @@ def undistort(images_dir: Path | str, sparse: Path | str, mvs_dir: Path | str, *
         raise UserError(f"{sparse}: the model has no registered photo; see sfm/summary.txt for the reasons")
     missing = [name for name in names if not (Path(images_dir) / name).is_file()]
     if missing:
-        raise UserError(f"{images_dir}: photos of the model are missing: {', '.join(missing[:5])}; run the photos stage again")
+        raise UserError(
+            f"{images_dir}: photos of the model are missing: {', '.join(missing[:5])}; run the photos stage again"
+        )
     options = pycolmap.UndistortCameraOptions()
     options.max_image_size = max_size
     with atomic_path(mvs_dir) as temporary:

@@ -55,7 +55,9 @@ class Workspace:
         """Raises UserError if an id is not a photo of this workspace."""
         unknown = [photo for photo in ids if photo not in self.cameras]
         if unknown:
-            raise UserError(f"{self.root}: no registered photo with id {', '.join(unknown)}; it has {len(self.cameras)}")
+            raise UserError(
+                f"{self.root}: no registered photo with id {', '.join(unknown)}; it has {len(self.cameras)}"
+            )
 
     def is_whole(self, path: Path, photo: str, channels: int) -> bool:
         """Whether `path` is a map of the photo's size with all its bytes."""
@@ -73,7 +75,10 @@ def _header(width: int, height: int, channels: int) -> bytes:
 
 
 def write_map(path: Path, values: np.ndarray) -> None:
-    """Write an (H, W) or (H, W, C) array as COLMAP does: "W&H&C&", then float32, one channel's plane after the other."""
+    """Write an (H, W) or (H, W, C) array as COLMAP does: "W&H&C&", then float32, one channel after the other.
+
+    (pycolmap's `NormalMap.from_array` takes the array for one in that order, whatever its shape: not used.)
+    """
     values = values.reshape(*values.shape[:2], -1)
     height, width, channels = values.shape
     with atomic_path(path) as temporary, open(temporary, "wb") as stream:

@@ -80,10 +80,14 @@ def restore(
     for name, module in modules.items():
         module.load_state_dict(_under(name, tensors))
     for name, optimizer in optimizers.items():
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         values = {}
         for key, tensor in _under(name, tensors).items():
-            parameter, _, kind = key.partition("/")
-            values.setdefault(int(parameter), {})[kind] = tensor
+            number, _, kind = key.partition("/")
+            parameter = parameters[int(number)]
+            if tensor.shape == parameter.shape:  # fused optimizers take for granted that both lie alike in memory
+                tensor = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+            values.setdefault(int(number), {})[kind] = tensor
         optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
     return header["step"], header["state"]
 

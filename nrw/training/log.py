@@ -54,9 +54,8 @@ class TrainingLog:
             if not np.isfinite(value):
                 raise UserError(
                     f"Training stage {self.stage}: the {name} loss is {value} at step {step} ({self._kimg(step):.3f} "
-                    f"kimg). Halve its learning rate (training.*.learning_rate) or lower training.losses."
-                    f"adversarial and perceptual, and run again: the stage goes on from the checkpoint before the "
-                    f"fault only if the configuration is unchanged, and from its beginning otherwise."
+                    f"kimg). Lower the stage's learning_rate (section training of the configuration) to a half, or the "
+                    f"weights training.losses.perceptual and adversarial, and run again."
                 )
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.count += 1

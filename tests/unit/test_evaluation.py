@@ -8,6 +8,7 @@ import torch
 from nrw import evaluation
 from nrw.baselines import columns
 from nrw.dataset import View
+from nrw.errors import UserError
 from nrw.evaluation import METHODS, evaluate, output, score, summarize, table
 from nrw.io import read_image
 
@@ -40,6 +41,7 @@ class Set:
         self.views = {view.id: view for view in views}
         self.val_ids = list(self.views)
         self.meta = {"transient": [PERSON]}
+        self.path = "results/scene/dataset"
 
     def view(self, photo):
         return self.views[photo]
@@ -118,6 +120,11 @@ def test_transient_pixels_are_left_out_of_the_static_figures():
     ours[:, :8] = 0  # the people
     row = next(row for row in score(view, {"full": ours}, [PERSON]) if row["method"] == "ours")
     assert row["static_psnr"] == 100 and row["psnr"] < 20
+
+
+def test_a_set_without_validation_photos_is_a_user_error(tmp_path):
+    with pytest.raises(UserError, match="results/scene/dataset has no validation photos"):
+        evaluate(TintModel(), Set([]), tmp_path, refine_steps=0)
 
 
 def test_means_skip_photos_without_the_figure():

@@ -117,3 +117,15 @@ def test_flythrough_of_cameras_in_one_line_with_the_scene(ring):
     row = {f"{i}": camera_at([0.8 + 0.05 * i, 0.001 * i, 0]) for i in range(8)}
     positions = centers(flythrough(row, points, n_frames=60, width=320, height=240))
     assert np.ptp(positions[:, 0]) > 0.25
+
+
+def test_cameras_enclosed_by_the_cloud_or_inside_it_are_a_user_error(rng):
+    """Two cameras, each in a closed box of its own; and cameras amid a solid block of points."""
+    boxes = [box_surface(rng, 20_000, [x - 0.5, -0.5, -0.5], [x + 0.5, 0.5, 0.5]) for x in (-1.0, 1.0)]
+    apart = {f"{x}": camera_at([x, 0.0, 0.0], target=[0.0, 0.1, 0.0]) for x in (-1.0, 1.0)}
+    with pytest.raises(UserError, match="no way between"):
+        flythrough(apart, np.concatenate(boxes), n_frames=24, width=320, height=240)
+    block = rng.uniform(-0.1, 0.1, (100_000, 3))
+    buried = {f"{x}": camera_at([x, 0.0, 0.0], target=[0.0, 0.02, 0.0]) for x in (-0.05, 0.05)}
+    with pytest.raises(UserError, match="stand clear of it; of 2 cameras [01] do"):
+        flythrough(buried, block, n_frames=24, width=320, height=240)

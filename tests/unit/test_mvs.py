@@ -1,0 +1,528 @@
+"""Dense stereo on rendered planes with known depth, its steps against brute force, and bad input."""
+
+import itertools
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+import pytest
+import torch
+from PIL import Image
+from scipy.sparse import csr_array
+
+from nrw.cameras import Camera
+from nrw.errors import UserError
+from nrw.io import read_json, write_image
+from nrw.mvs import colmap, sgm
+from nrw.mvs.colmap import estimate_depths_colmap
+from nrw.mvs.consistency import agrees, filter_depths
+from nrw.mvs.depths import estimate_depths
+from nrw.mvs.fuse import fuse
+from nrw.mvs.match import Matcher, View
+from nrw.mvs.planes import fit_planes, normals_from_depth
+from nrw.mvs.select import SparseScene, read_sparse, select_sources
+from nrw.mvs.undistort import undistort
+from nrw.mvs.workspace import Workspace, read_map, write_map
+from nrw.pointcloud import read_cloud
+
+SKY = 3
+WIDTH, HEIGHT, FOCAL = 160, 120, 170.0
+# planes n.X = d that meet at x = 0; the world is the first camera: z = 5 - 0.5 x on the left, 5 + 0.3 x on the right
+LEFT, RIGHT = (np.array([0.5, 0.0, 1.0]), 5.0), (np.array([-0.3, 0.0, 1.0]), 5.0)
+CENTERS = np.array([[0, 0, 0], [0.45, 0.02, 0], [-0.45, 0, 0.05], [0.2, 0.4, 0], [-0.2, -0.4, 0.05]], float)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def camera_at(center):
+    return Camera(WIDTH, HEIGHT, FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2, np.c_[np.eye(3), -np.asarray(center)])
+
+
+def true_depth(camera):
+    """(H, W): z in the camera, where its rays meet the nearer of the two planes (the ridge is convex)."""
+    rays = camera.ray_directions().astype(float)
+    rays /= (rays @ camera.rotation[2])[..., None]
+    depths = [(d - n @ camera.center) / (rays @ n) for n, d in (LEFT, RIGHT)]
+    return np.maximum(*depths)
+
+
+def render(camera, texture, factor=3):
+    """(H, W) uint8: texture(points) on the planes, `factor` rays a pixel and axis."""
+    fine = camera.resized(camera.width * factor, camera.height * factor)
+    rays = fine.ray_directions().astype(float)
+    rays /= (rays @ camera.rotation[2])[..., None]
+    points = camera.center + rays * true_depth(fine)[..., None]
+    grey = texture(points).reshape(camera.height, factor, camera.width, factor).mean((1, 3))
+    return np.clip(grey, 0, 255).round().astype(np.uint8)
+
+
+def noise_texture(seed=0):
+    """A function of (..., 3) points: smooth noise in x and y of several wave lengths, grey in 0..255."""
+    rng = np.random.default_rng(seed)
+    waves = rng.normal(size=(60, 2)) * np.exp(rng.uniform(np.log(4), np.log(40), (60, 1)))
+    phases = rng.uniform(0, 2 * np.pi, 60)
+    return lambda points: 128 + 13 * np.cos(points[..., :2] @ waves.T + phases).sum(-1)
+
+
+@dataclass
+class Scene:
+    mvs: object
+    cameras: dict
+    ids: list
+
+
+def write_workspace(root, cameras, pictures, points):
+    """A dense workspace: `pictures` (H, W) uint8, and the sparse points that each camera has in its image."""
+    (root / "images").mkdir(parents=True)
+    (root / "sparse").mkdir()
+    (root / "stereo/depth_maps").mkdir(parents=True)
+    (root / "stereo/normal_maps").mkdir()
+    model = pycolmap.Reconstruction()
+    tracks = [pycolmap.Track() for _ in points]
+    for number, (photo, camera) in enumerate(cameras.items(), 1):
+        parameters = [camera.fx, camera.fy, camera.cx, camera.cy]
+        model.add_camera_with_trivial_rig(
+            pycolmap.Camera(
+                model="PINHOLE", width=camera.width, height=camera.height, params=parameters, camera_id=number
+            )
+        )
+        pixels, depth = camera.project(points)
+        inside = (depth > 0) & (pixels > 0).all(1) & (pixels < [camera.width, camera.height]).all(1)
+        observed = np.flatnonzero(inside)
+        for place, point in enumerate(observed):
+            tracks[point].add_element(number, place)
+        image = pycolmap.Image(name=f"{photo}.jpg", keypoints=pixels[observed], camera_id=number, image_id=number)
+        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(camera.cam_from_world))
+        Image.fromarray(pictures[photo]).convert("RGB").save(root / f"images/{photo}.jpg", quality=97)
+    for point, track in zip(points, tracks, strict=True):
+        if track.length() >= 2:
+            model.add_point3D(point, track, np.array([200, 10, 10], np.uint8))
+    model.write(str(root / "sparse"))
+    (root / "stereo/fusion.cfg").write_text("".join(f"{photo}.jpg\n" for photo in cameras))
+
+
+def surface_points(camera, step=9):
+    rays = camera.ray_directions().astype(float)
+    rays /= (rays @ camera.rotation[2])[..., None]
+    return (camera.center + rays * true_depth(camera)[..., None])[::step, ::step].reshape(-1, 3)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """Five photos of the ridge and one that faces away; depth estimated once, with a strip of sky in photo 0001."""
+    root = tmp_path_factory.mktemp("scene")
+    texture = noise_texture()
+    cameras = {f"{number:04d}": camera_at(center) for number, center in enumerate(CENTERS)}
+    pictures = {photo: render(camera, texture) for photo, camera in cameras.items()}
+    turned = np.diag([-1.0, 1.0, -1.0])
+    cameras["0005"] = Camera(90, 130, 100, 100, 45, 65, np.c_[turned, np.zeros(3)])
+    pictures["0005"] = np.full((130, 90), 90, np.uint8)
+    write_workspace(root / "mvs", cameras, pictures, surface_points(camera_at((0, 0, -0.2))))
+    for photo, picture in pictures.items():
+        labels = np.ones(picture.shape, np.uint8)
+        labels[:20] = SKY if photo == "0001" else 1
+        write_image(root / f"segmentation/{photo}.png", labels)
+    scene = Scene(root / "mvs", cameras, list(cameras))
+    estimate(scene)
+    filter_depths(scene.mvs, scene.ids, min_views=3)
+    return scene
+
+
+def estimate(scene, ids=None, sources=4, **options):
+    segmentation = scene.mvs.parent / "segmentation"
+    estimate_depths(scene.mvs, segmentation, ids or scene.ids, sources=sources, masked={SKY}, **options)
+
+
+def depth_of(scene, photo, kind="photometric"):
+    return read_map(Workspace(scene.mvs).depth_map(photo, kind))
+
+
+@pytest.mark.parametrize("photo", ["0000", "0003"])
+def test_depth_of_slanted_planes(scene, photo):
+    camera = scene.cameras[photo]
+    truth, points = true_depth(camera), surface_points(camera, 1)
+    seen_by = np.zeros(len(points), int)
+    for other in scene.ids[:5]:
+        pixels, _ = scene.cameras[other].project(points)
+        seen_by += ((pixels > 3) & (pixels < [WIDTH - 3, HEIGHT - 3])).all(1)
+    seen = (seen_by >= 3).reshape(truth.shape)
+    assert seen.mean() > 0.8
+    for kind, coverage, close in (("photometric", 0.97, 0.95), ("geometric", 0.9, 0.98)):
+        depth = depth_of(scene, photo, kind)
+        found = seen & (depth > 0)
+        assert found.sum() > coverage * seen.sum()
+        error = np.abs(depth[found] / truth[found] - 1)
+        assert np.median(error) < 0.002
+        assert np.mean(error < 0.02) > close  # a pixel of disparity is 6 % here
+
+
+def test_normals_of_slanted_planes(scene):
+    normals = read_map(Workspace(scene.mvs).normal_map("0000", "geometric"))
+    for columns, (normal, _) in ((slice(15, 65), LEFT), (slice(95, 145), RIGHT)):
+        some = normals[20:-20, columns].reshape(-1, 3)
+        some = some[np.abs(some).sum(1) > 0]
+        cosine = some @ (-normal / np.linalg.norm(normal))  # the camera looks along +z
+        assert np.median(np.degrees(np.arccos(np.clip(cosine, -1, 1)))) < 5
+
+
+def test_masked_pixels_get_no_depth(scene):
+    for kind in ("photometric", "geometric"):
+        depth = depth_of(scene, "0001", kind)
+        assert not depth[:20].any()
+        assert np.mean(depth[24:-8, 8:-8] > 0) > 0.8
+    confidence = read_map(Workspace(scene.mvs).confidence_map("0001"))
+    assert not confidence[:20].any() and 0 < confidence[20:].mean() <= 1
+
+
+def test_masked_sources_do_not_match():
+    """A reference whose only source is masked on its left half scores 0 there and 1 on the right."""
+    picture = torch.from_numpy(np.random.default_rng(0).random((40, 60), np.float32))
+    usable = torch.ones(40, 60)
+    camera = Camera(60, 40, 50.0, 50.0, 30.0, 20.0, np.eye(3, 4))
+    masked = usable.clone()
+    masked[:, :30] = 0
+    matcher = Matcher(View(picture, usable, camera), [View(picture, masked, camera)], best=1, radius=2)
+    score = matcher.score(torch.ones(1, 40, 60))[0]
+    assert not score[:, :30].any()
+    assert (score[:, 30:] > 0.99).all()
+
+
+def test_a_photo_without_sources_gets_an_empty_map_and_the_run_goes_on(scene):
+    report = read_json(Workspace(scene.mvs).report("0005"))
+    assert "sparse points" in report["problem"] and report["coverage"] == 0
+    depth = depth_of(scene, "0005")
+    assert depth.shape == (130, 90) and not depth.any()
+
+
+def test_an_all_sky_photo_is_reported(scene):
+    labels = scene.mvs.parent / "segmentation/0004.png"
+    before = labels.read_bytes()
+    write_image(labels, np.full((HEIGHT, WIDTH), SKY, np.uint8))
+    estimate(scene, ["0004"])
+    assert "masked" in read_json(Workspace(scene.mvs).report("0004"))["problem"]
+    assert not depth_of(scene, "0004").any()
+    labels.write_bytes(before)
+    estimate(scene, ["0004"])  # the label map is newer than the depth map: done again
+    assert depth_of(scene, "0004").any()
+
+
+def test_resume_keeps_whole_maps_and_redoes_truncated_ones(scene):
+    workspace = Workspace(scene.mvs)
+    kept, cut = workspace.depth_map("0000", "photometric"), workspace.normal_map("0002", "photometric")
+    whole = cut.read_bytes()
+    kept_time = kept.stat().st_mtime_ns
+    cut.write_bytes(whole[: len(whole) // 2])
+    assert not workspace.is_whole(cut, "0002", 3)
+    estimate(scene, ["0000", "0002"])
+    assert kept.stat().st_mtime_ns == kept_time
+    assert cut.read_bytes() == whole
+
+
+def test_resume_redoes_maps_of_other_settings(scene):
+    path = Workspace(scene.mvs).depth_map("0002", "photometric")
+    before = path.read_bytes()
+    estimate(scene, ["0002"], sources=2)
+    assert path.read_bytes() != before
+    estimate(scene, ["0002"])
+    assert path.read_bytes() == before
+
+
+def test_fusion_lies_on_the_planes_and_sparse_points_fill_holes(scene, tmp_path):
+    fuse(scene.mvs, tmp_path / "cloud.ply", tmp_path / "summary.json", min_views=3)
+    cloud, summary = read_cloud(tmp_path / "cloud.ply"), read_json(tmp_path / "summary.json")
+    assert summary["points"] == len(cloud.points) == summary["dense_points"] + summary["sparse_points"]
+    assert summary["dense_points"] > 5000
+    assert summary["photos_without_depth"] == ["0005"]
+    assert summary["photos"]["0000"]["coverage"] > 0.7
+    x, z = cloud.points[:, 0], cloud.points[:, 2]
+    off = np.abs(z - np.maximum(5 - 0.5 * x, 5 + 0.3 * x)) / z
+    assert np.median(off) < 0.002 and np.mean(off < 0.01) > 0.98
+    for side, (normal, _) in ((x < -0.3, LEFT), (x > 0.3, RIGHT)):
+        cosine = cloud.normals[side] @ (-normal / np.linalg.norm(normal))
+        assert np.median(np.degrees(np.arccos(np.clip(cosine, -1, 1)))) < 6
+    # the test's sparse points are red, all else is grey
+    red = np.ptp(cloud.colors.astype(int), axis=1) > 100
+    assert summary["sparse_points"] == red.sum()
+    photos = list(scene.cameras.values())[:5]
+    for point in cloud.points[red]:
+        gap = np.linalg.norm(cloud.points[~red] - point, axis=1).min()
+        assert gap > 4.9 * min(camera.project(point[None])[1][0] for camera in photos) / FOCAL
+
+
+def test_fusing_nothing_is_an_error(scene, tmp_path):
+    root = tmp_path / "mvs"
+    texture = noise_texture()
+    cameras = {"0000": camera_at(CENTERS[0]), "0001": camera_at(CENTERS[1])}
+    write_workspace(
+        root, cameras, {photo: render(camera, texture, 1) for photo, camera in cameras.items()}, np.zeros((0, 3))
+    )
+    estimate_depths(root, None, ["0000", "0001"], sources=1)
+    filter_depths(root, ["0000", "0001"], min_views=2)
+    with pytest.raises(UserError, match="min_views"):
+        fuse(root, tmp_path / "cloud.ply", tmp_path / "summary.json", min_views=2)
+
+
+def test_consistency_keeps_what_others_confirm():
+    here, there = camera_at((0, 0, 0)), camera_at((0.5, 0, 0))
+    depth, other = true_depth(here).astype(np.float32), true_depth(there).astype(np.float32)
+    wrong = depth.copy()
+    wrong[40:60, 60:100] *= 1.05
+    wrong[80:, :] = 0
+    agree = agrees(wrong, here, other, there, max_pixels=2, max_relative=0.01)
+    assert not agree[40:60, 60:100].any()
+    assert not agree[80:].any()
+    pixels, _ = there.project(surface_points(here, 1))
+    seen = ((pixels > 1) & (pixels < [WIDTH - 1, HEIGHT - 1])).all(1).reshape(HEIGHT, WIDTH)
+    assert agree[:40][seen[:40]].all()
+    assert not agrees(depth, here, np.zeros_like(other), there, 2, 0.01).any()
+
+
+def test_min_views_counts_the_photo_itself(scene):
+    counts = []
+    for min_views in (1, 2, 5):
+        filter_depths(scene.mvs, ["0000"], min_views=min_views)
+        counts.append(np.count_nonzero(depth_of(scene, "0000", "geometric")))
+    filter_depths(scene.mvs, ["0000"], min_views=3)
+    assert counts[0] == np.count_nonzero(depth_of(scene, "0000"))
+    assert counts[0] >= counts[1] > counts[2] > 0
+
+
+def test_sgm_sums_the_exact_path_costs():
+    """Each direction's path cost at a pixel is the least cost of all labellings of the path that ends there."""
+    rng = np.random.default_rng(1)
+    height, labels, width = 3, 4, 4
+    cost = rng.random((height, labels, width)).astype(np.float32)
+    image = rng.random((height, width)).astype(np.float32)
+    p1, p2, edge = 0.1, 0.5, 0.3
+
+    def path_cost(y, x, label, dy, dx):
+        path = [(y, x)]
+        while 0 <= path[-1][0] - dy < height and 0 <= path[-1][1] - dx < width:
+            path.append((path[-1][0] - dy, path[-1][1] - dx))
+        least = np.inf
+        for others in itertools.product(range(labels), repeat=len(path) - 1):
+            chosen = (label, *others)
+            total = sum(cost[r, k, c] for (r, c), k in zip(path, chosen, strict=True))
+            for a, b, k, m in zip(path[:-1], path[1:], chosen[:-1], chosen[1:], strict=True):
+                jump = max(p1, p2 / (1 + abs(image[a] - image[b]) / edge))
+                total += {0: 0.0, 1: p1}.get(abs(k - m), jump)
+            least = min(least, total)
+        return least
+
+    def excess(y, x, dy, dx):
+        """The recursion subtracts the predecessor's least cost at every step; undo nothing, compare differences."""
+        values = np.array([path_cost(y, x, label, dy, dx) for label in range(labels)])
+        inside = 0 <= y - dy < height and 0 <= x - dx < width
+        least_before = min(path_cost(y - dy, x - dx, label, dy, dx) for label in range(labels)) if inside else 0.0
+        return values - least_before
+
+    total = sgm.aggregate(torch.from_numpy(cost), torch.from_numpy(image), p1, p2, edge).numpy()
+    directions = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+    for y, x in itertools.product(range(height), range(width)):
+        expected = sum(excess(y, x, dy, dx) for dy, dx in directions)
+        np.testing.assert_allclose(total[y, :, x], expected, rtol=1e-4)
+
+
+def test_sgm_winner_is_the_parabolas_vertex():
+    labels = torch.arange(9.0)
+    truth = torch.tensor([[3.3, 5.0, 0.0]])  # (1, 3)
+    total = (labels[None, :, None] - truth[:, None]) ** 2  # (1, D, 3)
+    torch.testing.assert_close(sgm.winners(total), truth)
+
+
+def test_score_is_highest_at_the_true_depth():
+    texture, photos = noise_texture(2), [camera_at(center) for center in CENTERS[:3]]
+    views = [View(torch.from_numpy(render(c, texture)).float() / 255, torch.ones(HEIGHT, WIDTH), c) for c in photos]
+    matcher = Matcher(views[0], views[1:], best=2, radius=2)
+    truth = torch.from_numpy(1 / true_depth(photos[0])).float()
+    # disparity of a sideways step b is f b / z: one pixel is 1 / (f b)
+    pixel = 1 / (FOCAL * 0.45)
+    rate = matcher.disparity_rate(truth)[0]
+    assert torch.allclose(rate, torch.tensor(FOCAL * np.hypot(0.45, 0.02), dtype=torch.float32), rtol=1e-4)
+    best, off = matcher.score(torch.stack([truth, truth + 2 * pixel])).mean((1, 2))
+    assert best > 0.85 and off < best - 0.3
+    inner = (slice(10, -10), slice(10, -10))
+    assert matcher.bilateral_score(truth, 3, 0.1)[inner].mean() > 0.8
+
+
+def test_a_flat_patch_has_no_confidence():
+    """Sky without texture beside a textured wall: the wall's edge must not lend its texture to the sky."""
+    picture = torch.from_numpy(np.random.default_rng(0).random((40, 60), np.float32)) * 0.4
+    picture[:, :30] = 0.9
+    camera = Camera(60, 40, 50.0, 50.0, 30.0, 20.0, np.eye(3, 4))
+    view = View(picture, torch.ones(40, 60), camera)
+    matcher = Matcher(view, [view], best=1, radius=2)
+    plain, bilateral = matcher.score(torch.ones(1, 40, 60))[0], matcher.bilateral_score(torch.ones(40, 60), 3, 0.1)
+    assert plain[20, 29] > 0.9
+    assert (bilateral[:, :30] < 0.1).all()
+    assert (bilateral[:, 34:] > 0.9).all()
+
+
+def test_planes_are_fitted_exactly_and_not_across_a_step():
+    y, x = torch.meshgrid(torch.arange(30.0), torch.arange(40.0), indexing="ij")
+    inverse = 0.2 + 0.0001 * x - 0.0002 * y
+    inverse[:, 20:] += 0.1
+    planes = fit_planes(inverse, torch.ones_like(inverse), 2, focal=170.0)
+    torch.testing.assert_close(planes.value, inverse, rtol=1e-5, atol=0)
+    torch.testing.assert_close(planes.slope_x, torch.full_like(inverse, 0.0001), rtol=0.01, atol=0)
+    torch.testing.assert_close(planes.slope_y, torch.full_like(inverse, -0.0002), rtol=0.01, atol=0)
+
+
+def test_normals_of_an_exact_plane():
+    camera = camera_at((0, 0, 0))
+    rays = camera.ray_directions() / camera.ray_directions()[..., 2:]
+    normal = np.array([0.3, -0.2, -1.0]) / np.linalg.norm([0.3, -0.2, -1.0])
+    depth = -4 / (rays @ normal)
+    depth[:, :5] = 0
+    normals = normals_from_depth(torch.from_numpy(depth.astype(np.float32)), camera).numpy()
+    assert not normals[:, :5].any()
+    np.testing.assert_allclose(normals[:, 5:], np.broadcast_to(normal, normals[:, 5:].shape), atol=2e-3)
+
+
+def test_sources_share_points_at_a_good_angle_and_resolution():
+    centers = {"near": [0.05, 0, 0], "good": [1, 0, 0], "far": [1, 0, -8], "stranger": [-1, 0, 0], "wide": [8, 0, 5]}
+    cameras = [camera_at((0, 0, 0)), *(camera_at(center) for center in centers.values())]
+    points = np.random.default_rng(0).uniform([-1, -1, 4.8], [1, 1, 5.2], (50, 3))
+    visible = np.ones((50, 6), bool)
+    visible[5:, 4] = False  # the stranger shares 5 points only
+    scene = SparseScene(["reference", *centers], cameras, points, csr_array(visible))
+    order = select_sources(scene, "reference", 10)
+    assert order[0] == "good" and set(order) == {"near", "good", "far", "wide"}
+    assert select_sources(scene, "reference", 2) == order[:2]
+    assert select_sources(scene, "stranger", 3) == []
+
+
+def test_undistort_and_select_on_a_synthetic_model(tmp_path):
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_frames_per_rig, options.num_points3D = 4, 2, 200
+    model = pycolmap.synthesize_dataset(options)
+    (tmp_path / "sfm").mkdir()
+    for number, image in enumerate(model.images.values()):
+        image.name = f"{number:04d}.jpg"
+        write_image(tmp_path / f"images/{image.name}", np.full((768, 1024, 3), 100, np.uint8))
+    model.write(str(tmp_path / "sfm"))
+    undistort(tmp_path / "images", tmp_path / "sfm", tmp_path / "mvs", max_size=200)
+
+    workspace = Workspace(tmp_path / "mvs")
+    assert list(workspace.cameras) == [f"{number:04d}" for number in range(8)]
+    for photo, camera in workspace.cameras.items():
+        with Image.open(workspace.image(photo)) as image:
+            assert image.size == (camera.width, camera.height) and max(image.size) == 200
+    assert (workspace.stereo / "fusion.cfg").read_text().split() == [f"{photo}.jpg" for photo in workspace.cameras]
+    scene = read_sparse(workspace.sparse, workspace.cameras)
+    for photo in workspace.cameras:
+        sources = select_sources(scene, photo, 3)
+        assert len(sources) == 3 and photo not in sources
+
+    # a second run leaves nothing of the first
+    write_map(workspace.depth_map("0000", "photometric"), np.zeros((5, 5)))
+    undistort(tmp_path / "images", tmp_path / "sfm", tmp_path / "mvs", max_size=100)
+    assert not workspace.depth_map("0000", "photometric").exists()
+    (tmp_path / "images/0003.jpg").unlink()
+    with pytest.raises(UserError, match=r"0003\.jpg"):
+        undistort(tmp_path / "images", tmp_path / "sfm", tmp_path / "mvs", max_size=100)
+    with pytest.raises(UserError, match="no COLMAP model"):
+        undistort(tmp_path / "images", tmp_path / "nothing", tmp_path / "mvs", max_size=100)
+
+
+def test_maps_are_colmaps(tmp_path):
+    rng = np.random.default_rng(0)
+    depth, normal = rng.random((5, 7), np.float32), rng.random((5, 7, 3), np.float32)
+    write_map(tmp_path / "depth.bin", depth)
+    write_map(tmp_path / "normal.bin", normal)
+    theirs = pycolmap.DepthMap()
+    theirs.read(str(tmp_path / "depth.bin"))
+    np.testing.assert_array_equal(theirs.to_array(), depth)
+    theirs = pycolmap.NormalMap()
+    theirs.read(str(tmp_path / "normal.bin"))
+    # `to_array` has the right shape but the file's order, one channel after the other; fusion reads it as we write it
+    np.testing.assert_array_equal(theirs.to_array().reshape(3, 5, 7), normal.transpose(2, 0, 1))
+    np.testing.assert_array_equal(read_map(tmp_path / "normal.bin"), normal)
+
+    (tmp_path / "depth.bin").write_bytes((tmp_path / "depth.bin").read_bytes()[:-1])
+    with pytest.raises(UserError, match="truncated"):
+        read_map(tmp_path / "depth.bin")
+    (tmp_path / "depth.bin").write_bytes(b"\x89PNG")
+    with pytest.raises(UserError, match="not a COLMAP map"):
+        read_map(tmp_path / "depth.bin")
+    with pytest.raises(UserError, match="missing"):
+        read_map(tmp_path / "nothing.bin")
+
+
+def test_bad_input_is_named(scene, tmp_path):
+    with pytest.raises(UserError, match="not a dense workspace"):
+        estimate_depths(tmp_path, None, [], sources=4)
+    with pytest.raises(UserError, match="0042"):
+        estimate_depths(scene.mvs, None, ["0042"], sources=4)
+    with pytest.raises(UserError, match="no label map"):
+        estimate_depths(scene.mvs, tmp_path, ["0000"], sources=4, resume=False)
+    write_image(tmp_path / "0000.png", np.ones((3, 3), np.uint8))
+    with pytest.raises(UserError, match="undistorted photo has"):
+        estimate_depths(scene.mvs, tmp_path, ["0000"], sources=4, resume=False)
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="device: cpu"):
+            estimate_depths(scene.mvs, None, ["0000"], sources=4, device="cuda")
+
+
+@pytest.fixture
+def no_cuda_in_pycolmap(monkeypatch):
+    monkeypatch.setattr(pycolmap, "has_cuda", False)
+
+
+def test_colmap_backend_missing(scene, monkeypatch, tmp_path, no_cuda_in_pycolmap):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="backend: torch"):
+        estimate_depths_colmap(scene.mvs, None)
+
+
+def fake_colmap(folder, banner, body="sys.exit(1)"):
+    path = folder / "colmap"
+    path.write_text(
+        f"#!{sys.executable}\nimport sys\nif sys.argv[1] == 'help':\n    print({banner!r})\nelse:\n    {body}\n"
+    )
+    path.chmod(0o755)
+    return path
+
+
+def test_colmap_backend_without_cuda_or_failing(scene, monkeypatch, tmp_path, no_cuda_in_pycolmap):
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    executable = fake_colmap(tmp_path, "COLMAP 3.8 (Commit x without CUDA)")
+    with pytest.raises(UserError, match=f"{executable} is a COLMAP without CUDA"):
+        estimate_depths_colmap(scene.mvs, None)
+    fake_colmap(tmp_path, "COLMAP 3.8 (Commit x with CUDA)")
+    with pytest.raises(UserError, match="exit status 1"):
+        estimate_depths_colmap(scene.mvs, None)
+
+
+def test_colmap_backend_masks_what_colmap_writes(tmp_path, monkeypatch, no_cuda_in_pycolmap):
+    cameras = {"0000": camera_at(CENTERS[0])}
+    write_workspace(tmp_path / "mvs", cameras, {"0000": np.zeros((HEIGHT, WIDTH), np.uint8)}, np.zeros((0, 3)))
+    labels = np.ones((HEIGHT, WIDTH), np.uint8)
+    labels[:50] = SKY
+    write_image(tmp_path / "segmentation/0000.png", labels)
+    workspace = Workspace(tmp_path / "mvs")
+    run = subprocess.run
+
+    def run_colmap(command, **options):
+        if command[1] == "help":
+            return subprocess.CompletedProcess(command, 0, stdout="(with CUDA)")
+        assert command[1:3] == ["patch_match_stereo", "--workspace_path"] and command[3] == str(workspace.root)
+        write_map(workspace.depth_map("0000", "geometric"), np.full((HEIGHT, WIDTH), 2.0))
+        write_map(workspace.normal_map("0000", "geometric"), np.full((HEIGHT, WIDTH, 3), 0.5))
+        return run([sys.executable, "-c", ""], check=False)
+
+    monkeypatch.setattr(colmap.shutil, "which", lambda name: f"/somewhere/{name}")
+    monkeypatch.setattr(colmap.subprocess, "run", run_colmap)
+    estimate_depths_colmap(workspace.root, tmp_path / "segmentation", masked={SKY})
+    depth = read_map(workspace.depth_map("0000", "geometric"))
+    assert not depth[:50].any() and (depth[50:] == 2).all()
+    assert not read_map(workspace.normal_map("0000", "geometric"))[:50].any()
