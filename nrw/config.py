@@ -81,7 +81,7 @@ def _defaults(schema: dict) -> dict:
 
 
 def _typed(value: object, schema: dict) -> object:
-    """The value with text read as YAML where the schema wants no text: Snakemake's --config passes nested values as text."""
+    """The value, text read as YAML where the schema wants no text: --config passes nested values as text."""
     if isinstance(value, dict):
         return {key: _typed(entry, schema.get("properties", {}).get(key, {})) for key, entry in value.items()}
     if isinstance(value, list):
@@ -124,10 +124,10 @@ def document() -> str:
         "",
         "What you write in `config/config.yaml` (or another file: `--configfile`), or on the command line",
         "(`--config photos=FOLDER preset=standard`), goes over the preset, and the preset over the defaults of",
-        "`workflow/schemas/config.schema.yaml`, which this page is made from (`python -m nrw.config > config/README.md`).",
+        "`workflow/schemas/config.schema.yaml`, which make this page (`python -m nrw.config > config/README.md`).",
         "An unknown key or a wrong value stops the run before it starts.",
         "",
-        "Presets: `draft` for a laptop without a GPU, `standard` for one GPU, `paper` for the hyper-parameters of 2019.",
+        "Presets: `draft` for a laptop without a GPU, `standard` for one GPU, `paper` for the numbers of 2019.",
     ]
 
     def section(part: dict, values: list[dict], prefix: str, title: str) -> None:

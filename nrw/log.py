@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def stage_log(path: Path | str) -> Iterator[None]:
-    """Send everything a stage prints, libraries written in C++ included, to the file `path`; our own messages also to the terminal.
+    """Send all that a stage prints, from C++ too, to the file `path`, and our own messages to the terminal as well.
 
     A UserError ends the process with status 1 and its message; any other error keeps its traceback.
     """

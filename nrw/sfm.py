@@ -29,7 +29,7 @@ MIN_PHOTOS = 3  # fewer registered photos do not make a scene
 MIN_INLIERS = 15  # consistent matches that make a pair verified (COLMAP's default)
 FEW_FEATURES = 100
 WORD_SAMPLES = 40  # descriptors per visual word when the vocabulary is learnt (k-means wants 39)
-MAX_WORDS = 16384
+MAX_WORDS = 8192
 UNIT = "median over the registered photos of the median depth of the sparse points that each sees"
 
 
@@ -116,8 +116,10 @@ def match(
                     path, matching, pycolmap.ImportedPairingOptions(match_list_path=listing), verification
                 )
         database = pycolmap.Database.open(path)
-        logger.info("matching: %d pairs compared, %d verified", len(pairs), database.num_verified_image_pairs())
+        _, inliers = database.read_two_view_geometry_num_inliers()
         database.close()
+        verified = sum(count >= MIN_INLIERS for count in inliers)
+        logger.info("matching: %d pairs compared, %d verified", len(pairs), verified)
 
 
 def retrieval_pairs(database: pycolmap.Database, neighbours: int, threads: int, seed: int) -> list[tuple[int, int]]:

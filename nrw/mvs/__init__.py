@@ -2,6 +2,7 @@
 
 The steps in order: `undistort` the photos; for each photo `select` its sources, `sweep` planes of inverse depth scored
 as in `match`, make the costs agree along 8 directions (`sgm`), `refine` the depth map scale by scale with local
-`planes` and rate it, all driven by `depths.estimate_depths`; keep what several photos agree on (`consistency.filter_depths`);
-`fuse` the maps into one cloud. `colmap` runs COLMAP's own CUDA patch-match in place of the middle steps.
+`planes` and rate it, all driven by `depths.estimate_depths`; keep what several photos agree on
+(`consistency.filter_depths`); `fuse` the maps into one cloud. `colmap` runs COLMAP's own CUDA patch-match in place of
+the middle steps.
 """

@@ -55,25 +55,26 @@ def agrees(
     depth: np.ndarray, camera: Camera, other_depth: np.ndarray, other: Camera, max_pixels: float, max_relative: float
 ) -> np.ndarray:
     """Where another photo's depth map confirms this one's: (H, W) bool for (H, W) and (H', W') depths, 0 = none."""
-    result = np.zeros(depth.shape, bool)
-    y, x = np.nonzero(depth > 0)
-    pixels = np.stack([x + 0.5, y + 0.5], axis=1)
-    seen, seen_depth = other.project(_unproject(camera, pixels, depth[y, x]))
-    inside = (seen_depth > 0) & (seen >= 0).all(1) & (seen[:, 0] < other.width) & (seen[:, 1] < other.height)
-    y, x, pixels, seen, seen_depth = y[inside], x[inside], pixels[inside], seen[inside], seen_depth[inside]
-
-    column, row = seen.astype(int).T
+    x = np.arange(camera.width, dtype=np.float32) + np.float32(0.5)  # (W,)
+    y = np.arange(camera.height, dtype=np.float32)[:, None] + np.float32(0.5)  # (H, 1)
+    seen_x, seen_y, seen_depth = _transfer(camera, other, x, y, depth)
+    inside = (depth > 0) & (seen_depth > 0)
+    inside &= (seen_x >= 0) & (seen_x < other.width) & (seen_y >= 0) & (seen_y < other.height)
+    row, column = (np.where(inside, place, 0).astype(np.int32) for place in (seen_y, seen_x))
     found = other_depth[row, column]
-    back, back_depth = camera.project(_unproject(other, seen, found))
-    near = (found > 0) & (np.abs(found / seen_depth - 1) < max_relative) & (back_depth > 0)
-    near &= np.linalg.norm(back - pixels, axis=1) < max_pixels
-    result[y[near], x[near]] = True
-    return result
+    back_x, back_y, back_depth = _transfer(other, camera, seen_x, seen_y, found)
+    near = inside & (found > 0) & (back_depth > 0) & (np.abs(found - seen_depth) < max_relative * seen_depth)
+    return near & ((back_x - x) ** 2 + (back_y - y) ** 2 < max_pixels**2)
 
 
-def _unproject(camera: Camera, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """(N, 2) pixel coordinates and (N,) depths to (N, 3) world points."""
-    x = (pixels[:, 0] - camera.cx) / camera.fx
-    y = (pixels[:, 1] - camera.cy) / camera.fy
-    in_camera = np.stack([x, y, np.ones_like(x)], axis=1) * depth[:, None]
-    return (in_camera - camera.cam_from_world[:, 3]) @ camera.rotation
+def _transfer(
+    camera: Camera, other: Camera, x: np.ndarray, y: np.ndarray, depth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels (x, y) with a depth, as another camera sees them: x, y and depth there; meaningless where depth <= 0."""
+    rotation = other.rotation @ camera.rotation.T
+    translation = other.cam_from_world[:, 3] - rotation @ camera.cam_from_world[:, 3]
+    a = (other.K @ rotation @ np.linalg.inv(camera.K)).astype(np.float32)
+    b = (other.K @ translation).astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        u, v, w = (depth * (a[i, 0] * x + a[i, 1] * y + a[i, 2]) + b[i] for i in range(3))
+        return u / w, v / w, w

@@ -26,7 +26,8 @@ class Planes:
 def fit_planes(inverse_depth: torch.Tensor, weight: torch.Tensor, radius: int, focal: float) -> Planes:
     """Fit a plane around every pixel of an (H, W) inverse-depth map, 0 = none, with (H, W) weights >= 0.
 
-    Neighbours whose depth differs by more than a steep surface explains are left out; focal: pixels. Where too few are left the value stays and the slopes are 0.
+    Neighbours whose depth differs by more than a steep surface explains are left out; focal: pixels. Where too few are
+    left the value stays and the slopes are 0.
     """
     height, width = inverse_depth.shape
     scale = inverse_depth.clamp_min(1e-12)

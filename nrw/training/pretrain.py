@@ -25,6 +25,7 @@ from nrw.training.stage import (
     adam,
     autocast,
     finish,
+    open_dataset,
     perceptual_features,
     run_fingerprint,
     set_learning_rates,
@@ -49,7 +50,7 @@ def train(dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | s
     part, seed = config["training"][STAGE], config["seed"]
     batch_size = part["batch_size"]
     device = training_device(config)
-    dataset = PackedDataset(dataset_dir)
+    dataset = open_dataset(dataset_dir, config)
     spec = BufferSpec.from_config(config, dataset.meta)
     ids, transient = dataset.train_ids, dataset.meta["transient"]
 

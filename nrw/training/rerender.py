@@ -23,6 +23,7 @@ from nrw.training.stage import (
     adam,
     autocast,
     finish,
+    open_dataset,
     perceptual_features,
     run_fingerprint,
     set_learning_rates,
@@ -58,7 +59,7 @@ def train(
     settings, weights = config["training"], config["training"]["losses"]
     part, seed, batch_size = settings[stage], config["seed"], settings["batch_size"]
     device = training_device(config)
-    dataset = PackedDataset(dataset_dir)
+    dataset = open_dataset(dataset_dir, config)
     spec, transient = BufferSpec.from_config(config, dataset.meta), dataset.meta["transient"]
 
     torch.manual_seed(seed)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from nrw.dataset import PackedDataset
 from nrw.errors import UserError
 from nrw.io import write_json
 from nrw.models.inputs import BufferSpec
@@ -26,6 +27,14 @@ def training_device(config: Mapping) -> torch.device:
         )
     torch.set_num_threads(config["training"]["threads"])
     return torch.device(config["device"])
+
+
+def open_dataset(dataset_dir: Path | str, config: Mapping) -> PackedDataset:
+    """The data set of stages 1 to 3; with training.mask_transient false, as in 2019, no label counts as transient."""
+    dataset = PackedDataset(dataset_dir)
+    if not config["training"]["mask_transient"]:
+        dataset.meta = {**dataset.meta, "transient": []}
+    return dataset
 
 
 def autocast(device: torch.device) -> torch.autocast:

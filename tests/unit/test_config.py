@@ -43,7 +43,7 @@ def test_merge_leaves_its_arguments_alone():
     ("user", "message"),
     [
         ({"photos": "p", "trainin": {}}, "'trainin': did you mean 'training'"),
-        ({"photos": "p", "training": {"finetune": {"kimgs": 1}}}, "'training.finetune.kimgs': did you mean 'training.finetune.kimg'"),
+        ({"photos": "p", "training": {"finetune": {"kimgs": 1}}}, "did you mean 'training.finetune.kimg'"),
         ({"photos": "p", "device": "gpu"}, "device: 'gpu' is not one of"),
         ({"photos": "p", "sfm": {"max_features": "many"}}, "sfm.max_features: 'many' is not of type 'integer'"),
         ({"photos": "p", "framebuffers": {"splat": 2}}, "splat is 2: it must be odd"),
@@ -71,13 +71,15 @@ def test_the_paper_preset_has_the_hyper_parameters_of_2019():
     }  # fmt: skip
     assert (training["batch_size"], training["crop_size"], training["betas"]) == (8, 256, [0.0, 0.99])
     assert training["appearance"] == {
-        "kimg": 56, "batch_size": 8, "learning_rate": 0.001, "margin": 0.1, "positives": 5, "negatives": 13, "style_size": 512,
+        "kimg": 56, "batch_size": 8, "learning_rate": 0.001, "margin": 0.1, "positives": 5, "negatives": 13,
+        "style_size": 512,
     }  # fmt: skip
     assert (training["rerender"]["kimg"], training["rerender"]["learning_rate"]) == (4000, 0.001)
     assert training["rerender"]["encoder_learning_rate"] == 0
     assert (training["finetune"]["kimg"], training["finetune"]["encoder_learning_rate"]) == (4000, 0.0001)
     assert training["losses"] == {"l1": 0, "gradient": 0, "dssim": 0, "perceptual": 0.3, "adversarial": 1.0}
     assert (training["ema_decay"], training["schedule"]) == (0.999, "constant")
+    assert training["mask_transient"] is False
     assert paper["dataset"]["min_density"] == 0.15
 
 

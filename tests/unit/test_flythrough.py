@@ -127,5 +127,5 @@ def test_cameras_enclosed_by_the_cloud_or_inside_it_are_a_user_error(rng):
         flythrough(apart, np.concatenate(boxes), n_frames=24, width=320, height=240)
     block = rng.uniform(-0.1, 0.1, (100_000, 3))
     buried = {f"{x}": camera_at([x, 0.0, 0.0], target=[0.0, 0.02, 0.0]) for x in (-0.05, 0.05)}
-    with pytest.raises(UserError, match="stand clear of it; of 2 cameras [01] do"):
+    with pytest.raises(UserError, match=r"stand clear of it; of 2 cameras [01] do"):
         flythrough(buried, block, n_frames=24, width=320, height=240)

@@ -13,7 +13,8 @@ def run(tmp_path, body):
 def test_all_output_goes_to_the_log_and_our_messages_to_the_terminal_too(tmp_path):
     ended = run(
         tmp_path,
-        "    import logging, os\n    logging.getLogger('nrw.x').info('hello')\n    print('printed')\n    os.system('echo from C')\n",
+        "    import logging, os\n    logging.getLogger('nrw.x').info('hello')\n"
+        "    print('printed')\n    os.system('echo from C')\n",
     )
     log = (tmp_path / "logs" / "a.log").read_text()
     assert ended.returncode == 0
@@ -37,7 +38,7 @@ def test_a_defect_keeps_its_traceback(tmp_path):
 def test_chunks_cover_everything_once():
     ids = [f"{number:04}" for number in range(11)]
     pieces = [chunk(ids, f"{number}-of-3") for number in (1, 2, 3)]
-    assert sorted(sum(pieces, [])) == ids
+    assert sorted(id for piece in pieces for id in piece) == ids
     assert max(map(len, pieces)) - min(map(len, pieces)) <= 1
 
 

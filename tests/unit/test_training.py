@@ -102,6 +102,7 @@ def make_config(**training: object) -> dict:
             "ema_decay": 0.999,
             "betas": [0.9, 0.99],
             "schedule": "cosine",
+            "mask_transient": True,
             "tick_kimg": 0.004,
             "appearance": {
                 "kimg": 0.012, "batch_size": 2, "learning_rate": 0.001, "margin": 0.1, "positives": 5, "negatives": 13,
@@ -202,7 +203,8 @@ import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_training import make_config, run
-run("rerender", Path({dataset!r}), Path({out!r}), make_config(rerender={{"kimg": 0.08}}), Path({init!r}))
+config = make_config(rerender={{"kimg": 0.06}}, tick_kimg=0.02)
+run("rerender", Path({dataset!r}), Path({out!r}), config, Path({init!r}))
 """
 
 
@@ -217,7 +219,7 @@ def test_a_process_that_was_killed_resumes_and_gives_what_an_uninterrupted_one_g
     assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed" / "rerender" / "model.safetensors").exists()
     for out in ("killed", "whole"):
-        run("rerender", scene[0], tmp_path / out, make_config(rerender={"kimg": 0.08}), trained)
+        run("rerender", scene[0], tmp_path / out, make_config(rerender={"kimg": 0.06}, tick_kimg=0.02), trained)
     assert_same(weights(tmp_path / "killed", "rerender"), weights(tmp_path / "whole", "rerender"))
     assert untimed(rows_of(tmp_path / "killed" / "rerender")) == untimed(rows_of(tmp_path / "whole" / "rerender"))
 

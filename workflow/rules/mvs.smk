@@ -3,6 +3,18 @@ rule mvs:
         expand("results/{scene}/mvs/cloud.ply", scene=FROM_PHOTOS),
 
 
+FILTERED = gather.chunk("results/{{scene}}/mvs/filtered/{scatteritem}.json")
+
+
+def consistent_depths(wildcards):
+    """What says that every photo has a depth map that other photos agree with."""
+    return (
+        "results/{scene}/mvs/patch_match.json"
+        if config["mvs"]["backend"] == "colmap"
+        else FILTERED
+    )
+
+
 rule estimate_depths:
     input:
         images="results/{scene}/mvs/images",
@@ -25,6 +37,29 @@ rule estimate_depths:
         "{wildcards.scene}: depth of the photos ({wildcards.scatteritem})"
     script:
         "../scripts/estimate_depths.py"
+
+
+# COLMAP's own patch-match does the work of the two rules around it
+rule patch_match:
+    input:
+        images="results/{scene}/mvs/images",
+        sparse="results/{scene}/mvs/sparse",
+        labels=labels,
+    output:
+        "results/{scene}/mvs/patch_match.json",
+    log:
+        "results/{scene}/logs/patch_match.log",
+    benchmark:
+        "results/{scene}/benchmarks/patch_match.tsv"
+    threads: 4
+    resources:
+        gpu=1,
+    params:
+        masked=config["segmentation"]["transient"] + config["segmentation"]["sky"],
+    message:
+        "{wildcards.scene}: depth of the photos by COLMAP"
+    script:
+        "../scripts/patch_match.py"
 
 
 rule filter_depths:
@@ -50,7 +85,7 @@ rule fuse_depths:
     input:
         sparse="results/{scene}/mvs/sparse",
         labels=labels,
-        filtered=gather.chunk("results/{{scene}}/mvs/filtered/{scatteritem}.json"),
+        depths=consistent_depths,
     output:
         cloud="results/{scene}/mvs/cloud.ply",
         summary="results/{scene}/mvs/summary.json",

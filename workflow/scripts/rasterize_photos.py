@@ -3,11 +3,14 @@ from pathlib import Path
 from nrw.log import stage_log
 
 with stage_log(snakemake.log[0]):
+    import torch
+
     from nrw.cameras import read_cameras
     from nrw.chunks import chunk
     from nrw.framebuffers import rasterize_photos
     from nrw.io import write_json
 
+    torch.set_num_threads(snakemake.threads)
     out = Path(snakemake.output[0])
     report = rasterize_photos(
         Path(snakemake.input.cloud),

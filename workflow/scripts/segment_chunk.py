@@ -3,10 +3,13 @@ from pathlib import Path
 from nrw.log import stage_log
 
 with stage_log(snakemake.log[0]):
+    import torch
+
     from nrw.chunks import chunk
     from nrw.io import write_json
     from nrw.segmentation import segment_photos
 
+    torch.set_num_threads(snakemake.threads)
     images, out = Path(snakemake.input.images), Path(snakemake.output[0])
     ids = chunk(sorted(path.stem for path in images.iterdir()), snakemake.wildcards.scatteritem)
     segment_photos(

@@ -1,0 +1,120 @@
+"""The committed demo photos and their ground truth fit together."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from nrw.ade20k import N_LABELS, label_of
+from nrw.cameras import Camera
+from nrw.io import read_image, read_json
+
+DEMO = Path(__file__).resolve().parents[2] / "resources" / "demo"
+TRUTH = read_json(DEMO / "truth" / "cameras.json")
+PHOTOS = TRUTH["photos"]
+
+
+def camera(entry: dict) -> Camera:
+    """The ideal camera of a photo or view, without its distortion."""
+    (fx, _, cx), (_, fy, cy), _ = entry["K"]
+    pose = np.column_stack([entry["R"], entry["t"]])
+    return Camera(entry["width"], entry["height"], fx, fy, cx, cy, pose)
+
+
+def depth(entry: dict) -> np.ndarray:
+    return read_image(DEMO / "truth" / entry["depth"]) / TRUTH["depth_units_per_metre"]
+
+
+def test_every_file_is_named_once():
+    files = {path.relative_to(DEMO / "photos").as_posix() for path in (DEMO / "photos").rglob("*") if path.is_file()}
+    assert files == set(PHOTOS) | set(TRUTH["bad"])
+    assert not set(PHOTOS) & set(TRUTH["bad"])
+    assert len(PHOTOS) >= 40
+
+
+def test_everything_is_under_30_mb():
+    files = [path for folder in ("photos", "truth") for path in (DEMO / folder).rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 30e6
+
+
+@pytest.mark.parametrize("name", sorted(PHOTOS))
+def test_sizes_and_metadata_agree(name):
+    entry = PHOTOS[name]
+    size = (entry["width"], entry["height"])
+    with Image.open(DEMO / "photos" / name) as photo:
+        exif = photo.getexif()
+        assert exif.get(0x0112, 1) == entry["exif_orientation"]
+        assert exif.get_ifd(0x8769).get(0xA405) == entry["exif_focal_35mm"]
+        assert ImageOps.exif_transpose(photo).size == size
+    if entry["exif_focal_35mm"]:
+        assert entry["K"][0][0] * 36 / max(size) == pytest.approx(entry["exif_focal_35mm"], abs=0.5)
+    labels = read_image(DEMO / "truth" / entry["labels"])
+    assert labels.dtype == np.uint8 and labels.shape == size[::-1]
+    assert labels.min() >= 1 and labels.max() <= N_LABELS
+    distance = depth(entry)
+    assert distance.shape == (size[1] // 2, size[0] // 2)
+    # The two maps were rendered on different grids, so they may differ along outlines only.
+    sky = labels[::2, ::2][: distance.shape[0], : distance.shape[1]] == label_of("sky")
+    assert np.mean(sky == (distance == 0)) > 0.97
+
+
+@pytest.mark.parametrize("name", sorted(PHOTOS))
+def test_rotations_are_rotations(name):
+    rotation = camera(PHOTOS[name]).rotation
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
+    assert np.linalg.det(rotation) == pytest.approx(1)
+
+
+def lift(entry: dict) -> np.ndarray:
+    """(N, 3) world points of every ninth pixel of the photo's depth that is neither sky nor passing by."""
+    distance = depth(entry)
+    view = camera(entry).resized(*distance.shape[::-1])
+    rows, columns = (axis[4::9, 4::9].ravel() for axis in np.indices(distance.shape))
+    labels = read_image(DEMO / "truth" / entry["labels"])[2 * rows, 2 * columns]
+    stays = (distance[rows, columns] > 0) & ~np.isin(labels, [label_of(name) for name in ("person", "car", "van")])
+    rows, columns = rows[stays], columns[stays]
+    rays = view.ray_directions()[rows, columns]
+    return view.center + rays * (distance[rows, columns] / (rays @ view.rotation[2]))[:, None]
+
+
+def test_depths_agree_between_cameras():
+    """Points lifted from one photo lie on the surfaces that another sees, wherever nothing stands in between."""
+    names = sorted(PHOTOS)
+    agreeing = seen = 0
+    for name, other in zip(names, names[1:] + names[:1], strict=True):
+        target = depth(PHOTOS[other])
+        size = target.shape[::-1]
+        pixels, z = camera(PHOTOS[other]).resized(*size).project(lift(PHOTOS[name]))
+        inside = (z > 0) & (pixels >= 1).all(1) & (pixels < np.array(size) - 1).all(1)
+        u, v = pixels[inside].astype(int).T
+        around = np.stack([target[v + dv, u + du] for dv in (-1, 0, 1) for du in (-1, 0, 1)])
+        # Not hidden: nothing in the pixel and its neighbours is nearer than 10 % before the point.
+        visible = (np.where(around > 0, around, np.inf) > 0.9 * z[inside]).all(0)
+        error = np.abs(around - z[inside]).min(0) / z[inside]
+        agreeing += np.sum(error[visible] < 0.01)
+        seen += visible.sum()
+    assert seen > 1000
+    assert agreeing / seen > 0.97
+
+
+def test_bad_files_are_bad():
+    for name, fault in TRUTH["bad"].items():
+        path = DEMO / "photos" / name
+        if fault == "truncated":
+            with pytest.raises(OSError), Image.open(path) as image:
+                image.load()
+        elif fault == "thumbnail":
+            with Image.open(path) as image:
+                assert max(image.size) == 150
+        elif fault.startswith("duplicate of "):
+            assert path.read_bytes() == (DEMO / "photos" / fault.removeprefix("duplicate of ")).read_bytes()
+        else:
+            assert fault == "unrelated"
+
+
+def test_light_and_crowds_vary():
+    kinds = Counter(entry["appearance"]["kind"] for entry in PHOTOS.values())
+    assert all(kinds[kind] >= 3 for kind in ("noon", "overcast", "golden", "dusk", "night"))
+    assert np.mean([entry["transients"]["people"] > 0 for entry in PHOTOS.values()]) > 0.6

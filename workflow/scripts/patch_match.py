@@ -1,0 +1,16 @@
+from pathlib import Path
+
+from nrw.log import stage_log
+
+with stage_log(snakemake.log[0]):
+    from nrw.ade20k import labels_of
+    from nrw.cameras import read_cameras
+    from nrw.io import write_json
+    from nrw.mvs.colmap import estimate_depths_colmap
+
+    estimate_depths_colmap(
+        Path(snakemake.input.sparse).parent,
+        Path(snakemake.input.labels).parent if snakemake.input.labels else None,
+        masked=labels_of(snakemake.params.masked),
+    )
+    write_json(snakemake.output[0], list(read_cameras(snakemake.input.sparse)))
