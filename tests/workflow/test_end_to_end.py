@@ -10,6 +10,7 @@ import subprocess
 import time
 
 import imageio_ffmpeg
+import numpy as np
 import pytest
 
 from .conftest import ROOT, command
@@ -53,9 +54,16 @@ def folder(tmp_path_factory):
 
 
 def chosen_photos():
-    """Daylight photos that look at the landmark from neighbouring places."""
-    truth = json.loads((ROOT / "resources" / "demo" / "truth" / "cameras.json").read_text())
-    raise NotImplementedError(truth)
+    """Photos by day, from neighbouring places: the nearest to their common centre."""
+    truth = json.loads((ROOT / "resources" / "demo" / "truth" / "cameras.json").read_text())["photos"]
+    places = {
+        name: -np.array(photo["R"]).T @ photo["t"]
+        for name, photo in truth.items()
+        if photo["appearance"]["kind"] in ("noon", "overcast", "golden") and not photo["selfie"]
+    }
+    centre = np.median(list(places.values()), axis=0)
+    nearest = sorted(places, key=lambda name: np.linalg.norm(places[name] - centre))[:PHOTOS]
+    return [ROOT / "resources" / "demo" / "photos" / name for name in sorted(nearest)]
 
 
 @pytest.fixture(scope="module")
