@@ -20,8 +20,9 @@ from nrw.io import atomic_path, read_csv, write_json
 from nrw.log import duration, progress
 
 logger = logging.getLogger(__name__)
-# COLMAP tells several lines about every photo, pair and bundle adjustment; our own progress lines say as much
-pycolmap.logging.minloglevel = pycolmap.logging.WARNING.value
+# COLMAP tells several lines about every photo and pair, and warns of every solver step that it recovers from; what
+# became of each photo stands in the summary
+pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
 
 MAPPERS = ("incremental", "global", "hierarchical")
 MATCHERS = ("auto", "exhaustive", "retrieval")
