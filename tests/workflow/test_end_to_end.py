@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import imageio_ffmpeg
@@ -198,6 +199,18 @@ def test_an_interrupted_training_goes_on_where_it_was(finished, folder, snakemak
     assert "resum" in (finished / "logs" / "finetune.log").read_text().lower()
     assert model.read_bytes() == expected
     assert snakemake(folder, *ALL).returncode == 0
+
+
+def test_an_aligned_data_set_goes_through_from_the_dataset_stage_on(finished, folder, snakemake):
+    nrw = Path(sys.executable).parent / "nrw"
+    subprocess.run([nrw, "export-aligned", finished, folder / "exported"], check=True, stdout=subprocess.DEVNULL)
+    settings = [setting for setting in TINY if not setting.startswith(("--config", "scenes"))]
+    buffer = "buffer={levels: 2, point_channels: 0, view_direction: false}"
+    source = f"scenes={{old: {{aligned: {folder / 'exported'}}}}}"
+    run = snakemake(folder, "--cores", "2", "all", "--config", source, buffer, *settings)
+    assert run.returncode == 0, run.stdout
+    assert (folder / "results" / "old" / "videos" / "appearance.mp4").is_file()
+    assert (folder / "results" / "old" / "evaluation" / "metrics.json").is_file()
 
 
 def test_snakemakes_own_report(finished, folder, snakemake):
