@@ -118,7 +118,7 @@ def document() -> str:
     """config/README.md: every key with its value in each preset."""
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     defaults = _defaults(schema)
-    presets = {name: merge(defaults, read_preset(name)) for name in ("draft", "standard", "paper")}
+    presets = {name: merge(defaults, {"preset": name, **read_preset(name)}) for name in ("draft", "standard", "paper")}
     lines = [
         "# Configuration",
         "",
