@@ -186,13 +186,18 @@ def test_an_interrupted_training_goes_on_where_it_was(finished, folder, snakemak
     checkpoints = finished / "checkpoints" / "finetune"
     shutil.rmtree(checkpoints, ignore_errors=True)
     run = subprocess.Popen(
-        command("--cores", "2", "training", *TINY), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command("--cores", "2", "training", *TINY),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # whoever started us may ignore it
     )
     deadline = time.monotonic() + 120
     while not (checkpoints.is_dir() and any(checkpoints.iterdir())):
         assert run.poll() is None and time.monotonic() < deadline, "no checkpoint was written"
         time.sleep(0.05)
-    run.send_signal(signal.SIGINT)
+    os.killpg(run.pid, signal.SIGINT)  # Ctrl-C reaches every process of the terminal
     run.wait(timeout=60)
     assert not model.exists()
     again = snakemake(folder, "--cores", "2", "training", *TINY)
