@@ -1,6 +1,7 @@
 """From consistent depth maps to one clean cloud (COLMAP's fusion), with sparse points where no dense point is."""
 
 import logging
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from scipy.spatial import cKDTree
 from nrw import pointcloud
 from nrw.cameras import Camera
 from nrw.errors import UserError
-from nrw.io import atomic_path, read_json, write_json
+from nrw.io import read_json, write_json
 from nrw.mvs.workspace import Workspace, read_map, read_usable
 from nrw.pointcloud import Cloud
 
@@ -95,11 +96,13 @@ def _fuse_maps(workspace: Workspace, min_views: int, threads: int) -> Cloud:
     pixels = sum(camera.width * camera.height for camera in workspace.cameras.values())
     options.use_cache = pixels * BYTES_PER_PIXEL > CACHE_GB * 1e9
     options.cache_size = CACHE_GB
-    with atomic_path(workspace.stereo / "fused.ply") as temporary:
+    # COLMAP leaves a second file, of visibilities, beside the cloud
+    with tempfile.TemporaryDirectory(dir=workspace.stereo) as folder:
+        fused = Path(folder) / "fused.ply"
         pycolmap.stereo_fusion(
-            str(temporary), str(workspace.root), input_type="geometric", options=options, output_type="PLY"
+            str(fused), str(workspace.root), input_type="geometric", options=options, output_type="PLY"
         )
-    return pointcloud.read_cloud(workspace.stereo / "fused.ply")
+        return pointcloud.read_cloud(fused)
 
 
 def _sparse_filling(workspace: Workspace, dense: Cloud, segmentation_dir: Path | None, masked: frozenset[int]) -> Cloud:
