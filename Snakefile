@@ -27,5 +27,6 @@ include: "workflow/rules/videos.smk"
 rule all:
     default_target: True
     input:
-        rules.evaluation.input,
-        rules.videos.input,
+        [rules.photos.input, rules.sfm.input, rules.segmentation.input, rules.mvs.input],
+        [rules.framebuffers.input, rules.dataset.input, rules.training.input],
+        [rules.evaluation.input, rules.videos.input],

@@ -15,7 +15,11 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from nrw.ade20k import label_of
+from nrw.io import read_image
+
 from .conftest import ROOT, command
+from .tiny_segmenter import train_segmenter
 
 PHOTOS = 12
 TINY = [
@@ -23,7 +27,7 @@ TINY = [
     "scenes={place: {photos: photos}}",
     "ingest={min_size: 200}",
     "sfm={max_size: 640, max_features: 3000}",
-    f"segmentation={{model: {ROOT / 'resources' / 'demo' / 'segmenter'}, max_size: 256}}",
+    "segmentation={model: segmenter, max_size: 256}",
     "mvs={max_size: 256, sources: 4}",
     "framebuffers={max_size: 128}",
     "dataset={min_density: 0.05}",
@@ -52,6 +56,8 @@ def folder(tmp_path_factory):
         shutil.copy(source, (photos / "Tag 1" if number % 2 else photos) / name)
     shutil.copy(sources[0], photos / "again.jpg")
     (photos / "broken.jpg").write_bytes(sources[1].read_bytes()[:2000])
+    demo = ROOT / "resources" / "demo"
+    train_segmenter(demo, {source.relative_to(demo / "photos").as_posix() for source in sources}, folder / "segmenter")
     return folder
 
 
@@ -105,6 +111,19 @@ def test_every_file_found_has_a_verdict(finished):
 def test_most_photos_are_registered(finished):
     summary = json.loads((finished / "sfm" / "summary.json").read_text())
     assert summary["registered"] >= 0.8 * PHOTOS
+
+
+def test_the_labels_tell_the_sky_and_keep_points_out_of_it(finished):
+    classes = {
+        row["name"]: row["share"]
+        for row in json.loads((finished / "segmentation" / "classes.json").read_text())["classes"]
+    }
+    assert classes["sky"] > 0.1
+    labels = [read_image(path) for path in sorted(finished.glob("aligned/*_seg.png"))]
+    hits = [read_image(path)[..., 3] > 0 for path in sorted(finished.glob("aligned/*_color.png"))]
+    sky = [label == label_of("sky") for label in labels]
+    share = np.mean([hit[mask].mean() for hit, mask in zip(hits, sky, strict=True) if mask.any()])
+    assert share < 0.1 < np.mean([hit[~mask].mean() for hit, mask in zip(hits, sky, strict=True)])
 
 
 def test_metrics_stand_beside_the_baselines(finished):

@@ -1,6 +1,10 @@
 rule evaluation:
     input:
-        expand("results/{scene}/evaluation/metrics.json", scene=SCENES),
+        expand(
+            "results/{scene}/evaluation/{output}",
+            scene=SCENES,
+            output=["metrics.json", "metrics.csv", "sheets"],
+        ),
 
 
 rule evaluate:

@@ -1,6 +1,10 @@
 rule framebuffers:
     input:
-        expand("results/{scene}/aligned/index.csv", scene=SCENES),
+        expand(
+            "results/{scene}/aligned/{output}",
+            scene=SCENES,
+            output=["index.csv", "split.csv"],
+        ),
 
 
 rule rasterize_photos:

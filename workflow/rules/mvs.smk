@@ -1,6 +1,10 @@
 rule mvs:
     input:
-        expand("results/{scene}/mvs/cloud.ply", scene=FROM_PHOTOS),
+        expand(
+            "results/{scene}/mvs/{output}",
+            scene=FROM_PHOTOS,
+            output=["cloud.ply", "summary.json"],
+        ),
 
 
 FILTERED = gather.chunk("results/{{scene}}/mvs/filtered/{scatteritem}.json")

@@ -1,6 +1,10 @@
 rule photos:
     input:
-        expand("results/{scene}/photos/photos.csv", scene=FROM_PHOTOS),
+        expand(
+            "results/{scene}/photos/{output}",
+            scene=FROM_PHOTOS,
+            output=["photos.csv", "images"],
+        ),
 
 
 rule import_photos:

@@ -1,6 +1,10 @@
 rule sfm:
     input:
-        expand("results/{scene}/sfm/summary.json", scene=FROM_PHOTOS),
+        expand(
+            "results/{scene}/sfm/{output}",
+            scene=FROM_PHOTOS,
+            output=["sparse", "summary.json", "summary.txt"],
+        ),
 
 
 rule extract_features:

@@ -15,7 +15,17 @@ def training_settings(stage):
 
 rule training:
     input:
-        expand("results/{scene}/finetune/model.safetensors", scene=SCENES),
+        expand(
+            "results/{scene}/{stage}/{output}",
+            scene=SCENES,
+            stage=["appearance", "rerender", "finetune"],
+            output=["model.safetensors", "config.json"],
+        ),
+        expand(
+            "results/{scene}/completion/{output}",
+            scene=FROM_PHOTOS if SEGMENTED else [],
+            output=["model.safetensors", "config.json"],
+        ),
 
 
 # checkpoints go to results/{scene}/checkpoints/, undeclared, so that an interrupted stage resumes

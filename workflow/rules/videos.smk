@@ -4,8 +4,17 @@ KINDS = ["flythrough", "appearance", "joint", *config["videos"]["extra"]]
 # a data set that came aligned has no cloud to fly through
 rule videos:
     input:
-        expand("results/{scene}/videos/{kind}.mp4", scene=FROM_PHOTOS, kind=KINDS),
-        expand("results/{scene}/videos/appearance.mp4", scene=FROM_ALIGNED),
+        expand(
+            "results/{scene}/videos/{kind}.{suffix}",
+            scene=FROM_PHOTOS,
+            kind=KINDS,
+            suffix=["mp4", "png"],
+        ),
+        expand(
+            "results/{scene}/videos/appearance.{suffix}",
+            scene=FROM_ALIGNED,
+            suffix=["mp4", "png"],
+        ),
 
 
 rule film:
