@@ -89,6 +89,7 @@ def restore(
                 tensor = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
             values.setdefault(int(number), {})[kind] = tensor
         optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
+    logger.info("resuming after step %d, from %s", header["step"], path)
     return header["step"], header["state"]
 
 

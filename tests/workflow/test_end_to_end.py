@@ -247,8 +247,8 @@ def test_snakemakes_own_report(finished, folder, snakemake):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda photos: None, "missing"),
-        (lambda photos: photos.mkdir(), "no "),
+        (lambda photos: None, "does not exist"),
+        (lambda photos: photos.mkdir(), "is empty"),
         (lambda photos: (photos.mkdir(), (photos / "a.jpg").write_bytes(b"x")), "a.jpg"),
     ],
 )  # fmt: skip
