@@ -8,6 +8,6 @@ with stage_log(snakemake.log[0]):
     write_classes(
         Path(snakemake.output[0]).parent,
         snakemake.output[0],
-        sorted(path.stem for path in Path(snakemake.input.images).iterdir()),
+        sorted(path.stem for path in Path(snakemake.input.images).glob("*.jpg")),
         **snakemake.params.settings,
     )

@@ -11,7 +11,7 @@ with stage_log(snakemake.log[0]):
 
     torch.set_num_threads(snakemake.threads)
     images, out = Path(snakemake.input.images), Path(snakemake.output[0])
-    ids = chunk(sorted(path.stem for path in images.iterdir()), snakemake.wildcards.scatteritem)
+    ids = chunk(sorted(path.stem for path in images.glob("*.jpg")), snakemake.wildcards.scatteritem)
     segment_photos(
         images,
         out.parents[1],
