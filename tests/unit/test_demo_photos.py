@@ -80,9 +80,9 @@ def lift(entry: dict) -> np.ndarray:
 
 
 def test_depths_agree_between_cameras():
-    """Points lifted from one photo lie on the surfaces that another sees, wherever nothing stands in between."""
+    """A point lifted from one photo lies on what another sees there, or is hidden behind it; never in front of it."""
     names = sorted(PHOTOS)
-    agreeing = seen = 0
+    agreeing = floating = seen = 0
     for name, other in zip(names, names[1:] + names[:1], strict=True):
         target = depth(PHOTOS[other])
         size = target.shape[::-1]
@@ -90,13 +90,13 @@ def test_depths_agree_between_cameras():
         inside = (z > 0) & (pixels >= 1).all(1) & (pixels < np.array(size) - 1).all(1)
         u, v = pixels[inside].astype(int).T
         around = np.stack([target[v + dv, u + du] for dv in (-1, 0, 1) for du in (-1, 0, 1)])
-        # Not hidden: nothing in the pixel and its neighbours is nearer than 10 % before the point.
-        visible = (np.where(around > 0, around, np.inf) > 0.9 * z[inside]).all(0)
-        error = np.abs(around - z[inside]).min(0) / z[inside]
-        agreeing += np.sum(error[visible] < 0.01)
-        seen += visible.sum()
-    assert seen > 1000
-    assert agreeing / seen > 0.97
+        around = np.where(around > 0, around, np.inf)
+        agreeing += np.sum((np.abs(around / z[inside] - 1) < 0.01).any(0))
+        floating += np.sum((around / z[inside] > 1.01).all(0))
+        seen += inside.sum()
+    assert seen > 10000
+    assert agreeing / seen > 0.6
+    assert floating / seen < 0.005
 
 
 def test_bad_files_are_bad():
