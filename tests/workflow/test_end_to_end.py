@@ -122,8 +122,9 @@ def test_the_labels_tell_the_sky_and_keep_points_out_of_it(finished):
     labels = [read_image(path) for path in sorted(finished.glob("aligned/*_seg.png"))]
     hits = [read_image(path)[..., 3] > 0 for path in sorted(finished.glob("aligned/*_color.png"))]
     sky = [label == label_of("sky") for label in labels]
-    share = np.mean([hit[mask].mean() for hit, mask in zip(hits, sky, strict=True) if mask.any()])
-    assert share < 0.1 < np.mean([hit[~mask].mean() for hit, mask in zip(hits, sky, strict=True)])
+    in_sky = np.median([hit[mask].mean() for hit, mask in zip(hits, sky, strict=True) if mask.any()])
+    elsewhere = np.median([hit[~mask].mean() for hit, mask in zip(hits, sky, strict=True)])
+    assert in_sky < 0.1 < 0.4 < elsewhere
 
 
 def test_metrics_stand_beside_the_baselines(finished):

@@ -5,7 +5,12 @@ SCENES = config["scenes"]
 FROM_PHOTOS = [scene for scene, source in SCENES.items() if "photos" in source]
 FROM_ALIGNED = [scene for scene, source in SCENES.items() if "aligned" in source]
 GPU = 1 if config["device"] == "cuda" else 0
-SEGMENTED = config["segmentation"]["model"] != "none"
+SEGMENTED = FROM_PHOTOS if config["segmentation"]["model"] != "none" else []
+LABELLED = SEGMENTED + [
+    scene
+    for scene in FROM_ALIGNED
+    if any(Path(SCENES[scene]["aligned"]).rglob("*_seg*.png"))
+]
 
 # idle threads of torch sleep instead of spinning: beside any other work on the machine training is several times faster
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -51,14 +56,20 @@ def listing(folder):
 
 def labels(wildcards):
     """What a stage that uses label maps waits for; nothing where segmentation is `none`."""
-    return f"results/{wildcards.scene}/segmentation/classes.json" if SEGMENTED else []
+    return (
+        f"results/{wildcards.scene}/segmentation/classes.json"
+        if wildcards.scene in SEGMENTED
+        else []
+    )
 
 
 def completion(wildcards):
-    """The model that predicts the labels of novel views; nothing where there are no labels, or no cloud to fly through."""
-    if wildcards.scene in FROM_PHOTOS and SEGMENTED:
-        return f"results/{wildcards.scene}/completion/model.safetensors"
-    return []
+    """The model that predicts the labels of novel views; nothing where there are no labels."""
+    return (
+        f"results/{wildcards.scene}/completion/model.safetensors"
+        if wildcards.scene in LABELLED
+        else []
+    )
 
 
 onsuccess:

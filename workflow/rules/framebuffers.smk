@@ -1,5 +1,13 @@
+RASTERIZED = gather.chunk(
+    "results/{{scene}}/framebuffers/rasterized/{scatteritem}.json"
+)
+COMPOSED = gather.chunk("results/{{scene}}/framebuffers/composed/{scatteritem}.json")
+
+
 rule framebuffers:
     input:
+        expand(RASTERIZED + COMPOSED, scene=FROM_PHOTOS),
+        expand("results/{scene}/framebuffers/colors.npy", scene=FROM_PHOTOS),
         expand(
             "results/{scene}/aligned/{output}",
             scene=SCENES,
@@ -32,7 +40,7 @@ rule rasterize_photos:
 # the split comes before the colours, because validation photos must not colour the cloud
 rule split_photos:
     input:
-        gather.chunk("results/{{scene}}/framebuffers/rasterized/{scatteritem}.json"),
+        RASTERIZED,
     output:
         "results/{scene}/aligned/split.csv",
     log:
@@ -54,9 +62,7 @@ rule recolour:
     input:
         cloud="results/{scene}/mvs/cloud.ply",
         sparse="results/{scene}/mvs/sparse",
-        rasterized=gather.chunk(
-            "results/{{scene}}/framebuffers/rasterized/{scatteritem}.json"
-        ),
+        rasterized=RASTERIZED,
         split="results/{scene}/aligned/split.csv",
         labels=labels,
     output:
@@ -79,9 +85,7 @@ rule compose_aligned:
     input:
         images="results/{scene}/mvs/images",
         sparse="results/{scene}/mvs/sparse",
-        rasterized=gather.chunk(
-            "results/{{scene}}/framebuffers/rasterized/{scatteritem}.json"
-        ),
+        rasterized=RASTERIZED,
         colors="results/{scene}/framebuffers/colors.npy",
         labels=labels,
     output:
@@ -103,12 +107,8 @@ rule index_aligned:
     input:
         table="results/{scene}/photos/photos.csv",
         sparse="results/{scene}/mvs/sparse",
-        rasterized=gather.chunk(
-            "results/{{scene}}/framebuffers/rasterized/{scatteritem}.json"
-        ),
-        composed=gather.chunk(
-            "results/{{scene}}/framebuffers/composed/{scatteritem}.json"
-        ),
+        rasterized=RASTERIZED,
+        composed=COMPOSED,
     output:
         "results/{scene}/aligned/index.csv",
     log:

@@ -1,22 +1,22 @@
+DEPTHS = gather.chunk("results/{{scene}}/mvs/depths/{scatteritem}.json")
+FILTERED = gather.chunk("results/{{scene}}/mvs/filtered/{scatteritem}.json")
+PATCH_MATCH = "results/{scene}/mvs/patch_match.json"
+BY_COLMAP = config["mvs"]["backend"] == "colmap"
+
+
 rule mvs:
     input:
         expand(
             "results/{scene}/mvs/{output}",
             scene=FROM_PHOTOS,
+            output=["images", "sparse"],
+        ),
+        expand([PATCH_MATCH] if BY_COLMAP else DEPTHS + FILTERED, scene=FROM_PHOTOS),
+        expand(
+            "results/{scene}/mvs/{output}",
+            scene=FROM_PHOTOS,
             output=["cloud.ply", "summary.json"],
         ),
-
-
-FILTERED = gather.chunk("results/{{scene}}/mvs/filtered/{scatteritem}.json")
-
-
-def consistent_depths(wildcards):
-    """What says that every photo has a depth map that other photos agree with."""
-    return (
-        "results/{scene}/mvs/patch_match.json"
-        if config["mvs"]["backend"] == "colmap"
-        else FILTERED
-    )
 
 
 rule estimate_depths:
@@ -50,7 +50,7 @@ rule patch_match:
         sparse="results/{scene}/mvs/sparse",
         labels=labels,
     output:
-        "results/{scene}/mvs/patch_match.json",
+        PATCH_MATCH,
     log:
         "results/{scene}/logs/patch_match.log",
     benchmark:
@@ -69,7 +69,7 @@ rule patch_match:
 rule filter_depths:
     input:
         sparse="results/{scene}/mvs/sparse",
-        depths=gather.chunk("results/{{scene}}/mvs/depths/{scatteritem}.json"),
+        depths=DEPTHS,
     output:
         "results/{scene}/mvs/filtered/{scatteritem}.json",
     log:
@@ -89,7 +89,7 @@ rule fuse_depths:
     input:
         sparse="results/{scene}/mvs/sparse",
         labels=labels,
-        depths=consistent_depths,
+        depths=PATCH_MATCH if BY_COLMAP else FILTERED,
     output:
         cloud="results/{scene}/mvs/cloud.ply",
         summary="results/{scene}/mvs/summary.json",

@@ -1,8 +1,9 @@
 rule segmentation:
     input:
+        expand("results/{scene}/segmentation/classes.json", scene=SEGMENTED),
         expand(
-            "results/{scene}/segmentation/classes.json",
-            scene=FROM_PHOTOS if SEGMENTED else [],
+            gather.chunk("results/{{scene}}/segmentation/chunks/{scatteritem}.json"),
+            scene=SEGMENTED,
         ),
 
 

@@ -3,7 +3,13 @@ rule sfm:
         expand(
             "results/{scene}/sfm/{output}",
             scene=FROM_PHOTOS,
-            output=["sparse", "summary.json", "summary.txt"],
+            output=[
+                "features.db",
+                "database.db",
+                "sparse",
+                "summary.json",
+                "summary.txt",
+            ],
         ),
 
 

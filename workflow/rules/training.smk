@@ -23,7 +23,7 @@ rule training:
         ),
         expand(
             "results/{scene}/completion/{output}",
-            scene=FROM_PHOTOS if SEGMENTED else [],
+            scene=LABELLED,
             output=["model.safetensors", "config.json"],
         ),
 
