@@ -30,6 +30,21 @@ def pick(section, *keys):
     return {key: config[section][key] for key in keys}
 
 
+def training_settings(stage):
+    """The settings that a stage depends on: another stage's do not retrain it."""
+    settings = {
+        key: config[key]
+        for key in ("device", "seed", "buffer", "network", "perceptual")
+    }
+    stages = {"appearance", "rerender", "finetune", "completion"} - {stage}
+    return {
+        **settings,
+        "training": {
+            key: value for key, value in config["training"].items() if key not in stages
+        },
+    }
+
+
 def any_of(scenes):
     """A wildcard constraint for these scenes; matches nothing where there are none."""
     return "|".join(map(re.escape, scenes)) or "(?!)"

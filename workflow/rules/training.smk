@@ -1,18 +1,3 @@
-def training_settings(stage):
-    """The settings that a stage depends on: another stage's do not retrain it."""
-    settings = {
-        key: config[key]
-        for key in ("device", "seed", "buffer", "network", "perceptual")
-    }
-    stages = {"appearance", "rerender", "finetune", "completion"} - {stage}
-    return {
-        **settings,
-        "training": {
-            key: value for key, value in config["training"].items() if key not in stages
-        },
-    }
-
-
 rule training:
     input:
         expand(
