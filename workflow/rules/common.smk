@@ -26,7 +26,7 @@ scattergather:
 
 
 def pick(section, *keys):
-    """The settings that a rule uses: changing another one of the section does not rerun it."""
+    """The settings that a rule uses; it does not rerun when others of the section change."""
     return {key: config[section][key] for key in keys}
 
 
