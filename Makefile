@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-DEBIAN := libusb-1.0-0 libosmesa6 libgl1 libgomp1 libx11-6
+DEBIAN := libusb-1.0-0 libosmesa6 libegl1 libgl1 libgomp1 libx11-6
 
 .PHONY: setup demo test lint clean
 
