@@ -1,0 +1,35 @@
+"""The README's picture: frames of a finished scene's three videos, one video a row.
+
+python benchmarks/readme_picture.py results/demo docs/demo.png
+"""
+
+import sys
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+
+from nrw.io import write_image
+
+FRAMES = 4
+WIDTH = 320
+
+
+def row(video: Path) -> np.ndarray:
+    """(H, FRAMES * WIDTH, 3) uint8: frames at equal distances, cut to 16:9 and brought to one width."""
+    frames = iio.imread(video)
+    picked = frames[np.linspace(0, len(frames) - 1, FRAMES + 1).astype(int)[:-1]]
+    height = min(picked.shape[1], picked.shape[2] * 9 // 16)
+    top = (picked.shape[1] - height) // 2
+    steps = [
+        np.linspace(0, side - 1, size).round().astype(int)
+        for side, size in ((height, WIDTH * 9 // 16), (picked.shape[2], WIDTH))
+    ]
+    return np.concatenate([frame[top : top + height][np.ix_(*steps)] for frame in picked], axis=1)
+
+
+if __name__ == "__main__":
+    scene, out = map(Path, sys.argv[1:])
+    write_image(
+        out, np.concatenate([row(scene / "videos" / f"{kind}.mp4") for kind in ("flythrough", "appearance", "joint")])
+    )
