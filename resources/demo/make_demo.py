@@ -198,13 +198,6 @@ def breakfast(cache: Path) -> np.ndarray:
     return develop(radiance, Development(exposure, (0.9, 1, 1.2), 0.3, 1.5), np.random.default_rng(8))
 
 
-def photo_setup(studio: Studio, cache: Path, i: int, shot: planning.Shot) -> Development:
-    """How photo `i`, rendered before, was developed."""
-    with np.load(cache / f"photo{i:03d}.npz") as views:
-        radiance, labels = views["radiance"].astype(np.float32), views["labels"]
-    return development(shot.lens.crop(radiance), labels, shot, np.random.default_rng([studio.seed, 2, i]))
-
-
 def pinhole(shot: planning.Shot, light=None, longest: int | None = None) -> planning.Shot:
     """The same view without lens distortion, in another light, at another size."""
     lens = shot.lens
@@ -219,12 +212,13 @@ def write_views(name: str, views: dict) -> None:
 
 def clean(studio: Studio, cache: Path, count: int) -> None:
     """The views of every fifth photo without people and vehicles, in the same light, exposure and white balance."""
-    names = photo_names()
+    truth = json.loads((HERE / "truth" / "cameras.json").read_text())["photos"]
+    names = {photo["shot"]: name for name, photo in truth.items()}
     views = {}
     for i, shot in enumerate(planning.shots(studio.seed, count)):
         if i % (count // 12) or len(views) == 12:
             continue
-        how = photo_setup(studio, cache, i, shot)
+        how = Development(**truth[names[i]]["development"])
         radiance = studio.render(cache / f"clean{i:03d}.npz", shot, None, SAMPLES[shot.kind] + 2, depth=False)[
             "radiance"
         ]
@@ -312,12 +306,6 @@ def training(studio: Studio, cache: Path, count: int) -> None:
         pixels = develop(picture, development(picture, views["labels"], small, rng), rng)
         save_png(folder / f"{name}_labels.png", views["labels"])
         save(folder / f"{name}.jpg", jpeg(pixels, None, 1, datetime.min, "", quality=92))
-
-
-def photo_names() -> list[str]:
-    """The photos' names in the order in which they were taken."""
-    truth = json.loads((HERE / "truth" / "cameras.json").read_text())["photos"]
-    return sorted(truth, key=lambda name: truth[name]["shot"])
 
 
 def main() -> None:
