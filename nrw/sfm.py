@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from nrw.errors import UserError
 from nrw.io import atomic_path, read_csv, write_json
@@ -29,6 +31,8 @@ MATCHERS = ("auto", "exhaustive", "retrieval")
 MIN_PHOTOS = 3  # fewer registered photos do not make a scene
 MIN_INLIERS = 15  # consistent matches that make a pair verified (COLMAP's default)
 FEW_FEATURES = 100
+MAX_STARTS = 3  # of the mapper: about one start in ten begins with an unlucky pair and ends with a fragment
+FRAGMENT = 0.75  # a model with a smaller share of the photos that match one another is one
 WORD_SAMPLES = 40  # descriptors per visual word when the vocabulary is learnt (k-means wants 39)
 MAX_WORDS = 8192
 UNIT = "median over the registered photos of the median depth of the sparse points that each sees"
@@ -199,8 +203,7 @@ def reconstruct(
         raise UserError(f"sfm: mapper is {mapper!r}; choose one of {', '.join(MAPPERS)}")
     photos = _photos(photos_csv)
     start = time.monotonic()
-    models = _map(images_dir, database, mapper, 1 if reproducible else threads, seed)
-    models.sort(key=lambda model: (model.num_reg_images(), model.num_points3D()), reverse=True)
+    models = _best_models(images_dir, database, mapper, 1 if reproducible else threads, seed)
     left_out = _left_out(photos, database, models)
     registered = len(photos) - len(left_out)
     if registered < MIN_PHOTOS:
@@ -238,6 +241,44 @@ def reconstruct(
         scene.num_points3D(),
         duration(time.monotonic() - start),
     )
+
+
+def _best_models(
+    images_dir: Path | str, database: Path | str, mapper: str, threads: int, seed: int
+) -> list[pycolmap.Reconstruction]:
+    """The models of the mapper, largest first; the best of up to 3 starts while the largest is a fragment."""
+
+    def size(models: list[pycolmap.Reconstruction]) -> tuple[int, int]:
+        return (models[0].num_reg_images(), models[0].num_points3D()) if models else (0, 0)
+
+    connected, best = _count_connected(database), []
+    for attempt in range(MAX_STARTS):
+        models = _map(images_dir, database, mapper, threads, seed + attempt)
+        models.sort(key=lambda model: (model.num_reg_images(), model.num_points3D()), reverse=True)
+        best = max(best, models, key=size)
+        if size(best)[0] >= FRAGMENT * connected:
+            break
+        logger.info(
+            "sfm: start %d of %d placed %d of %d photos that match one another",
+            attempt + 1,
+            MAX_STARTS,
+            *size(models)[:1],
+            connected,
+        )
+    return best
+
+
+def _count_connected(database: Path | str) -> int:
+    """The number of photos in the largest group that verified pairs connect."""
+    connection = pycolmap.Database.open(database)
+    pair_ids, inliers = connection.read_two_view_geometry_num_inliers()
+    connection.close()
+    verified = [pair for pair, count in zip(pair_ids, inliers, strict=True) if count >= MIN_INLIERS]
+    if not verified:
+        return 0
+    first, second = np.array([pycolmap.pair_id_to_image_pair(pair) for pair in verified]).T
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=[max(first.max(), second.max()) + 1] * 2)
+    return int(np.bincount(connected_components(graph, directed=False)[1]).max())
 
 
 def _map(

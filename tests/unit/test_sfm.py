@@ -8,6 +8,7 @@ import pycolmap
 import pytest
 from PIL import Image
 
+from nrw import sfm
 from nrw.errors import UserError
 from nrw.io import read_json, write_csv
 from nrw.sfm import extract_features, match, reconstruct, retrieval_pairs, summary_table, upright_rotation
@@ -241,6 +242,22 @@ def test_other_mappers(mapper, tmp_path):
     similarity = pycolmap.estimate_sim3d(np.stack([ours[name] for name in theirs]), np.stack(list(theirs.values())))
     for name, center in theirs.items():
         assert np.linalg.norm(similarity * ours[name] - center) < 0.02
+
+
+def test_a_fragment_starts_the_mapper_again(scene, tmp_path, monkeypatch):
+    starts = []
+
+    def unlucky_first(images, database, mapper, threads, seed, run=sfm._map):
+        starts.append(seed)
+        models = run(images, database, mapper, threads, seed)
+        if len(starts) == 1:
+            for image in list(models[0].images.values())[3:]:
+                models[0].deregister_frame(image.frame_id)
+        return models
+
+    monkeypatch.setattr(sfm, "_map", unlucky_first)
+    summary, _ = run_reconstruct(scene, scene / "database.db", tmp_path)
+    assert starts == [1, 2] and summary["registered"] == 6
 
 
 def test_too_few_registered(tmp_path):
