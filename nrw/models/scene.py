@@ -154,6 +154,11 @@ class SceneModel:
         cloud: in the colours gathered from the training photos, its points in the order they were trained in.
         labels: (H, W) uint8 ADE20K, for semantic editing; None: predicted.
         """
+        view = self.view_of(cloud, camera, labels)
+        return self.render_view(view, z, predict_labels=labels is None), view.color[0]
+
+    def view_of(self, cloud: Cloud, camera: Camera, labels: np.ndarray | None = None) -> View:
+        """What any camera sees of the cloud, as the view of a black photo; labels None: all unknown."""
         chunks = (cloud.points[start : start + POINTS_AT_ONCE] for start in range(0, len(cloud), POINTS_AT_ONCE))
         raster = rasterize(chunks, camera, device=str(self.device))
         buffers = []
@@ -161,7 +166,7 @@ class SceneModel:
             color = np.zeros((*buffer.index.shape, 3), np.uint8)
             color[buffer.hit] = cloud.colors[buffer.index[buffer.hit]]
             buffers.append((color, buffer.depth, buffer.index))
-        return self.render(buffers, camera, z, labels), buffers[0][0]
+        return _view(buffers, camera, labels)
 
     @torch.no_grad()
     def predict_labels(self, view: View) -> np.ndarray:

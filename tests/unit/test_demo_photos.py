@@ -118,3 +118,59 @@ def test_light_and_crowds_vary():
     kinds = Counter(entry["appearance"]["kind"] for entry in PHOTOS.values())
     assert all(kinds[kind] >= 3 for kind in ("noon", "overcast", "golden", "dusk", "night"))
     assert np.mean([entry["transients"]["people"] > 0 for entry in PHOTOS.values()]) > 0.6
+
+
+def views(part: str) -> list[dict]:
+    document = read_json(DEMO / "truth" / f"{part}.json")
+    return document["views"] if part == "appearances" else document["frames"]
+
+
+def test_clean_views_are_the_photos_without_people():
+    clean = read_json(DEMO / "truth" / "clean.json")
+    assert len(clean) == 12
+    peopled = 0
+    for name, file in clean.items():
+        with Image.open(DEMO / "photos" / name) as photo, Image.open(DEMO / "truth" / file) as empty:
+            upright = ImageOps.exif_transpose(photo)
+            assert empty.size == upright.size
+            small = [np.asarray(picture.convert("L").reduce(8), int) for picture in (upright, empty)]
+        labels = read_image(DEMO / "truth" / PHOTOS[name]["labels"])
+        passing = np.isin(labels, [label_of(name) for name in ("person", "car", "van")])
+        still = (
+            np.asarray(Image.fromarray(passing.astype(np.uint8)).resize(small[0].shape[::-1], Image.Resampling.BOX))
+            == 0
+        )
+        difference = np.abs(small[0] - small[1])
+        assert np.median(difference[still]) < 6  # lens distortion and noise
+        peopled += passing.mean() > 0.01
+    assert peopled >= 6
+
+
+def test_light_sequences_go_from_noon_to_night():
+    sequences = views("appearances")
+    assert len(sequences) == 6
+    for entry in sequences:
+        assert len(entry["frames"]) == 9
+        skies = []
+        for frame in entry["frames"]:
+            with Image.open(DEMO / "truth" / frame["file"]) as picture:
+                assert picture.size == (entry["width"], entry["height"])
+                skies.append(np.asarray(picture.convert("L"))[: entry["height"] // 4].mean())
+        assert skies[0] > skies[-1] + 20
+        assert [frame["appearance"] for frame in entry["frames"]] == [
+            frame["appearance"] for frame in sequences[0]["frames"]
+        ]
+
+
+def test_the_flythrough_is_smooth_and_has_two_lights():
+    frames = views("flythrough")
+    assert len(frames) == 48
+    centers = np.array([camera(entry).center for entry in frames])
+    steps = np.linalg.norm(np.diff(centers, axis=0), axis=1)
+    assert steps.max() < 3 and steps.max() < 2 * steps.min()
+    for entry in frames:
+        assert len(entry["files"]) == 2
+        for file in entry["files"].values():
+            with Image.open(DEMO / "truth" / file) as picture:
+                assert picture.size == (entry["width"], entry["height"])
+        assert depth(entry).shape == (entry["height"] // 2, entry["width"] // 2)
