@@ -64,7 +64,12 @@ def test_views_of_pixels_counts_photos_that_see_a_surface(truth):
     depth = truth.depth(entry)
     camera = truth.camera(entry).resized(*depth.shape[::-1])
     away = replace(camera, cam_from_world=np.diag([-1.0, 1, -1]) @ camera.cam_from_world)
-    others = {name: (camera, depth), "same": (camera, depth), "hidden": (camera, np.full_like(depth, 0.05)), "away": (away, depth)}
+    others = {
+        name: (camera, depth),
+        "same": (camera, depth),
+        "hidden": (camera, np.full_like(depth, 0.05)),
+        "away": (away, depth),
+    }
     count = views_of_pixels(truth, name, others)
     assert set(np.unique(count[depth > 0])) == {2} and (count[depth == 0] == 0).all()
 
