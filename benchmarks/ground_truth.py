@@ -169,7 +169,7 @@ def depth_errors(
     unit. The second result (H, W) is true where the scene's photo shows the pixel. The pose's error is part of it.
     """
     value = scale * resample_nearest(found, own, camera)
-    shown = resample_nearest(np.ones(found.shape, bool), own, camera)
+    shown = resample_nearest(np.ones(found.shape), own, camera) > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where((value > 0) & (depth > 0), value / depth - 1, np.nan), shown
 

@@ -39,6 +39,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF", "BMP", "GIF")  # not E
 ANIMATIONS = {"GIF", "WEBP", "PNG", "AVIF"}  # several frames in the others are thumbnails, gain maps or pages
 MIN_PHOTOS = 3
 SAME_PICTURE = 0.98  # normalised correlation of thumbnails above which a hash match is believed
+COPY = re.compile(r"(\(\d+\)|\bcopy( \d+)?)$", re.IGNORECASE)  # how file managers and browsers name copies
 THUMBNAIL = 32  # pixels, also the size that the perceptual hash reduces to
 SAME_SHAPE = 0.02  # relative difference of aspect ratios
 DIAGONAL_35MM = 43.27  # mm
@@ -289,13 +290,21 @@ def _positive(value: object) -> float | None:
 
 
 def mark_duplicates(photos: list[Photo], distance: int) -> None:
-    """Set the verdict of `ok` photos that repeat another; of a group the largest stays, then one with a focal length.
+    """Set the verdict of `ok` photos that repeat another.
+
+    Of a group the largest stays, then one with a focal length, then one that is not named like a copy.
 
     Perceptual hashes also agree for different views of a building under the same sky, so that a match counts only if
     the pictures have one shape and their thumbnails agree too.
     """
     usable = [photo for photo in photos if photo.verdict == "ok"]
-    usable.sort(key=lambda photo: (-photo.original_width * photo.original_height, photo.focal_px is None))
+    usable.sort(
+        key=lambda photo: (
+            -photo.original_width * photo.original_height,
+            photo.focal_px is None,
+            COPY.search(Path(photo.file).stem) is not None,
+        )
+    )
     kept, by_digest = [], {}
     hashes = np.zeros(len(usable), np.uint64)  # of kept, in its order
     thumbnails = np.zeros((len(usable), THUMBNAIL**2), np.float32)

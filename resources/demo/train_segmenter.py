@@ -1,7 +1,7 @@
 """Train the demo's segmenter on renderings of scenes that are not the demo's, and write it with its model card.
 
-    bpyenv/bin/python resources/demo/make_demo.py training --cache renders --seed 1 --count 40   (and other seeds)
-    python resources/demo/train_segmenter.py renders/segmenter --held-out 3 --minutes 9
+    bpyenv/bin/python resources/demo/make_demo.py training --cache renders --seed 1 --count 40   (seeds 2 to 5 too)
+    python resources/demo/train_segmenter.py renders/segmenter --held-out 3 --minutes 16
 
 Uses the project's own packages. Pictures NAME.jpg with NAME_labels.png (uint8, 1–150); those whose name starts with
 the held-out seed are never trained on.

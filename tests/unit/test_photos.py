@@ -76,6 +76,7 @@ def test_every_verdict(folder):
     bomb = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", b"") + png_chunk(b"IEND", b"")
     (folder / "bomb.png").write_bytes(bomb)
     (folder / "b.jpg").write_bytes((folder / "a0.jpg").read_bytes())
+    (folder / "a1 (1).jpg").write_bytes((folder / "a1.jpg").read_bytes())
     picture(1).save(folder / "worse.jpg", quality=60)
     picture(2, 180, 135).save(folder / "larger.jpg", quality=95)
     (folder / "nowhere.jpg").symlink_to(folder / "gone.jpg")
@@ -89,6 +90,7 @@ def test_every_verdict(folder):
     assert verdicts.pop("text.jpg").startswith("unreadable: not an image")
     assert verdicts == {
         "a0.jpg": "ok",
+        "a1 (1).jpg": "duplicate of a1.jpg",  # though it comes earlier
         "a1.jpg": "ok",
         "a2.jpg": "near duplicate of larger.jpg",  # the larger one is kept, though it comes later
         "b.jpg": "duplicate of a0.jpg",
