@@ -46,9 +46,16 @@ def refine(
     return _fitted(matcher, peak).value.clamp(*limits)
 
 
+def better(matcher: Matcher, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """At each pixel the one of two (H, W) inverse-depth maps that scores better around it."""
+    scores = matcher.score(torch.stack([first, second]))
+    first_score, second_score = F.avg_pool2d(scores[:, None], 3, 1, 1)[:, 0]
+    return torch.where(second_score > first_score + MARGIN, second, first)
+
+
 def _fitted(matcher: Matcher, inverse_depth: torch.Tensor) -> Planes:
     score = matcher.score(inverse_depth[None])[0]
-    return fit_planes(inverse_depth, score.clamp_min(0.01), FIT_RADIUS, matcher.reference.camera.fx)
+    return fit_planes(inverse_depth, score.clamp_min(0.01), FIT_RADIUS, matcher.reference.camera)
 
 
 def _keep_better(

@@ -31,9 +31,9 @@ class SparseScene:
     points: np.ndarray
     visible: csr_array
 
-    def seen_by(self, photo: str) -> np.ndarray:
-        """(M,) indices of the points that a photo observes."""
-        return self.visible[:, [self.ids.index(photo)]].nonzero()[0]
+    def seen_by(self, *photos: str) -> np.ndarray:
+        """(M,) indices of the points that any of the photos observes."""
+        return np.unique(self.visible[:, [self.ids.index(photo) for photo in photos]].nonzero()[0])
 
 
 def read_sparse(sparse: Path | str, cameras: dict[str, Camera]) -> SparseScene:
