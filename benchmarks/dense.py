@@ -5,7 +5,7 @@ python benchmarks/dense.py demo results/demo OUT [--size 640]       true poses, 
 python benchmarks/dense.py lights results/demo OUT                  noon only against as many photos of mixed light
 python benchmarks/dense.py rivals results/demo OUT                  beside OpenCV's SGBM, and COLMAP's where CUDA is
 
-Two processes of one thread each, as the workflow runs it on 2 cores. `rivals` needs `pip install opencv-python-headless`.
+Two processes of one thread each, as the workflow runs it on 2 cores. `rivals` needs opencv-python-headless from pip.
 """
 
 import argparse
@@ -158,7 +158,7 @@ class Judge:
         dense = np.arange(len(points)) < summary["dense_points"]
         print(
             f"{len(points)} points; off any true surface by more than {0.01 * size:.2f} m (1 % of the scene's size):"
-            f" {far.mean():.2%} (dense {far[dense].mean():.2%}, sparse {far[~dense].mean() if not dense.all() else 0:.2%});"
+            f" {far.mean():.2%} (dense {far[dense].mean():.2%}, sparse {far[~dense].mean():.2%});"
             f" median distance {np.median(distance) * 100:.1f} cm\n"
         )
 
@@ -194,7 +194,7 @@ def demo(scene: Path, out: Path, size: int, sources: int) -> None:
 
 
 def lights(scene: Path, out: Path, size: int, sources: int) -> None:
-    """Noon: every noon photo. Mixed: every second of them stands, the others give way to the nearest view in other light."""
+    """Noon: every noon photo. Mixed: every second of them stays, the others give way to near views in other light."""
     truth = Truth(scene / "photos/photos.csv")
     photos = registered(scene, truth)
     noon = [photo for photo in photos if truth.light(photo) == "noon"]

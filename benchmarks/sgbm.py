@@ -1,7 +1,7 @@
-"""OpenCV's semi-global block matching on rectified pairs, as a depth map for each photo: what our dense step is held against.
+"""OpenCV's semi-global block matching on rectified pairs, as a depth map for each photo: a rival of our dense step.
 
-Each photo is rectified with each of its few best sources (the same choice as ours); a pixel's depth is the median over the
-pairs that have one. Hirschmüller 2008 for the matcher; the result goes through our consistency check and fusion.
+Each photo is rectified with each of its few best sources (the same choice as ours); a pixel's depth is the median over
+the pairs that have one. Hirschmüller 2008 for the matcher; the result goes through our consistency check and fusion.
 """
 
 import cv2

@@ -1,7 +1,7 @@
 """The plane sweep: matching costs for a family of parallel planes at equal steps of disparity.
 
-Collins 1996, "A space-sweep approach to true multi-image matching"; costs as in `match`. Two families: planes that face the
-camera, and level ones, on which the ground is one label instead of a label a row (Gallup et al. 2007, "Real-time
+Collins 1996, "A space-sweep approach to true multi-image matching"; costs as in `match`. Two families: planes that face
+the camera, and level ones, on which the ground is one label instead of a label a row (Gallup et al. 2007, "Real-time
 plane-sweeping stereo with multiple sweeping directions").
 """
 
@@ -41,7 +41,7 @@ def depth_range(camera: Camera, points: np.ndarray) -> tuple[float, float]:
 
 
 def ground_range(camera: Camera, points: np.ndarray) -> tuple[float, float] | None:
-    """How far below the camera the ground may lie, world units, from (N, 3) sparse points; None if too few are below."""
+    """How far below the camera the ground may lie, world units, from (N, 3) sparse points; None if few are below."""
     below = camera.center[2] - points[:, 2]
     below = below[below > 0]
     if len(below) < MIN_BELOW:
