@@ -159,7 +159,7 @@ class Surfaces:
         self._tree = cKDTree(self._points)
 
     def distance(self, points: np.ndarray, neighbours: int = 8) -> np.ndarray:
-        """(N,) from (N, 3) points to the nearest surface: the planes of the nearest true points, as far as they reach."""
+        """(N,) metres from (N, 3) points to the nearest surface: planes at the nearest true points, of some pixels."""
         direct, index = self._tree.query(points, k=neighbours, workers=-1)
         normal_part = np.abs(np.sum((points[:, None] - self._points[index]) * self._normals[index], axis=2))
         beside = np.sqrt(np.maximum(direct**2 - normal_part**2, 0))

@@ -22,6 +22,7 @@ import numpy as np
 import pycolmap
 import torch
 from demo_truth import BUILDING, GROUND, TRANSIENT, Surfaces, Truth
+from scipy.spatial import cKDTree
 
 from nrw.ade20k import labels_of
 from nrw.chunks import chunk
@@ -159,8 +160,17 @@ class Judge:
         print(
             f"{len(points)} points; off any true surface by more than {0.01 * size:.2f} m (1 % of the scene's size):"
             f" {far.mean():.2%} (dense {far[dense].mean():.2%}, sparse {far[~dense].mean():.2%});"
-            f" median distance {np.median(distance) * 100:.1f} cm\n"
+            f" median distance {np.median(distance) * 100:.1f} cm"
         )
+        tree = cKDTree(points)
+        for name, labels in (("building", BUILDING), ("ground", GROUND)):
+            near = []
+            for photo, view in self.views.items():
+                wanted = self.seen[photo] & view.has(labels)
+                gap, _ = tree.query(view.points[wanted], workers=-1)
+                near.append(gap < 3 * view.depth[wanted] / view.camera.fx)
+            print(f"{name}: {np.concatenate(near).mean():.1%} of the pixels have a point within 3 pixels")
+        print()
 
     def scene_size(self) -> float:
         """Metres: median distance from the photos to what they show, the unit of the pipeline's worlds."""
