@@ -12,9 +12,9 @@ from nrw.io import read_image, write_json
 from nrw.mvs.match import Matcher, View
 from nrw.mvs.planes import level_slant, normals_from_depth
 from nrw.mvs.refine import better, refine, upsample
-from nrw.mvs.select import SparseScene, read_sparse, select_sources
+from nrw.mvs.select import SparseScene, ground_range, read_sparse, select_sources
 from nrw.mvs.sgm import aggregate, winners
-from nrw.mvs.sweep import Family, depth_range, ground_range, plane_distances, sweep
+from nrw.mvs.sweep import Family, depth_range, plane_distances, sweep
 from nrw.mvs.workspace import Workspace, read_usable, write_map
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 COARSE = 0.375  # scale of the plane sweep: its cost grows with the cube; 0.25 loses a tenth of internet photos' surface
 BEST = 2  # sources that must agree at a pixel
 RADIUS = 2  # pixels; matching windows are 5 x 5
-P1, P2, EDGE = 0.06, 0.6, 0.03  # semi-global matching, for costs in [0, 1]
+# semi-global matching, for costs in [0, 1]: p1, p2, edge. The ground is one level or rises slowly, whatever its pattern
+FACING_SMOOTHNESS = (0.06, 0.6, 0.03)
+LEVEL_SMOOTHNESS = (1.0, 4.0, 1.0)
 # rounds of refinement: pixels from which neighbours propose their planes, pixels of disparity of the offsets tried
 COARSE_ROUNDS = ((1, 0.25),)
 FINE_ROUNDS = ((1, 0.5), (2, 0.25))
@@ -154,10 +156,10 @@ def _match(
     facing = Family(torch.ones_like(coarse.image), near, far)
     slant = level_slant(coarse.camera, coarse.image.device)
     limits = (1 / far, 1 / near)
-    inverse_depth = _sweep_and_refine(matcher, facing, limits)
+    inverse_depth = _sweep_and_refine(matcher, facing, limits, FACING_SMOOTHNESS)
     if ground is not None and (slant > 0).any():
         limits = (1 / far, max(1 / near, float(slant.max()) / ground[0]))  # the ground may come nearer than any point
-        level = _sweep_and_refine(matcher, Family(slant, *ground), limits)
+        level = _sweep_and_refine(matcher, Family(slant, *ground), limits, LEVEL_SMOOTHNESS)
         inverse_depth = better(matcher, inverse_depth, level)
 
     matcher = Matcher(reference, sources, BEST, RADIUS)
@@ -166,9 +168,11 @@ def _match(
     return torch.where(confidence >= MIN_CONFIDENCE, 1 / inverse_depth, 0.0), confidence
 
 
-def _sweep_and_refine(matcher: Matcher, family: Family, limits: tuple[float, float]) -> torch.Tensor:
+def _sweep_and_refine(
+    matcher: Matcher, family: Family, limits: tuple[float, float], smoothness: tuple[float, float, float]
+) -> torch.Tensor:
     distances = plane_distances(matcher, family)
-    labels = winners(aggregate(sweep(matcher, family, distances), matcher.reference.image, P1, P2, EDGE))
+    labels = winners(aggregate(sweep(matcher, family, distances), matcher.reference.image, *smoothness))
     inverse_depth = family.slant * (distances[0] + labels * (distances[1] - distances[0]))
     return refine(matcher, inverse_depth.clamp(*limits), limits, COARSE_ROUNDS)
 

@@ -14,7 +14,6 @@ from nrw.cameras import Camera
 from nrw.mvs.match import Matcher
 
 MIN_PLANES, MAX_PLANES = 32, 256
-MIN_BELOW = 20  # sparse points below the camera from which it is known how deep the ground lies
 
 
 @dataclass(frozen=True)
@@ -38,16 +37,6 @@ def depth_range(camera: Camera, points: np.ndarray) -> tuple[float, float]:
     depth = camera.project(points)[1]
     near, far = np.percentile(depth[depth > 0], [0.5, 99.5])
     return 0.7 * near, 2 * far
-
-
-def ground_range(camera: Camera, points: np.ndarray) -> tuple[float, float] | None:
-    """How far below the camera the ground may lie, world units, from (N, 3) sparse points; None if few are below."""
-    below = camera.center[2] - points[:, 2]
-    below = below[below > 0]
-    if len(below) < MIN_BELOW:
-        return None
-    deepest = np.percentile(below, 98)
-    return 0.5 * deepest, 1.5 * deepest
 
 
 def plane_distances(matcher: Matcher, family: Family) -> torch.Tensor:

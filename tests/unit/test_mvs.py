@@ -120,6 +120,15 @@ def surface_points(camera, step=9, depth_of=true_depth):
     return (camera.center + rays_of(camera) * depth_of(camera)[..., None])[::step, ::step].reshape(-1, 3)
 
 
+def seen_by(cameras, points):
+    """(N,) how many of the cameras have (N, 3) points in their picture, 3 pixels from its border."""
+    count = np.zeros(len(points), int)
+    for camera in cameras:
+        pixels, _ = camera.project(points)
+        count += ((pixels > 3) & (pixels < [camera.width - 3, camera.height - 3])).all(1)
+    return count
+
+
 def errors_of(root, photo, camera, depth_of):
     """Share of the photo's inner pixels with a depth, and these depths' relative errors."""
     depth = read_map(Workspace(root).depth_map(photo, "photometric"))[8:-8, 8:-8]
@@ -161,11 +170,7 @@ def depth_of(scene, photo, kind="photometric"):
 def test_depth_of_slanted_planes(scene, photo):
     camera = scene.cameras[photo]
     truth, points = true_depth(camera), surface_points(camera, 1)
-    seen_by = np.zeros(len(points), int)
-    for other in scene.ids[:5]:
-        pixels, _ = scene.cameras[other].project(points)
-        seen_by += ((pixels > 3) & (pixels < [WIDTH - 3, HEIGHT - 3])).all(1)
-    seen = (seen_by >= 3).reshape(truth.shape)
+    seen = seen_by([scene.cameras[other] for other in scene.ids[:5]], points).reshape(truth.shape) >= 3
     assert seen.mean() > 0.8
     for kind, coverage, close in (("photometric", 0.97, 0.95), ("geometric", 0.9, 0.98)):
         depth = depth_of(scene, photo, kind)
@@ -198,7 +203,7 @@ def test_a_planar_scene_from_cameras_in_a_line_and_photos_of_different_sizes(tmp
     pictures = {photo: render(camera, texture, depth_of=wall) for photo, camera in cameras.items()}
     write_workspace(tmp_path, cameras, pictures, surface_points(camera_at((0, 0, -0.2)), depth_of=wall))
     estimate_depths(tmp_path, None, ["0001", "0002", "0003"], sources=4)
-    for photo, error in (("0001", 0.003), ("0002", 0.003), ("0003", 0.006)):
+    for photo, error in (("0001", 0.003), ("0002", 0.003), ("0003", 0.015)):  # a pixel of disparity: 5 %, 5 %, 10 %
         coverage, errors = errors_of(tmp_path, photo, cameras[photo], wall)
         assert coverage > 0.8
         assert np.median(errors) < error
@@ -232,9 +237,9 @@ def test_ground_at_a_grazing_angle(tmp_path):
     depth = read_map(Workspace(tmp_path).depth_map("0000", "geometric"))
     ground = truth < 13.5
     grazing = ground & (truth > 8)
-    ground[:, :20] = ground[:, -20:] = ground[-15:] = False  # others do not see these
-    assert grazing.sum() > 800
-    for part, share in ((ground, 0.9), (grazing, 0.8)):
+    seen = seen_by(list(cameras.values()), surface_points(camera, 1, square)).reshape(truth.shape) >= 3
+    assert (seen & grazing).sum() > 800
+    for part, share in ((seen & ground, 0.9), (seen & grazing, 0.8)):
         found = part & (depth > 0)
         assert found.sum() > share * part.sum()
         assert np.median(np.abs(depth / truth - 1)[found]) < 0.003
@@ -352,7 +357,7 @@ def test_point_colours_are_of_most_photos_not_of_one(tmp_path):
     """A dark, a bright and three usual exposures of one wall: its points have the usual one's grey."""
     gains = dict(zip(("0000", "0001", "0002", "0003", "0004"), (0.4, 1.0, 1.0, 1.5, 1.0), strict=True))
     cameras = {photo: camera_at(center) for photo, center in zip(gains, CENTERS, strict=True)}
-    texture = noise_texture(5)
+    texture = noise_texture(5, finest=8)
     pictures = {
         photo: render(camera, lambda points, gain=gains[photo]: gain * (0.4 * texture(points) + 60), depth_of=wall)
         for photo, camera in cameras.items()
