@@ -8,18 +8,14 @@ import numpy as np
 import pycolmap
 from scipy.spatial import cKDTree
 
-from nrw.ade20k import label_of
+from benchmarks.truth import DEMO, TRANSIENT
 from nrw.cameras import Camera
 from nrw.io import read_csv, read_image, read_json, write_image
 
-DEMO = Path(__file__).resolve().parents[1] / "resources" / "demo"
-BUILDING = ("wall", "building", "door", "column", "signboard", "stairs", "tower", "awning")
-GROUND = ("floor", "road", "grass", "sidewalk", "earth")
-TRANSIENT = ("person", "car", "van")
 SAME_DEPTH = 0.01  # relative: a photo sees a point if its true depth there is the point's
 
 
-class Truth:
+class DemoTruth:
     """What `cameras.json` knows, by the pipeline's photo ids (`photos_csv` says which file became which id)."""
 
     def __init__(self, photos_csv: Path | str):
@@ -99,8 +95,8 @@ class TrueView:
     depth: np.ndarray
     around: np.ndarray
 
-    def has(self, names: tuple[str, ...]) -> np.ndarray:
-        return np.isin(self.labels, [label_of(name) for name in names])
+    def has(self, labels: frozenset[int]) -> np.ndarray:
+        return np.isin(self.labels, list(labels))
 
     @cached_property
     def rays(self) -> np.ndarray:

@@ -1,9 +1,9 @@
 """The dense step alone: what it costs, and on the demo landmark how complete and how true its depth and cloud are.
 
-python benchmarks/dense.py cost results/SCENE OUT [--size 640]      any scene with finished stage sfm
-python benchmarks/dense.py demo results/demo OUT [--size 640]       true poses, true labels as masks
-python benchmarks/dense.py lights results/demo OUT                  noon only against as many photos of mixed light
-python benchmarks/dense.py rivals results/demo OUT                  beside OpenCV's SGBM, and COLMAP's where CUDA is
+python -m benchmarks.dense cost results/SCENE OUT [--size 640]      any scene with finished stage sfm
+python -m benchmarks.dense demo results/demo OUT [--size 640]       true poses, true labels as masks
+python -m benchmarks.dense lights results/demo OUT                  noon only against as many photos of mixed light
+python -m benchmarks.dense rivals results/demo OUT                  beside OpenCV's SGBM, and COLMAP's where CUDA is
 
 Two processes of one thread each, as the workflow runs it on 2 cores. `rivals` needs opencv-python-headless from pip.
 """
@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import torch
-from demo_truth import BUILDING, GROUND, TRANSIENT, Surfaces, Truth
 from scipy.spatial import cKDTree
 
-from nrw.ade20k import labels_of
+from benchmarks.demo_truth import DemoTruth, Surfaces
+from benchmarks.truth import KINDS, TRANSIENT, Truth
+from nrw.ade20k import label_of
 from nrw.chunks import chunk
 from nrw.errors import UserError
 from nrw.io import read_json
@@ -35,7 +36,7 @@ from nrw.mvs.workspace import Workspace, read_map, read_usable, write_map
 from nrw.pointcloud import read_cloud
 
 PROCESSES = 2
-MASKED = frozenset(labels_of((*TRANSIENT, "sky")))
+MASKED = TRANSIENT | {label_of("sky")}
 SEEN_BY = 3  # photos, the pixel's own included
 STEP = 4  # every so many pixels of a row, every so many rows are judged
 
@@ -114,7 +115,7 @@ def reconstruct(mvs: Path, labels: Path | None, sources: int) -> None:
 class Judge:
     """Holds the demo's truth on the photos of one workspace against depth maps and clouds in it."""
 
-    def __init__(self, truth: Truth, mvs: Path):
+    def __init__(self, truth: DemoTruth, mvs: Path):
         self.mvs, self.workspace = mvs, Workspace(mvs)
         self.views = {photo: truth.view(photo, camera) for photo, camera in self.workspace.cameras.items()}
         self.seen = {photo: self._seen(photo) for photo in self.views}
@@ -135,7 +136,7 @@ class Judge:
     def depths(self, kind: str) -> None:
         """Prints how much of what could be seen has a depth, and how true it is."""
         print(f"| {kind} | pixels | complete | median error | within 1 % | within 2 % |\n|---|---|---|---|---|---|")
-        for name, labels in (("building", BUILDING), ("ground", GROUND), ("all", None)):
+        for name, labels in (*KINDS.items(), ("all", None)):
             could, errors = 0, []
             for photo, view in self.views.items():
                 depth = read_map(self.workspace.depth_map(photo, kind))
@@ -153,7 +154,7 @@ class Judge:
         """Prints the share of points off any true surface by more than 1 % of the scene's size."""
         points = read_cloud(self.mvs / "cloud.ply").points.astype(float)
         summary = read_json(self.mvs / "summary.json")
-        size = self.scene_size()
+        size = Truth().size
         distance = Surfaces(list(self.views.values())).distance(points)
         far = distance > 0.01 * size
         dense = np.arange(len(points)) < summary["dense_points"]
@@ -163,7 +164,7 @@ class Judge:
             f" median distance {np.median(distance) * 100:.1f} cm"
         )
         tree = cKDTree(points)
-        for name, labels in (("building", BUILDING), ("ground", GROUND)):
+        for name, labels in KINDS.items():
             near = []
             for photo, view in self.views.items():
                 wanted = self.seen[photo] & view.has(labels)
@@ -172,12 +173,8 @@ class Judge:
             print(f"{name}: {np.concatenate(near).mean():.1%} of the pixels have a point within 3 pixels")
         print()
 
-    def scene_size(self) -> float:
-        """Metres: median distance from the photos to what they show, the unit of the pipeline's worlds."""
-        return float(np.median([np.median(view.depth[view.depth > 0]) for view in self.views.values()]))
 
-
-def true_workspace(scene: Path, out: Path, truth: Truth, photos: list[str], size: int) -> Path:
+def true_workspace(scene: Path, out: Path, truth: DemoTruth, photos: list[str], size: int) -> Path:
     """A dense workspace of `photos` with true poses at out/mvs, true labels at out/segmentation."""
     shutil.rmtree(out, ignore_errors=True)
     truth.with_true_poses(
@@ -188,13 +185,13 @@ def true_workspace(scene: Path, out: Path, truth: Truth, photos: list[str], size
     return out / "mvs"
 
 
-def registered(scene: Path, truth: Truth) -> list[str]:
+def registered(scene: Path, truth: DemoTruth) -> list[str]:
     model = pycolmap.Reconstruction(str(scene / "sfm/sparse"))
     return sorted(id_ for image in model.images.values() if (id_ := Path(image.name).stem) in truth.entries)
 
 
 def demo(scene: Path, out: Path, size: int, sources: int) -> None:
-    truth = Truth(scene / "photos/photos.csv")
+    truth = DemoTruth(scene / "photos/photos.csv")
     mvs = true_workspace(scene, out, truth, registered(scene, truth), size)
     reconstruct(mvs, out / "segmentation", sources)
     judge = Judge(truth, mvs)
@@ -205,7 +202,7 @@ def demo(scene: Path, out: Path, size: int, sources: int) -> None:
 
 def lights(scene: Path, out: Path, size: int, sources: int) -> None:
     """Noon: every noon photo. Mixed: every second of them stays, the others give way to near views in other light."""
-    truth = Truth(scene / "photos/photos.csv")
+    truth = DemoTruth(scene / "photos/photos.csv")
     photos = registered(scene, truth)
     noon = [photo for photo in photos if truth.light(photo) == "noon"]
     others = [photo for photo in photos if truth.light(photo) != "noon"]
@@ -224,7 +221,7 @@ def lights(scene: Path, out: Path, size: int, sources: int) -> None:
 
 def rivals(scene: Path, out: Path, size: int, sources: int) -> None:
     """The same photos and poses: ours, SGBM on rectified pairs, COLMAP's patch-match."""
-    truth = Truth(scene / "photos/photos.csv")
+    truth = DemoTruth(scene / "photos/photos.csv")
     mvs = true_workspace(scene, out, truth, registered(scene, truth), size)
     labels = out / "segmentation"
     judge = Judge(truth, mvs)
@@ -255,8 +252,8 @@ def rivals(scene: Path, out: Path, size: int, sources: int) -> None:
 
 def _sgbm(mvs: Path, labels: Path, ids: list[str]) -> None:
     import cv2
-    import sgbm
 
+    from benchmarks import sgbm
     from nrw.mvs.select import read_sparse
 
     cv2.setNumThreads(1)
@@ -287,7 +284,7 @@ def main() -> None:
     options = parser.parse_args()
     studies = {"cost": cost, "demo": demo, "lights": lights, "rivals": rivals}
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # for the processes to come
-    print(f"`python benchmarks/dense.py {options.study} … --size {options.size} --sources {options.sources}`\n")
+    print(f"`python -m benchmarks.dense {options.study} … --size {options.size} --sources {options.sources}`\n")
     studies[options.study](options.scene, options.out, options.size, options.sources)
 
 

@@ -2,8 +2,8 @@
 
 Goesele et al. 2007, "Multi-View Stereo for Community Photo Collections", section 4.1, equations 1 and 2: a source is
 good if it shares many points with the reference, sees them under a sufficient angle, and at no lower resolution.
-Added here: a weight that falls off for angles above 35 degrees, where square windows no longer match, and that every part
-of the picture counts alike.
+Added here: a weight that falls off for angles above 35 degrees, where square windows no longer match, and that every
+part of the picture counts alike.
 """
 
 from dataclasses import dataclass
@@ -81,12 +81,7 @@ def select_sources(scene: SparseScene, photo: str, count: int) -> list[str]:
     ground = _ground_cells(camera, around, np.bincount(cell, minlength=CELLS**2))
     for index, point in ground.items():
         for other in np.flatnonzero(possible):
-            pixel, depth = scene.cameras[other].project(point[None])
-            if (
-                depth[0] > 0
-                and (0 < pixel[0]).all()
-                and (pixel[0] < [scene.cameras[other].width, scene.cameras[other].height]).all()
-            ):
+            if _sees(scene.cameras[other], point):
                 cover[index, other] = _weights(scene, reference, point[None], np.array([other]))[0]
 
     need, chosen = np.ones(CELLS**2), []
@@ -115,6 +110,11 @@ def _weights(scene: SparseScene, reference: int, points: np.ndarray, sources: np
     # size of a pixel on the surface, reference over source: above 1 the source resolves more
     resolution = (range_reference / focal[reference]) / (range_source / focal[sources])
     return weight * np.where(resolution > 2, 2 / resolution, np.minimum(resolution, 1))
+
+
+def _sees(camera: Camera, point: np.ndarray) -> bool:
+    pixel, depth = camera.project(point[None])
+    return bool(depth[0] > 0 and (pixel[0] > 0).all() and (pixel[0] < [camera.width, camera.height]).all())
 
 
 def _cells(camera: Camera, pixels: np.ndarray) -> np.ndarray:
