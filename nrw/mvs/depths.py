@@ -11,7 +11,7 @@ from nrw.errors import UserError
 from nrw.io import read_image, write_json
 from nrw.mvs.match import Matcher, View
 from nrw.mvs.planes import level_slant, normals_from_depth
-from nrw.mvs.refine import better, refine, upsample
+from nrw.mvs.refine import refine, unless_worse, upsample
 from nrw.mvs.select import SparseScene, ground_range, read_sparse, select_sources
 from nrw.mvs.sgm import aggregate, winners
 from nrw.mvs.sweep import Family, depth_range, plane_distances, sweep
@@ -25,6 +25,8 @@ RADIUS = 2  # pixels; matching windows are 5 x 5
 # semi-global matching, for costs in [0, 1]: p1, p2, edge. The ground is one level or rises slowly, whatever its pattern
 FACING_SMOOTHNESS = (0.06, 0.6, 0.03)
 LEVEL_SMOOTHNESS = (1.0, 4.0, 1.0)
+# facing planes must score better by so much, in windows of this radius: where little matches, many of them fit a bit
+LEVEL_RADIUS, LEVEL_HANDICAP = 4, 0.05
 # rounds of refinement: pixels from which neighbours propose their planes, pixels of disparity of the offsets tried
 COARSE_ROUNDS = ((1, 0.25),)
 FINE_ROUNDS = ((1, 0.5), (2, 0.25))
@@ -160,7 +162,7 @@ def _match(
     if ground is not None and (slant > 0).any():
         limits = (1 / far, max(1 / near, float(slant.max()) / ground[0]))  # the ground may come nearer than any point
         level = _sweep_and_refine(matcher, Family(slant, *ground), limits, LEVEL_SMOOTHNESS)
-        inverse_depth = better(matcher, inverse_depth, level)
+        inverse_depth = unless_worse(matcher, inverse_depth, level, LEVEL_RADIUS, LEVEL_HANDICAP)
 
     matcher = Matcher(reference, sources, BEST, RADIUS)
     inverse_depth = refine(matcher, upsample(inverse_depth, *reference.image.shape), limits, FINE_ROUNDS)

@@ -46,11 +46,13 @@ def refine(
     return _fitted(matcher, peak).value.clamp(*limits)
 
 
-def better(matcher: Matcher, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """At each pixel the one of two (H, W) inverse-depth maps that scores better around it."""
-    scores = matcher.score(torch.stack([first, second]))
-    first_score, second_score = F.avg_pool2d(scores[:, None], 3, 1, 1)[:, 0]
-    return torch.where(second_score > first_score + MARGIN, second, first)
+def unless_worse(
+    matcher: Matcher, first: torch.Tensor, second: torch.Tensor, radius: int, handicap: float
+) -> torch.Tensor:
+    """(H, W) `second`, but `first` where that scores better by `handicap` in the mean of the window around a pixel."""
+    scores = F.pad(matcher.score(torch.stack([first, second]))[:, None], (radius,) * 4, mode="replicate")
+    first_score, second_score = F.avg_pool2d(scores, 2 * radius + 1, 1)[:, 0]
+    return torch.where(first_score > second_score + handicap, first, second)
 
 
 def _fitted(matcher: Matcher, inverse_depth: torch.Tensor) -> Planes:

@@ -4,7 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pycolmap
@@ -239,10 +239,11 @@ def test_ground_at_a_grazing_angle(tmp_path):
     grazing = ground & (truth > 8)
     seen = seen_by(list(cameras.values()), surface_points(camera, 1, square)).reshape(truth.shape) >= 3
     assert (seen & grazing).sum() > 800
-    for part, share in ((seen & ground, 0.9), (seen & grazing, 0.8)):
+    # planes that face the camera alone: 39 % and 15 %, errors of 0.3 % and 1.2 %
+    for part, share, error in ((seen & ground, 0.75, 0.002), (seen & grazing, 0.35, 0.007)):
         found = part & (depth > 0)
         assert found.sum() > share * part.sum()
-        assert np.median(np.abs(depth / truth - 1)[found]) < 0.003
+        assert np.median(np.abs(depth / truth - 1)[found]) < error
     normals = read_map(Workspace(tmp_path).normal_map("0000", "geometric"))[ground & (depth > 0)]
     up = normals @ camera.rotation[:, 2]
     assert np.median(np.degrees(np.arccos(np.clip(up, -1, 1)))) < 3
@@ -517,6 +518,30 @@ def test_sources_share_points_at_a_good_angle_and_resolution():
     assert order[0] == "good" and set(order) == {"near", "good", "far", "wide"}
     assert select_sources(scene, "reference", 2) == order[:2]
     assert select_sources(scene, "stranger", 3) == []
+
+
+def test_sources_cover_the_whole_picture():
+    """Three photos share most of the points, all on the left; the fourth alone sees the right, or the ground below."""
+    rng = np.random.default_rng(0)
+    left = rng.uniform([-1.8, -1, 4.8], [-0.5, 0.5, 5.2], (60, 3))
+    right = rng.uniform([0.5, -1, 4.8], [1.8, 0.5, 5.2], (12, 3))
+    cameras = [camera_at(center) for center in ([0, 0, 0], [0.9, 0, 0], [0.9, 0.1, 0], [0.9, -0.1, 0], [-0.9, 0, 0])]
+    visible = np.zeros((72, 5), bool)
+    visible[:, 0] = visible[:60, 1:4] = visible[60:, 4] = True
+    scene = SparseScene(list("abcde"), cameras, np.concatenate([left, right]), csr_array(visible))
+    assert "e" in select_sources(scene, "a", 2)
+
+
+def test_sources_see_the_ground_where_no_sparse_point_is():
+    """A house far ahead has all the points; only a photo that shares few of them shows the pavement."""
+    house = np.random.default_rng(0).uniform([-4, 14, 0.1], [4, 14, 4], (80, 3))
+    views = [level_camera(0, 0, 1.6), level_camera(2.5, 0, 1.6), level_camera(-2.5, 0, 1.6), level_camera(2.4, -3, 1.6)]
+    visible = np.ones((80, 4), bool)
+    visible[25:, 3] = False
+    up = np.array([[1.0, 0, 0], [0, 0.26, -0.966], [0, 0.966, 0.26]])  # 15 degrees above the horizon
+    upward = [replace(view, cam_from_world=np.c_[up, -up @ view.center]) for view in views]
+    for cameras, chosen in ((views, "cb"), ([views[0], *upward[1:3], views[3]], "cd"), ([views[0], *upward[1:]], "cb")):
+        assert select_sources(SparseScene(list("abcd"), cameras, house, csr_array(visible)), "a", 2) == list(chosen)
 
 
 def test_undistort_and_select_on_a_synthetic_model(tmp_path):
