@@ -45,9 +45,8 @@ def fit_planes(inverse_depth: torch.Tensor, weight: torch.Tensor, radius: int, c
     scale = inverse_depth.clamp_min(1e-12)
     tolerance = STEEPEST * radius / camera.fx  # relative difference
     slant = level_slant(camera, inverse_depth.device)
-    closeness = torch.where(
-        slant > 0, inverse_depth / slant.clamp_min(1e-6), 0.0
-    )  # inverse of the height below the camera
+    # the inverse of how far below the camera the pixel's surface lies
+    closeness = torch.where(slant > 0, inverse_depth / slant.clamp_min(1e-6), 0.0)
     level = _support(closeness, weight, radius, tolerance) > _support(inverse_depth, weight, radius, tolerance)
     compared = torch.where(level, closeness, inverse_depth).clamp_min(1e-12)
     padded, padded_weight, padded_closeness = (
@@ -81,13 +80,16 @@ def fit_planes(inverse_depth: torch.Tensor, weight: torch.Tensor, radius: int, c
 
 
 def _support(values: torch.Tensor, weight: torch.Tensor, radius: int, tolerance: float) -> torch.Tensor:
-    """(H, W) the weight of the window's pixels whose value is the centre's, to a relative tolerance."""
+    """(H, W) the weight of those among the window's corners and sides' middles whose value is the centre's.
+
+    tolerance: relative.
+    """
     height, width = values.shape
     padded, padded_weight = (F.pad(v[None, None], (radius,) * 4)[0, 0] for v in (values, weight))
     limit = values * tolerance
     support = torch.zeros_like(values)
-    for y in range(2 * radius + 1):
-        for x in range(2 * radius + 1):
+    for y in (0, radius, 2 * radius):
+        for x in (0, radius, 2 * radius):
             near = (padded[y : y + height, x : x + width] - values).abs_() < limit
             support.add_(near * padded_weight[y : y + height, x : x + width])
     return support
