@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from nrw.errors import UserError
-from nrw.io import read_image, read_json, write_json
+from nrw.io import read_image, write_json
 from nrw.mvs.match import Matcher, View
-from nrw.mvs.planes import normals_from_depth
-from nrw.mvs.refine import refine, upsample
-from nrw.mvs.select import SparseScene, read_sparse, select_sources
+from nrw.mvs.planes import level_slant, normals_from_depth
+from nrw.mvs.refine import refine, unless_worse, upsample
+from nrw.mvs.select import SparseScene, ground_range, read_sparse, select_sources
 from nrw.mvs.sgm import aggregate, winners
-from nrw.mvs.sweep import depth_range, inverse_depth_planes, sweep
+from nrw.mvs.sweep import Family, depth_range, plane_distances, sweep
 from nrw.mvs.workspace import Workspace, read_usable, write_map
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,11 @@ log = logging.getLogger(__name__)
 COARSE = 0.375  # scale of the plane sweep: its cost grows with the cube; 0.25 loses a tenth of internet photos' surface
 BEST = 2  # sources that must agree at a pixel
 RADIUS = 2  # pixels; matching windows are 5 x 5
-P1, P2, EDGE = 0.06, 0.6, 0.03  # semi-global matching, for costs in [0, 1]
+# semi-global matching, for costs in [0, 1]: p1, p2, edge. The ground is one level or rises slowly, whatever its pattern
+FACING_SMOOTHNESS = (0.06, 0.6, 0.03)
+LEVEL_SMOOTHNESS = (1.0, 4.0, 1.0)
+# facing planes must score better by so much, in windows of this radius: where little matches, many of them fit a bit
+LEVEL_RADIUS, LEVEL_HANDICAP = 4, 0.05
 # rounds of refinement: pixels from which neighbours propose their planes, pixels of disparity of the offsets tried
 COARSE_ROUNDS = ((1, 0.25),)
 FINE_ROUNDS = ((1, 0.5), (2, 0.25))
@@ -82,7 +86,7 @@ def _is_done(workspace: Workspace, segmentation_dir: Path | None, photo: str, se
     maps = ((depth, 1), (workspace.normal_map(photo, "photometric"), 3), (workspace.confidence_map(photo), 1))
     if not all(workspace.is_whole(path, photo, channels) for path, channels in maps):
         return False
-    if not workspace.report(photo).is_file() or read_json(workspace.report(photo))["settings"] != settings:
+    if workspace.read_report(photo).get("settings") != settings:
         return False
     inputs = [workspace.image(photo)] + ([segmentation_dir / f"{photo}.png"] if segmentation_dir is not None else [])
     return all(path.is_file() and path.stat().st_mtime <= depth.stat().st_mtime for path in inputs)
@@ -112,7 +116,10 @@ def _estimate(
         problem = "every pixel is masked (sky, transient)"
     else:
         views = [_read_view(workspace, segmentation_dir, masked, source, device) for source in chosen]
-        depth, confidence = _match(reference, views, *depth_range(reference.camera, points))
+        around = scene.points[scene.seen_by(photo, *chosen)]
+        depth, confidence = _match(
+            reference, views, *depth_range(reference.camera, points), ground_range(reference.camera, around)
+        )
     normals = normals_from_depth(depth, reference.camera)
     # the depth map last: when it is whole the others are
     write_map(workspace.confidence_map(photo), confidence.cpu().numpy())
@@ -137,22 +144,39 @@ def _read_view(
     return View(grey, usable, camera)
 
 
-def _match(reference: View, sources: list[View], near: float, far: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Depth (H, W), 0 where the confidence is too low, and the confidence (H, W) in [0, 1]."""
+def _match(
+    reference: View, sources: list[View], near: float, far: float, ground: tuple[float, float] | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Depth (H, W), 0 where the confidence is too low, and the confidence (H, W) in [0, 1].
+
+    near, far: depths to search. ground: how far below the camera level planes are tried, None: nowhere.
+    """
     sources = [_same_footprint(reference, source, (near * far) ** 0.5) for source in sources]
-    limits = (1 / far, 1 / near)
 
     coarse = reference.scaled(COARSE)
     matcher = Matcher(coarse, [source.scaled(COARSE) for source in sources], BEST, RADIUS)
-    planes = inverse_depth_planes(matcher, near, far)
-    labels = winners(aggregate(sweep(matcher, planes), coarse.image, P1, P2, EDGE))
-    inverse_depth = limits[0] + labels * (planes[1] - planes[0])
-    inverse_depth = refine(matcher, inverse_depth, limits, COARSE_ROUNDS)
+    facing = Family(torch.ones_like(coarse.image), near, far)
+    slant = level_slant(coarse.camera, coarse.image.device)
+    limits = (1 / far, 1 / near)
+    inverse_depth = _sweep_and_refine(matcher, facing, limits, FACING_SMOOTHNESS)
+    if ground is not None and (slant > 0).any():
+        limits = (1 / far, max(1 / near, float(slant.max()) / ground[0]))  # the ground may come nearer than any point
+        level = _sweep_and_refine(matcher, Family(slant, *ground), limits, LEVEL_SMOOTHNESS)
+        inverse_depth = unless_worse(matcher, inverse_depth, level, LEVEL_RADIUS, LEVEL_HANDICAP)
 
     matcher = Matcher(reference, sources, BEST, RADIUS)
     inverse_depth = refine(matcher, upsample(inverse_depth, *reference.image.shape), limits, FINE_ROUNDS)
     confidence = matcher.bilateral_score(inverse_depth, CONFIDENCE_RADIUS, CONFIDENCE_SIGMA) * reference.usable
     return torch.where(confidence >= MIN_CONFIDENCE, 1 / inverse_depth, 0.0), confidence
+
+
+def _sweep_and_refine(
+    matcher: Matcher, family: Family, limits: tuple[float, float], smoothness: tuple[float, float, float]
+) -> torch.Tensor:
+    distances = plane_distances(matcher, family)
+    labels = winners(aggregate(sweep(matcher, family, distances), matcher.reference.image, *smoothness))
+    inverse_depth = family.slant * (distances[0] + labels * (distances[1] - distances[0]))
+    return refine(matcher, inverse_depth.clamp(*limits), limits, COARSE_ROUNDS)
 
 
 def _same_footprint(reference: View, source: View, depth: float) -> View:

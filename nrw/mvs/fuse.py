@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from nrw import pointcloud
 from nrw.cameras import Camera
 from nrw.errors import UserError
-from nrw.io import read_json, write_json
+from nrw.io import write_json
 from nrw.mvs.workspace import Workspace, read_map, read_usable
 from nrw.pointcloud import Cloud
 
@@ -59,7 +59,7 @@ def fuse(
     pointcloud.write_cloud(cloud_out, cloud)
     photos = {}
     for photo in workspace.cameras:
-        report = read_json(workspace.report(photo)) if workspace.report(photo).is_file() else {}
+        report = workspace.read_report(photo)
         photos[photo] = {
             "coverage": consistent[photo],
             **{key: report[key] for key in ("seconds", "sources", "usable", "problem") if key in report},

@@ -23,24 +23,44 @@ class Planes:
     slope_y: torch.Tensor
 
 
-def fit_planes(inverse_depth: torch.Tensor, weight: torch.Tensor, radius: int, focal: float) -> Planes:
+def level_slant(camera: Camera, device: torch.device | str = "cpu") -> torch.Tensor:
+    """(H, W) by how much a pixel's ray falls for each unit of depth; the world's z is up. <= 0 above the horizon.
+
+    On a level plane d below the camera the inverse depth is this divided by d.
+    """
+    x = (torch.arange(camera.width, device=device) + 0.5 - camera.cx) / camera.fx
+    y = ((torch.arange(camera.height, device=device) + 0.5 - camera.cy) / camera.fy)[:, None]
+    up = camera.rotation[:, 2]
+    return (-(float(up[0]) * x + float(up[1]) * y + float(up[2]))).float()
+
+
+def fit_planes(inverse_depth: torch.Tensor, weight: torch.Tensor, radius: int, camera: Camera) -> Planes:
     """Fit a plane around every pixel of an (H, W) inverse-depth map, 0 = none, with (H, W) weights >= 0.
 
-    Neighbours whose depth differs by more than a steep surface explains are left out; focal: pixels. Where too few are
-    left the value stays and the slopes are 0.
+    Neighbours are left out whose depth differs by more than a steep surface explains, or, where more of them lie on one
+    level, whose height does: at a grazing angle the ground is steeper than any such surface. Where too few are left
+    the value stays and the slopes are 0.
     """
     height, width = inverse_depth.shape
     scale = inverse_depth.clamp_min(1e-12)
-    same_surface = STEEPEST * radius / focal  # relative difference
-    padded, padded_weight = (F.pad(values[None, None], (radius,) * 4)[0, 0] for values in (inverse_depth, weight))
+    tolerance = STEEPEST * radius / camera.fx  # relative difference
+    slant = level_slant(camera, inverse_depth.device)
+    # the inverse of how far below the camera the pixel's surface lies
+    closeness = torch.where(slant > 0, inverse_depth / slant.clamp_min(1e-6), 0.0)
+    level = _support(closeness, weight, radius, tolerance) > _support(inverse_depth, weight, radius, tolerance)
+    compared = torch.where(level, closeness, inverse_depth).clamp_min(1e-12)
+    padded, padded_weight, padded_closeness = (
+        F.pad(values[None, None], (radius,) * 4)[0, 0] for values in (inverse_depth, weight, closeness)
+    )
     # moments of the window: sums of w times 1, x, y, x², xy, y², c, xc, yc with c the change relative to the centre
     n, sx, sy, sxx, sxy, syy, sc, sxc, syc = (torch.zeros_like(inverse_depth) for _ in range(9))
     for y in range(2 * radius + 1):
         for x in range(2 * radius + 1):
             dx, dy = x - radius, y - radius
-            change = padded[y : y + height, x : x + width] / scale - 1
-            w = torch.where(change.abs() < same_surface, padded_weight[y : y + height, x : x + width], 0.0)
-            change *= w
+            window = slice(y, y + height), slice(x, x + width)
+            same = (torch.where(level, padded_closeness[window], padded[window]) / compared - 1).abs() < tolerance
+            w = torch.where(same, padded_weight[window], 0.0)
+            change = (padded[window] / scale - 1) * w
             for moment, factor in ((n, 1), (sx, dx), (sy, dy), (sxx, dx * dx), (sxy, dx * dy), (syy, dy * dy)):
                 if factor:
                     moment.add_(w, alpha=factor)
@@ -59,11 +79,27 @@ def fit_planes(inverse_depth: torch.Tensor, weight: torch.Tensor, radius: int, f
     return Planes(inverse_depth * (1 + change), slope_x * inverse_depth, slope_y * inverse_depth)
 
 
+def _support(values: torch.Tensor, weight: torch.Tensor, radius: int, tolerance: float) -> torch.Tensor:
+    """(H, W) the weight of those among the window's corners and sides' middles whose value is the centre's.
+
+    tolerance: relative.
+    """
+    height, width = values.shape
+    padded, padded_weight = (F.pad(v[None, None], (radius,) * 4)[0, 0] for v in (values, weight))
+    limit = values * tolerance
+    support = torch.zeros_like(values)
+    for y in (0, radius, 2 * radius):
+        for x in (0, radius, 2 * radius):
+            near = (padded[y : y + height, x : x + width] - values).abs_() < limit
+            support.add_(near * padded_weight[y : y + height, x : x + width])
+    return support
+
+
 def normals_from_depth(depth: torch.Tensor, camera: Camera, radius: int = 3) -> torch.Tensor:
     """(H, W) depth, 0 = none, to (H, W, 3) unit normals in the camera, towards it; zero where there is no depth."""
     valid = depth > 0
     inverse_depth = torch.where(valid, 1 / depth.clamp_min(1e-12), 0.0)
-    planes = fit_planes(inverse_depth, valid.float(), radius, camera.fx)
+    planes = fit_planes(inverse_depth, valid.float(), radius, camera)
     x = (torch.arange(camera.width, device=depth.device) + 0.5 - camera.cx) / camera.fx
     y = ((torch.arange(camera.height, device=depth.device) + 0.5 - camera.cy) / camera.fy)[:, None]
     slope_x, slope_y = planes.slope_x * camera.fx, planes.slope_y * camera.fy

@@ -46,9 +46,18 @@ def refine(
     return _fitted(matcher, peak).value.clamp(*limits)
 
 
+def unless_worse(
+    matcher: Matcher, first: torch.Tensor, second: torch.Tensor, radius: int, handicap: float
+) -> torch.Tensor:
+    """(H, W) `second`, but `first` where that scores better by `handicap` in the mean of the window around a pixel."""
+    scores = F.pad(matcher.score(torch.stack([first, second]))[:, None], (radius,) * 4, mode="replicate")
+    first_score, second_score = F.avg_pool2d(scores, 2 * radius + 1, 1)[:, 0]
+    return torch.where(first_score > second_score + handicap, first, second)
+
+
 def _fitted(matcher: Matcher, inverse_depth: torch.Tensor) -> Planes:
     score = matcher.score(inverse_depth[None])[0]
-    return fit_planes(inverse_depth, score.clamp_min(0.01), FIT_RADIUS, matcher.reference.camera.fx)
+    return fit_planes(inverse_depth, score.clamp_min(0.01), FIT_RADIUS, matcher.reference.camera)
 
 
 def _keep_better(

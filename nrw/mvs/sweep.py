@@ -1,7 +1,11 @@
-"""The plane sweep: matching costs for fronto-parallel planes at equal steps of inverse depth.
+"""The plane sweep: matching costs for a family of parallel planes at equal steps of disparity.
 
-Collins 1996, "A space-sweep approach to true multi-image matching"; costs as in `match`.
+Collins 1996, "A space-sweep approach to true multi-image matching"; costs as in `match`. Two families: planes that face
+the camera, and level ones, on which the ground is one label instead of a label a row (Gallup et al. 2007, "Real-time
+plane-sweeping stereo with multiple sweeping directions").
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,32 +16,47 @@ from nrw.mvs.match import Matcher
 MIN_PLANES, MAX_PLANES = 32, 256
 
 
+@dataclass(frozen=True)
+class Family:
+    """Parallel planes n.X = d in the camera: on them the inverse depth is (n.(x, y, 1)) / d, x and y normalised.
+
+    slant: (H, W), n.(x, y, 1); planes that face the camera have 1 everywhere, and d is their depth. Pixels with
+    slant <= 0 see none of the planes. nearest, farthest: the range of d, world units.
+    """
+
+    slant: torch.Tensor
+    nearest: float
+    farthest: float
+
+
 def depth_range(camera: Camera, points: np.ndarray) -> tuple[float, float]:
     """The nearest and farthest depth to search, world units, from the (N, 3) sparse points that the photo sees.
 
-    The near end leaves room for the ground in front of the nearest point; the far end costs few planes.
+    The near end leaves room for what stands before the nearest point; the far end costs few planes.
     """
     depth = camera.project(points)[1]
     near, far = np.percentile(depth[depth > 0], [0.5, 99.5])
     return 0.7 * near, 2 * far
 
 
-def inverse_depth_planes(matcher: Matcher, near: float, far: float) -> torch.Tensor:
-    """(D,) ascending inverse depths, a pixel of disparity apart in the source whose baseline is the median."""
-    middle = torch.full_like(matcher.reference.image, (1 / near + 1 / far) / 2)
-    rates = matcher.disparity_rate(middle)
+def plane_distances(matcher: Matcher, family: Family) -> torch.Tensor:
+    """(D,) ascending 1 / d, a pixel of disparity apart in the source whose baseline is the median."""
+    low, high = 1 / family.farthest, 1 / family.nearest
+    seen = family.slant > 0
+    rates = matcher.disparity_rate(family.slant * (low + high) / 2) * family.slant
     typical = torch.stack(
-        [rate[rate > 0].median() if (rate > 0).any() else rate.new_zeros(()) for rate in rates]
+        [rate[usable].median() if (usable := seen & (rate > 0)).any() else rate.new_zeros(()) for rate in rates]
     ).median()
-    count = int(np.clip(float(typical) * (1 / near - 1 / far), MIN_PLANES, MAX_PLANES))
-    return torch.linspace(1 / far, 1 / near, count, device=middle.device)
+    count = int(np.clip(float(typical) * (high - low), MIN_PLANES, MAX_PLANES))
+    return torch.linspace(low, high, count, device=family.slant.device)
 
 
-def sweep(matcher: Matcher, planes: torch.Tensor) -> torch.Tensor:
-    """The costs (H, D, W) float32 in [0, 1] of D planes; the same for all planes where the photo is masked."""
+def sweep(matcher: Matcher, family: Family, distances: torch.Tensor) -> torch.Tensor:
+    """The costs (H, D, W) float32 in [0, 1] of D planes; the same for all where the photo is masked or sees none."""
     height, width = matcher.reference.image.shape
-    cost = planes.new_empty(height, len(planes), width)
-    for index, plane in enumerate(planes):  # one at a time: its maps stay in the processor's cache
-        cost[:, index] = 1 - matcher.score(plane.expand(1, height, width))[0]
-    cost.masked_fill_(matcher.reference.usable[:, None] == 0, 1.0)
+    cost = distances.new_empty(height, len(distances), width)
+    for index, distance in enumerate(distances):  # one at a time: its maps stay in the processor's cache
+        cost[:, index] = 1 - matcher.score((family.slant * distance)[None])[0]
+    sees = (matcher.reference.usable > 0) & (family.slant > 0)
+    cost.masked_fill_(~sees[:, None], 1.0)
     return cost

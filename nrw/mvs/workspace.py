@@ -8,7 +8,7 @@ import numpy as np
 
 from nrw.cameras import Camera, read_cameras
 from nrw.errors import UserError
-from nrw.io import atomic_path, read_image
+from nrw.io import atomic_path, read_image, read_json
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,13 @@ class Workspace:
     def report(self, photo: str) -> Path:
         """JSON: how a photo's depth map was made."""
         return self.stereo / "reports" / f"{photo}.json"
+
+    def read_report(self, photo: str) -> dict:
+        """The report of a photo, {} if there is none that can be read."""
+        try:
+            return read_json(self.report(photo))
+        except (FileNotFoundError, ValueError):
+            return {}
 
     def check_ids(self, ids: list[str]) -> None:
         """Raises UserError if an id is not a photo of this workspace."""

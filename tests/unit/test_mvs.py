@@ -4,7 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pycolmap
@@ -47,28 +47,34 @@ def camera_at(center):
     return Camera(WIDTH, HEIGHT, FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2, np.c_[np.eye(3), -np.asarray(center)])
 
 
-def true_depth(camera):
-    """(H, W): z in the camera, where its rays meet the nearer of the two planes (the ridge is convex)."""
+def rays_of(camera):
+    """(H, W, 3), of length 1 along the optical axis."""
     rays = camera.ray_directions().astype(float)
-    rays /= (rays @ camera.rotation[2])[..., None]
-    depths = [(d - n @ camera.center) / (rays @ n) for n, d in (LEFT, RIGHT)]
-    return np.maximum(*depths)
+    return rays / (rays @ camera.rotation[2])[..., None]
 
 
-def render(camera, texture, factor=3):
-    """(H, W) uint8: texture(points) on the planes, `factor` rays a pixel and axis."""
+def depth_of_plane(camera, normal, distance):
+    """(H, W): z in the camera, where its rays meet the plane n.X = d."""
+    return (distance - normal @ camera.center) / (rays_of(camera) @ normal)
+
+
+def true_depth(camera):
+    """(H, W): the nearer of the two planes (the ridge is convex)."""
+    return np.maximum(*(depth_of_plane(camera, *plane) for plane in (LEFT, RIGHT)))
+
+
+def render(camera, texture, factor=3, depth_of=true_depth):
+    """(H, W) uint8: texture(points) on the surface, `factor` rays a pixel and axis."""
     fine = camera.resized(camera.width * factor, camera.height * factor)
-    rays = fine.ray_directions().astype(float)
-    rays /= (rays @ camera.rotation[2])[..., None]
-    points = camera.center + rays * true_depth(fine)[..., None]
+    points = camera.center + rays_of(fine) * depth_of(fine)[..., None]
     grey = texture(points).reshape(camera.height, factor, camera.width, factor).mean((1, 3))
     return np.clip(grey, 0, 255).round().astype(np.uint8)
 
 
-def noise_texture(seed=0):
+def noise_texture(seed=0, finest=40):
     """A function of (..., 3) points: smooth noise in x and y of several wave lengths, grey in 0..255."""
     rng = np.random.default_rng(seed)
-    waves = rng.normal(size=(60, 2)) * np.exp(rng.uniform(np.log(4), np.log(40), (60, 1)))
+    waves = rng.normal(size=(60, 2)) * np.exp(rng.uniform(np.log(finest / 10), np.log(finest), (60, 1)))
     phases = rng.uniform(0, 2 * np.pi, 60)
     return lambda points: 128 + 13 * np.cos(points[..., :2] @ waves.T + phases).sum(-1)
 
@@ -110,10 +116,24 @@ def write_workspace(root, cameras, pictures, points):
     (root / "stereo/fusion.cfg").write_text("".join(f"{photo}.jpg\n" for photo in cameras))
 
 
-def surface_points(camera, step=9):
-    rays = camera.ray_directions().astype(float)
-    rays /= (rays @ camera.rotation[2])[..., None]
-    return (camera.center + rays * true_depth(camera)[..., None])[::step, ::step].reshape(-1, 3)
+def surface_points(camera, step=9, depth_of=true_depth):
+    return (camera.center + rays_of(camera) * depth_of(camera)[..., None])[::step, ::step].reshape(-1, 3)
+
+
+def seen_by(cameras, points):
+    """(N,) how many of the cameras have (N, 3) points in their picture, 3 pixels from its border."""
+    count = np.zeros(len(points), int)
+    for camera in cameras:
+        pixels, _ = camera.project(points)
+        count += ((pixels > 3) & (pixels < [camera.width - 3, camera.height - 3])).all(1)
+    return count
+
+
+def errors_of(root, photo, camera, depth_of):
+    """Share of the photo's inner pixels with a depth, and these depths' relative errors."""
+    depth = read_map(Workspace(root).depth_map(photo, "photometric"))[8:-8, 8:-8]
+    truth = depth_of(camera)[8:-8, 8:-8]
+    return np.mean(depth > 0), np.abs(depth / truth - 1)[depth > 0]
 
 
 @pytest.fixture(scope="module")
@@ -150,11 +170,7 @@ def depth_of(scene, photo, kind="photometric"):
 def test_depth_of_slanted_planes(scene, photo):
     camera = scene.cameras[photo]
     truth, points = true_depth(camera), surface_points(camera, 1)
-    seen_by = np.zeros(len(points), int)
-    for other in scene.ids[:5]:
-        pixels, _ = scene.cameras[other].project(points)
-        seen_by += ((pixels > 3) & (pixels < [WIDTH - 3, HEIGHT - 3])).all(1)
-    seen = (seen_by >= 3).reshape(truth.shape)
+    seen = seen_by([scene.cameras[other] for other in scene.ids[:5]], points).reshape(truth.shape) >= 3
     assert seen.mean() > 0.8
     for kind, coverage, close in (("photometric", 0.97, 0.95), ("geometric", 0.9, 0.98)):
         depth = depth_of(scene, photo, kind)
@@ -172,6 +188,65 @@ def test_normals_of_slanted_planes(scene):
         some = some[np.abs(some).sum(1) > 0]
         cosine = some @ (-normal / np.linalg.norm(normal))  # the camera looks along +z
         assert np.median(np.degrees(np.arccos(np.clip(cosine, -1, 1)))) < 5
+
+
+def wall(camera):
+    return depth_of_plane(camera, np.array([0.0, 0.0, 1.0]), 5.0)
+
+
+def test_a_planar_scene_from_cameras_in_a_line_and_photos_of_different_sizes(tmp_path):
+    """Nothing but one wall; all cameras on one line; landscape, portrait, and a photo of half the resolution."""
+    texture = noise_texture(3)
+    cameras = {f"{number:04d}": camera_at((0.3 * number - 0.6, 0, 0)) for number in range(5)}
+    cameras["0001"] = Camera(104, 140, FOCAL, FOCAL, 52, 70, cameras["0001"].cam_from_world)
+    cameras["0003"] = cameras["0003"].resized(WIDTH // 2, HEIGHT // 2)
+    pictures = {photo: render(camera, texture, depth_of=wall) for photo, camera in cameras.items()}
+    write_workspace(tmp_path, cameras, pictures, surface_points(camera_at((0, 0, -0.2)), depth_of=wall))
+    estimate_depths(tmp_path, None, ["0001", "0002", "0003"], sources=4)
+    for photo, error in (("0001", 0.003), ("0002", 0.003), ("0003", 0.015)):  # a pixel of disparity: 5 %, 5 %, 10 %
+        coverage, errors = errors_of(tmp_path, photo, cameras[photo], wall)
+        assert coverage > 0.8
+        assert np.median(errors) < error
+
+
+def level_camera(x, y, height):
+    """At eye height, looking along the world's y; z is up."""
+    rotation = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    return Camera(WIDTH, HEIGHT, FOCAL, FOCAL, WIDTH / 2, HEIGHT / 4, np.c_[rotation, -rotation @ [x, y, height]])
+
+
+def square(camera):
+    """(H, W) depth of a level square with a house at its far side, y = 14."""
+    ground = depth_of_plane(camera, np.array([0.0, 0, 1]), 0.0)
+    house = depth_of_plane(camera, np.array([0.0, 1, 0]), 14.0)
+    return np.where((ground > 0) & (ground < house), ground, house)
+
+
+def test_ground_at_a_grazing_angle(tmp_path):
+    """At 12 m a pixel's depth differs by 5 % from the next one's: no surface that faces the camera does that."""
+    flat = noise_texture(4, finest=14)
+    texture = lambda points: np.where(points[..., 2] < 0.01, flat(points), flat(points[..., [0, 2]]))  # noqa: E731
+    stations = ((0, 0), (1.2, 0.3), (-1.2, -0.2), (0.6, -0.9), (-0.5, 0.9))
+    cameras = {f"{number:04d}": level_camera(x, y, 1.6 + 0.05 * number) for number, (x, y) in enumerate(stations)}
+    pictures = {photo: render(camera, texture, 4, square) for photo, camera in cameras.items()}
+    write_workspace(tmp_path, cameras, pictures, surface_points(cameras["0000"], depth_of=square))
+    estimate_depths(tmp_path, None, list(cameras), sources=4)
+    filter_depths(tmp_path, ["0000"], min_views=3)
+    camera = cameras["0000"]
+    truth = square(camera)
+    depth = read_map(Workspace(tmp_path).depth_map("0000", "geometric"))
+    ground = truth < 13.5
+    grazing = ground & (truth > 8)
+    seen = seen_by(list(cameras.values()), surface_points(camera, 1, square)).reshape(truth.shape) >= 3
+    assert (seen & grazing).sum() > 800
+    # planes that face the camera alone: 39 % and 15 %, errors of 0.3 % and 1.2 %
+    for part, share, error in ((seen & ground, 0.75, 0.002), (seen & grazing, 0.35, 0.007)):
+        found = part & (depth > 0)
+        assert found.sum() > share * part.sum()
+        assert np.median(np.abs(depth / truth - 1)[found]) < error
+    normals = read_map(Workspace(tmp_path).normal_map("0000", "geometric"))[ground & (depth > 0)]
+    up = normals @ camera.rotation[:, 2]
+    assert np.median(np.degrees(np.arccos(np.clip(up, -1, 1)))) < 3
 
 
 def test_masked_pixels_get_no_depth(scene):
@@ -227,6 +302,25 @@ def test_resume_keeps_whole_maps_and_redoes_truncated_ones(scene):
     assert cut.read_bytes() == whole
 
 
+def test_a_damaged_map_is_left_out_reported_and_recomputed(scene, tmp_path):
+    workspace = Workspace(scene.mvs)
+    cut = workspace.depth_map("0002", "photometric")
+    whole = cut.read_bytes()
+    cut.write_bytes(whole[:-5])
+    filter_depths(scene.mvs, ["0000", "0002"], min_views=2)
+    assert not depth_of(scene, "0002", "geometric").any()
+    assert depth_of(scene, "0000", "geometric").any()
+    fuse(scene.mvs, tmp_path / "cloud.ply", tmp_path / "summary.json", min_views=3)
+    summary = read_json(tmp_path / "summary.json")
+    assert "0002" in summary["photos_without_depth"]
+    assert "damaged" in summary["photos"]["0002"]["problem"]
+    workspace.report("0000").write_text('{"settings": {"sour')
+    estimate(scene, ["0000", "0002"])
+    assert cut.read_bytes() == whole
+    assert workspace.read_report("0002")["problem"] is None and workspace.read_report("0000")["seconds"] > 0
+    filter_depths(scene.mvs, ["0000", "0002"], min_views=3)
+
+
 def test_resume_redoes_maps_of_other_settings(scene):
     path = Workspace(scene.mvs).depth_map("0002", "photometric")
     before = path.read_bytes()
@@ -243,6 +337,8 @@ def test_fusion_lies_on_the_planes_and_sparse_points_fill_holes(scene, tmp_path)
     assert summary["dense_points"] > 5000
     assert summary["photos_without_depth"] == ["0005"]
     assert summary["photos"]["0000"]["coverage"] > 0.7
+    assert summary["photos"]["0000"]["seconds"] > 0
+    assert "sparse points" in summary["photos"]["0005"]["problem"]
     x, z = cloud.points[:, 0], cloud.points[:, 2]
     off = np.abs(z - np.maximum(5 - 0.5 * x, 5 + 0.3 * x)) / z
     assert np.median(off) < 0.002 and np.mean(off < 0.01) > 0.98
@@ -256,6 +352,28 @@ def test_fusion_lies_on_the_planes_and_sparse_points_fill_holes(scene, tmp_path)
     for point in cloud.points[red]:
         gap = np.linalg.norm(cloud.points[~red] - point, axis=1).min()
         assert gap > 4.9 * min(camera.project(point[None])[1][0] for camera in photos) / FOCAL
+
+
+def test_point_colours_are_of_most_photos_not_of_one(tmp_path):
+    """A dark, a bright and three usual exposures of one wall: its points have the usual one's grey."""
+    gains = dict(zip(("0000", "0001", "0002", "0003", "0004"), (0.4, 1.0, 1.0, 1.5, 1.0), strict=True))
+    cameras = {photo: camera_at(center) for photo, center in zip(gains, CENTERS, strict=True)}
+    texture = noise_texture(5, finest=8)
+    pictures = {
+        photo: render(camera, lambda points, gain=gains[photo]: gain * (0.4 * texture(points) + 60), depth_of=wall)
+        for photo, camera in cameras.items()
+    }
+    write_workspace(tmp_path / "mvs", cameras, pictures, surface_points(camera_at((0, 0, -0.2)), depth_of=wall))
+    workspace = Workspace(tmp_path / "mvs")
+    for photo, camera in cameras.items():
+        write_map(workspace.depth_map(photo, "geometric"), wall(camera))
+        write_map(workspace.normal_map(photo, "geometric"), np.full((HEIGHT, WIDTH, 3), [0.0, 0.0, -1.0]))
+    fuse(workspace.root, tmp_path / "cloud.ply", tmp_path / "summary.json", min_views=5)
+    cloud = read_cloud(tmp_path / "cloud.ply")
+    grey = cloud.colors[np.ptp(cloud.colors.astype(int), axis=1) < 100].mean(1)  # the sparse points are red
+    expected = 0.4 * texture(cloud.points[np.ptp(cloud.colors.astype(int), axis=1) < 100].astype(float)) + 60
+    assert len(grey) > 5000
+    assert np.median(np.abs(grey / expected - 1)) < 0.03
 
 
 def test_fusing_nothing_is_an_error(scene, tmp_path):
@@ -277,13 +395,14 @@ def test_consistency_keeps_what_others_confirm():
     wrong = depth.copy()
     wrong[40:60, 60:100] *= 1.05
     wrong[80:, :] = 0
-    agree = agrees(wrong, here, other, there, max_pixels=2, max_relative=0.01)
+    normals = normals_from_depth(torch.from_numpy(other), there).numpy()
+    agree = agrees(wrong, here, other, normals, there, max_pixels=2, max_relative=0.01)
     assert not agree[40:60, 60:100].any()
     assert not agree[80:].any()
     pixels, _ = there.project(surface_points(here, 1))
     seen = ((pixels > 1) & (pixels < [WIDTH - 1, HEIGHT - 1])).all(1).reshape(HEIGHT, WIDTH)
     assert agree[:40][seen[:40]].all()
-    assert not agrees(depth, here, np.zeros_like(other), there, 2, 0.01).any()
+    assert not agrees(depth, here, np.zeros_like(other), np.zeros_like(normals), there, 2, 0.01).any()
 
 
 def test_min_views_counts_the_photo_itself(scene):
@@ -371,7 +490,7 @@ def test_planes_are_fitted_exactly_and_not_across_a_step():
     y, x = torch.meshgrid(torch.arange(30.0), torch.arange(40.0), indexing="ij")
     inverse = 0.2 + 0.0001 * x - 0.0002 * y
     inverse[:, 20:] += 0.1
-    planes = fit_planes(inverse, torch.ones_like(inverse), 2, focal=170.0)
+    planes = fit_planes(inverse, torch.ones_like(inverse), 2, Camera(40, 30, FOCAL, FOCAL, 20, 15, np.eye(3, 4)))
     torch.testing.assert_close(planes.value, inverse, rtol=1e-5, atol=0)
     torch.testing.assert_close(planes.slope_x, torch.full_like(inverse, 0.0001), rtol=0.01, atol=0)
     torch.testing.assert_close(planes.slope_y, torch.full_like(inverse, -0.0002), rtol=0.01, atol=0)
@@ -399,6 +518,30 @@ def test_sources_share_points_at_a_good_angle_and_resolution():
     assert order[0] == "good" and set(order) == {"near", "good", "far", "wide"}
     assert select_sources(scene, "reference", 2) == order[:2]
     assert select_sources(scene, "stranger", 3) == []
+
+
+def test_sources_cover_the_whole_picture():
+    """Three photos share most of the points, all on the left; the fourth alone sees the right, or the ground below."""
+    rng = np.random.default_rng(0)
+    left = rng.uniform([-1.8, -1, 4.8], [-0.5, 0.5, 5.2], (60, 3))
+    right = rng.uniform([0.5, -1, 4.8], [1.8, 0.5, 5.2], (12, 3))
+    cameras = [camera_at(center) for center in ([0, 0, 0], [0.9, 0, 0], [0.9, 0.1, 0], [0.9, -0.1, 0], [-0.9, 0, 0])]
+    visible = np.zeros((72, 5), bool)
+    visible[:, 0] = visible[:60, 1:4] = visible[60:, 4] = True
+    scene = SparseScene(list("abcde"), cameras, np.concatenate([left, right]), csr_array(visible))
+    assert "e" in select_sources(scene, "a", 2)
+
+
+def test_sources_see_the_ground_where_no_sparse_point_is():
+    """A house far ahead has all the points; only a photo that shares few of them shows the pavement."""
+    house = np.random.default_rng(0).uniform([-4, 14, 0.1], [4, 14, 4], (80, 3))
+    views = [level_camera(0, 0, 1.6), level_camera(2.5, 0, 1.6), level_camera(-2.5, 0, 1.6), level_camera(2.4, -3, 1.6)]
+    visible = np.ones((80, 4), bool)
+    visible[25:, 3] = False
+    up = np.array([[1.0, 0, 0], [0, 0.26, -0.966], [0, 0.966, 0.26]])  # 15 degrees above the horizon
+    upward = [replace(view, cam_from_world=np.c_[up, -up @ view.center]) for view in views]
+    for cameras, chosen in ((views, "cb"), ([views[0], *upward[1:3], views[3]], "cd"), ([views[0], *upward[1:]], "cb")):
+        assert select_sources(SparseScene(list("abcd"), cameras, house, csr_array(visible)), "a", 2) == list(chosen)
 
 
 def test_undistort_and_select_on_a_synthetic_model(tmp_path):

@@ -1,0 +1,292 @@
+"""The dense step alone: what it costs, and on the demo landmark how complete and how true its depth and cloud are.
+
+python -m benchmarks.dense cost results/SCENE OUT [--size 640]      any scene with finished stage sfm
+python -m benchmarks.dense demo results/demo OUT [--size 640]       true poses, true labels as masks
+python -m benchmarks.dense lights results/demo OUT                  noon only against as many photos of mixed light
+python -m benchmarks.dense rivals results/demo OUT                  beside OpenCV's SGBM, and COLMAP's where CUDA is
+
+Two processes of one thread each, as the workflow runs it on 2 cores. `rivals` needs opencv-python-headless from pip.
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import torch
+from scipy.spatial import cKDTree
+
+from benchmarks.demo_truth import DemoTruth, Surfaces
+from benchmarks.truth import KINDS, TRANSIENT, Truth
+from nrw.ade20k import label_of
+from nrw.chunks import chunk
+from nrw.errors import UserError
+from nrw.io import read_json
+from nrw.mvs.colmap import estimate_depths_colmap
+from nrw.mvs.planes import normals_from_depth
+from nrw.mvs.undistort import undistort
+from nrw.mvs.workspace import Workspace, read_map, read_usable, write_map
+from nrw.pointcloud import read_cloud
+
+PROCESSES = 2
+MASKED = TRANSIENT | {label_of("sky")}
+SEEN_BY = 3  # photos, the pixel's own included
+STEP = 4  # every so many pixels of a row, every so many rows are judged
+
+
+@dataclass(frozen=True)
+class Cost:
+    """cpu: seconds of all processes. wall: seconds by the clock. memory: MB, of the largest process."""
+
+    cpu: float
+    wall: float
+    memory: float
+
+
+def in_processes(work, arguments: list[tuple]) -> Cost:
+    """Run work(*arguments) for each tuple, in PROCESSES fresh processes."""
+    started = time.monotonic()
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        costs = list(pool.map(_measured, [work] * len(arguments), arguments))
+    return Cost(sum(cpu for cpu, _ in costs), time.monotonic() - started, max(memory for _, memory in costs))
+
+
+def _measured(work, arguments: tuple) -> tuple[float, float]:
+    torch.set_num_threads(1)
+    work(*arguments)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def _estimate(mvs: Path, labels: Path | None, ids: list[str], sources: int) -> None:
+    from nrw.mvs.depths import estimate_depths
+
+    estimate_depths(mvs, labels, ids, sources=sources, masked=MASKED, resume=False)
+
+
+def _filter(mvs: Path, ids: list[str]) -> None:
+    from nrw.mvs.consistency import filter_depths
+
+    filter_depths(mvs, ids, min_views=3)
+
+
+def _fuse(mvs: Path, labels: Path | None) -> None:
+    from nrw.mvs.fuse import fuse
+
+    fuse(
+        mvs,
+        mvs / "cloud.ply",
+        mvs / "summary.json",
+        min_views=3,
+        threads=PROCESSES,
+        segmentation_dir=labels,
+        masked=MASKED,
+    )
+
+
+def filter_and_fuse(mvs: Path, labels: Path | None) -> tuple[Cost, Cost]:
+    ids = list(Workspace(mvs).cameras)
+    filtered = in_processes(_filter, [(mvs, chunk(ids, f"{n}-of-{PROCESSES}")) for n in range(1, PROCESSES + 1)])
+    return filtered, in_processes(_fuse, [(mvs, labels)])
+
+
+def reconstruct(mvs: Path, labels: Path | None, sources: int) -> None:
+    """Our dense step on the workspace `mvs`; prints what it cost."""
+    ids = list(Workspace(mvs).cameras)
+    arguments = [(mvs, labels, chunk(ids, f"{n}-of-{PROCESSES}"), sources) for n in range(1, PROCESSES + 1)]
+    depths = in_processes(_estimate, arguments)
+    filtered, fused = filter_and_fuse(mvs, labels)
+    print(f"{len(ids)} photos, {read_json(mvs / 'summary.json')['points']} points")
+    print("\n| step | CPU s | CPU s a photo | s by the clock | MB a process |\n|---|---|---|---|---|")
+    for name, cost in (("depths", depths), ("filter", filtered), ("fuse", fused)):
+        print(f"| {name} | {cost.cpu:.0f} | {cost.cpu / len(ids):.2f} | {cost.wall:.0f} | {cost.memory:.0f} |")
+    print(f"| all | {sum(c.cpu for c in (depths, filtered, fused)):.0f} | "
+          f"{sum(c.cpu for c in (depths, filtered, fused)) / len(ids):.2f} | "
+          f"{sum(c.wall for c in (depths, filtered, fused)):.0f} | |\n")  # fmt: skip
+
+
+class Judge:
+    """Holds the demo's truth on the photos of one workspace against depth maps and clouds in it."""
+
+    def __init__(self, truth: DemoTruth, mvs: Path):
+        self.mvs, self.workspace = mvs, Workspace(mvs)
+        self.views = {photo: truth.view(photo, camera) for photo, camera in self.workspace.cameras.items()}
+        self.seen = {photo: self._seen(photo) for photo in self.views}
+
+    def _seen(self, photo: str) -> np.ndarray:
+        """(H, W) bool, every STEP pixels: at least SEEN_BY photos truly see the point, and it is not passing by."""
+        view = self.views[photo]
+        still = np.zeros(view.depth.shape, bool)
+        still[::STEP, ::STEP] = True
+        still &= (view.depth > 0) & ~view.has(TRANSIENT)
+        count = still.astype(int)
+        points = view.points[still]
+        for other, its in self.views.items():
+            if other != photo:
+                count[still] += its.sees(points)
+        return count >= SEEN_BY
+
+    def depths(self, kind: str) -> None:
+        """Prints how much of what could be seen has a depth, and how true it is."""
+        print(f"| {kind} | pixels | complete | median error | within 1 % | within 2 % |\n|---|---|---|---|---|---|")
+        for name, labels in (*KINDS.items(), ("all", None)):
+            could, errors = 0, []
+            for photo, view in self.views.items():
+                depth = read_map(self.workspace.depth_map(photo, kind))
+                wanted = self.seen[photo] & (True if labels is None else view.has(labels))
+                could += wanted.sum()
+                errors.append(view.error(depth)[wanted & (depth > 0)])
+            errors = np.concatenate(errors)
+            print(
+                f"| {name} | {could} | {len(errors) / could:.1%} | {np.median(errors):.3%} |"
+                f" {np.mean(errors < 0.01):.1%} | {np.mean(errors < 0.02):.1%} |"
+            )
+        print()
+
+    def cloud(self) -> None:
+        """Prints the share of points off any true surface by more than 1 % of the scene's size."""
+        points = read_cloud(self.mvs / "cloud.ply").points.astype(float)
+        summary = read_json(self.mvs / "summary.json")
+        size = Truth().size
+        distance = Surfaces(list(self.views.values())).distance(points)
+        far = distance > 0.01 * size
+        dense = np.arange(len(points)) < summary["dense_points"]
+        print(
+            f"{len(points)} points; off any true surface by more than {0.01 * size:.2f} m (1 % of the scene's size):"
+            f" {far.mean():.2%} (dense {far[dense].mean():.2%}, sparse {far[~dense].mean():.2%});"
+            f" median distance {np.median(distance) * 100:.1f} cm"
+        )
+        tree = cKDTree(points)
+        for name, labels in KINDS.items():
+            near = []
+            for photo, view in self.views.items():
+                wanted = self.seen[photo] & view.has(labels)
+                gap, _ = tree.query(view.points[wanted], workers=-1)
+                near.append(gap < 3 * view.depth[wanted] / view.camera.fx)
+            print(f"{name}: {np.concatenate(near).mean():.1%} of the pixels have a point within 3 pixels")
+        print()
+
+
+def true_workspace(scene: Path, out: Path, truth: DemoTruth, photos: list[str], size: int) -> Path:
+    """A dense workspace of `photos` with true poses at out/mvs, true labels at out/segmentation."""
+    shutil.rmtree(out, ignore_errors=True)
+    truth.with_true_poses(
+        scene / "sfm/sparse", scene / "sfm/database.db", scene / "photos/images", out / "sparse", photos
+    )
+    undistort(scene / "photos/images", out / "sparse", out / "mvs", max_size=size)
+    truth.write_labels(Workspace(out / "mvs").cameras, out / "segmentation")
+    return out / "mvs"
+
+
+def registered(scene: Path, truth: DemoTruth) -> list[str]:
+    model = pycolmap.Reconstruction(str(scene / "sfm/sparse"))
+    return sorted(id_ for image in model.images.values() if (id_ := Path(image.name).stem) in truth.entries)
+
+
+def demo(scene: Path, out: Path, size: int, sources: int) -> None:
+    truth = DemoTruth(scene / "photos/photos.csv")
+    mvs = true_workspace(scene, out, truth, registered(scene, truth), size)
+    reconstruct(mvs, out / "segmentation", sources)
+    judge = Judge(truth, mvs)
+    judge.depths("photometric")
+    judge.depths("geometric")
+    judge.cloud()
+
+
+def lights(scene: Path, out: Path, size: int, sources: int) -> None:
+    """Noon: every noon photo. Mixed: every second of them stays, the others give way to near views in other light."""
+    truth = DemoTruth(scene / "photos/photos.csv")
+    photos = registered(scene, truth)
+    noon = [photo for photo in photos if truth.light(photo) == "noon"]
+    others = [photo for photo in photos if truth.light(photo) != "noon"]
+    mixed = noon[::2]
+    for photo in noon[1::2]:
+        nearest = min((o for o in others if o not in mixed), key=lambda other: truth.gap(photo, other))
+        mixed.append(nearest)
+    for name, chosen in (("noon", noon), ("mixed", mixed)):
+        print(f"### {name}: {len(chosen)} photos\n")
+        mvs = true_workspace(scene, out / name, truth, chosen, size)
+        reconstruct(mvs, out / name / "segmentation", sources)
+        judge = Judge(truth, mvs)
+        judge.depths("geometric")
+        judge.cloud()
+
+
+def rivals(scene: Path, out: Path, size: int, sources: int) -> None:
+    """The same photos and poses: ours, SGBM on rectified pairs, COLMAP's patch-match."""
+    truth = DemoTruth(scene / "photos/photos.csv")
+    mvs = true_workspace(scene, out, truth, registered(scene, truth), size)
+    labels = out / "segmentation"
+    judge = Judge(truth, mvs)
+    print("### nrw\n")
+    reconstruct(mvs, labels, sources)
+    judge.depths("geometric")
+    judge.cloud()
+    print("### OpenCV SGBM, 4 rectified pairs a photo\n")
+    ids = list(Workspace(mvs).cameras)
+    matched = in_processes(_sgbm, [(mvs, labels, chunk(ids, f"{n}-of-{PROCESSES}")) for n in range(1, PROCESSES + 1)])
+    print(f"{matched.cpu / len(ids):.2f} CPU s a photo, {matched.memory:.0f} MB a process\n")
+    filter_and_fuse(mvs, labels)
+    judge.depths("photometric")
+    judge.depths("geometric")
+    judge.cloud()
+    print("### COLMAP patch-match\n")
+    try:
+        started = time.monotonic()
+        estimate_depths_colmap(mvs, labels, masked=MASKED)
+    except UserError as error:
+        print(f"Not measured: {error}\n")
+        return
+    print(f"{(time.monotonic() - started) / len(ids):.2f} s a photo\n")
+    in_processes(_fuse, [(mvs, labels)])
+    judge.depths("geometric")
+    judge.cloud()
+
+
+def _sgbm(mvs: Path, labels: Path, ids: list[str]) -> None:
+    import cv2
+
+    from benchmarks import sgbm
+    from nrw.mvs.select import read_sparse
+
+    cv2.setNumThreads(1)
+    workspace = Workspace(mvs)
+    scene = read_sparse(workspace.sparse, workspace.cameras)
+    for photo in ids:
+        camera = workspace.cameras[photo]
+        depth = sgbm.estimate(workspace, scene, photo, read_usable(labels, photo, MASKED, camera), pairs=4)
+        write_map(
+            workspace.normal_map(photo, "photometric"), normals_from_depth(torch.from_numpy(depth), camera).numpy()
+        )
+        write_map(workspace.depth_map(photo, "photometric"), depth)
+
+
+def cost(scene: Path, out: Path, size: int, sources: int) -> None:
+    shutil.rmtree(out, ignore_errors=True)
+    undistort(scene / "photos/images", scene / "sfm/sparse", out / "mvs", max_size=size)
+    reconstruct(out / "mvs", None, sources)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=["cost", "demo", "lights", "rivals"])
+    parser.add_argument("scene", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--size", type=int, default=640)
+    parser.add_argument("--sources", type=int, default=8)
+    options = parser.parse_args()
+    studies = {"cost": cost, "demo": demo, "lights": lights, "rivals": rivals}
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # for the processes to come
+    print(f"`python -m benchmarks.dense {options.study} … --size {options.size} --sources {options.sources}`\n")
+    studies[options.study](options.scene, options.out, options.size, options.sources)
+
+
+if __name__ == "__main__":
+    main()
