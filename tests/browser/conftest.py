@@ -61,6 +61,7 @@ def console_errors(browser: Chrome) -> list[str]:
 
 
 def requested(browser: Chrome) -> list[str]:
-    """The addresses that pages have requested since the last call, in their order."""
+    """The addresses that pages have requested since the last call, in order; not `data:`, which hold their content."""
     events = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
-    return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    return [address for address in sent if not address.startswith("data:")]
