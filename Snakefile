@@ -22,6 +22,8 @@ include: "workflow/rules/dataset.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/videos.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/run.smk"
 
 
 rule all:
@@ -29,4 +31,6 @@ rule all:
     input:
         [rules.photos.input, rules.sfm.input, rules.segmentation.input, rules.mvs.input],
         [rules.framebuffers.input, rules.dataset.input, rules.training.input],
-        [rules.evaluation.input, rules.videos.input],
+        [rules.evaluation.input, rules.videos.input, rules.report.input],
+    message:
+        "everything is there"

@@ -30,7 +30,7 @@ def resolve(user: dict) -> dict:
         user["scenes"] = {**user.get("scenes", {}), scene_name(folder): {"photos": folder}}
     _reject_unknown_keys(user, schema)
     user = _typed(user, schema)
-    config = merge(merge(_defaults(schema), read_preset(user.get("preset", "draft"))), user)
+    config = merge(complete_preset(user.get("preset", "draft")), user)
     validator = jsonschema.Draft202012Validator(schema)
     problems = [
         f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in validator.iter_errors(config)
@@ -46,6 +46,11 @@ def resolve(user: dict) -> dict:
             "No photos: name a folder with --config photos=/path/to/folder, or list scenes in config/config.yaml."
         )
     return config
+
+
+def complete_preset(name: str) -> dict:
+    """Every key that has a value, as a preset has it."""
+    return merge(_defaults(yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))), {"preset": name, **read_preset(name)})
 
 
 def read_preset(name: str) -> dict:
@@ -117,8 +122,7 @@ def _paths(schema: dict, prefix: str = "") -> list[str]:
 def document() -> str:
     """config/README.md: every key with its value in each preset."""
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    defaults = _defaults(schema)
-    presets = {name: merge(defaults, {"preset": name, **read_preset(name)}) for name in ("draft", "standard", "paper")}
+    presets = {name: complete_preset(name) for name in ("draft", "standard", "paper")}
     lines = [
         "# Configuration",
         "",

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from nrw.errors import UserError
 
 Item = TypeVar("Item")
+ERROR, DEFECT, END_OF_ERROR = "Error: ", "Failed: ", "Log: "
 logger = logging.getLogger(__name__)
 
 
@@ -44,11 +45,25 @@ def stage_log(path: Path | str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        logger.error("%s", f"\nError: {error}\nLog: {path}\n")
+        logger.error("%s", f"\n{ERROR}{error}\n{END_OF_ERROR}{path}\n")
         sys.exit(1)
     except Exception as error:
-        logger.exception("%s", f"Failed: {error!r}. Log: {path}")
+        logger.exception("%s", f"\n{DEFECT}{error!r}\n{END_OF_ERROR}{path}\n")
         sys.exit(1)
+
+
+def cause(log: Path | str) -> tuple[bool, str]:
+    """Whether a stage that failed said what to do (a UserError), and its last words, from its log."""
+    log = Path(log)
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    for opening in (ERROR, DEFECT):
+        _, found, rest = text.rpartition(f"\n{opening}")
+        if found:
+            return opening == ERROR, rest.partition(f"\n{END_OF_ERROR}")[0]
+    return False, (
+        "It ended without a word: most often the system stopped it because memory ran out (mvs: {max_size: 480}, "
+        "chunks: 1, training: {accumulate: 2}), or someone did."
+    )
 
 
 def progress(items: Iterable[Item], total: int, what: str, every: float = 15.0) -> Iterator[Item]:

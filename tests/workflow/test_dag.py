@@ -38,6 +38,7 @@ def test_all_makes_every_stage(snakemake, tmp_path, photos):
         "train_finetune",
         "train_completion",
         "evaluate",
+        "write_report",
     } <= set(planned)
     assert planned["film"] == 3 and planned["estimate_depths"] == 2
 
@@ -57,7 +58,8 @@ def test_an_aligned_data_set_starts_at_the_dataset_stage(snakemake, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "stage", ["photos", "sfm", "segmentation", "mvs", "framebuffers", "dataset", "training", "evaluation", "videos"]
+    "stage",
+    ["photos", "sfm", "segmentation", "mvs", "framebuffers", "dataset", "training", "evaluation", "videos", "report"],
 )
 def test_every_stage_is_a_target(snakemake, tmp_path, photos, stage):
     run = snakemake(tmp_path, "-n", stage, *config(photos))
@@ -83,6 +85,18 @@ def test_rules_that_compute_on_the_device_ask_for_a_gpu_and_local_runs_have_one(
     assert on_device >= {"estimate_depths", "train_rerender", "film"}
     assert all("gpu=GPU" in rules[name] for name in on_device)
     assert yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text())["resources"] == ["gpu=1"]
+
+
+def test_every_rule_says_in_a_message_what_it_does():
+    files = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
+    blocks = "\n\n\n".join(path.read_text() for path in files).split("\n\n\n")
+    rules = [block for block in blocks if re.search(r"^(use )?rule ", block, re.M)]
+    assert len(rules) > 30 and not [rule for rule in rules if "    message:\n" not in rule]
+
+
+def test_a_dry_run_estimates_nothing(snakemake, tmp_path, photos):
+    run = snakemake(tmp_path, "-n", "all", *config(photos))
+    assert "nrw: preset" not in run.stdout
 
 
 def test_rulegraph(snakemake, tmp_path, photos):

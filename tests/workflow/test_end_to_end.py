@@ -14,6 +14,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from nrw.ade20k import label_of
 from nrw.io import read_image
@@ -75,9 +76,15 @@ def chosen_photos():
 
 
 @pytest.fixture(scope="module")
-def finished(folder, snakemake):
+def printed(folder, snakemake):
+    """What the first run, from photos to the report, printed."""
     run = snakemake(folder, *ALL)
     assert run.returncode == 0, run.stdout
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def finished(folder, printed):
     return folder / "results" / "place"
 
 
@@ -143,6 +150,23 @@ def test_every_rule_has_recorded_its_time_and_memory(finished):
             assert float(next(csv.DictReader(stream, delimiter="\t"))["s"]) > 0
 
 
+def test_the_run_says_what_it_does_and_where_its_results_are(finished, printed):
+    assert "preset draft, on cpu, 2 cores" in printed and "place: 14 files in photos; no estimate" in printed
+    videos = {name: finished / "videos" / f"{name}.mp4" for name in ("flythrough", "appearance", "joint")}
+    assert all(f"Video:  {video}" in printed for video in videos.values())
+    assert f"Report: {finished / 'report.html'}" in printed
+    assert not [line for line in printed.splitlines() if "warn" in line.lower()]
+
+
+def test_the_report_shows_what_came_of_every_file(finished):
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    with open(finished / "photos" / "photos.csv", newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert all(escape(Path(row["file"]).name) in page for row in rows)
+    assert all(f'src="videos/{name}.mp4"' in page for name in ("flythrough", "appearance", "joint"))
+    assert page.count('data-plot="') >= 6
+
+
 def test_nothing_half_written_is_left(finished):
     assert not [path for path in finished.rglob("*") if ".part" in path.name]
 
@@ -151,7 +175,7 @@ def test_a_second_run_has_nothing_to_do(finished, folder, snakemake):
     assert planned(folder, snakemake) == {}
 
 
-AFTER_THE_MODEL = {"evaluate": 1, "film": 3}
+AFTER_THE_MODEL = {"evaluate": 1, "film": 3, "write_report": 1}
 AFTER_THE_DATASET = {
     "train_appearance": 1,
     "train_rerender": 1,
@@ -164,9 +188,10 @@ AFTER_THE_DATASET = {
 @pytest.mark.parametrize(
     ("output", "jobs"),
     [
-        ("videos/joint.mp4", {"film": 1}),
-        ("videos/joint.png", {"film": 1}),
-        ("evaluation/metrics.csv", {"evaluate": 1}),
+        ("report.html", {"write_report": 1}),
+        ("videos/joint.mp4", {"film": 1, "write_report": 1}),
+        ("videos/joint.png", {"film": 1, "write_report": 1}),
+        ("evaluation/metrics.csv", {"evaluate": 1, "write_report": 1}),
         ("finetune/model.safetensors", {"train_finetune": 1, **AFTER_THE_MODEL}),
         ("completion/model.safetensors", {"train_completion": 1, **AFTER_THE_MODEL}),
         ("dataset", {"pack_dataset": 1, **AFTER_THE_DATASET}),
@@ -185,9 +210,9 @@ def test_a_deleted_output_is_rebuilt_with_what_depends_on_it_only(finished, fold
         os.rename(kept, finished / output)
 
 
-def test_a_deleted_video_comes_back_and_nothing_else_is_touched(finished, folder, snakemake):
+def test_a_deleted_video_comes_back_and_nothing_but_the_report_is_touched(finished, folder, snakemake):
     def times():
-        skipped = {"logs", "benchmarks"}
+        skipped = {"logs", "benchmarks", "report.html"}
         files = [path for path in finished.rglob("*") if path.is_file() and not skipped & set(path.parts)]
         return {path: path.stat().st_mtime_ns for path in files if not path.name.startswith("appearance.")}
 
@@ -237,12 +262,16 @@ def test_an_aligned_data_set_goes_through_from_the_dataset_stage_on(finished, fo
     assert run.returncode == 0, run.stdout
     assert (folder / "results" / "old" / "videos" / "appearance.mp4").is_file()
     assert (folder / "results" / "old" / "evaluation" / "metrics.json").is_file()
+    assert "came aligned" in (folder / "results" / "old" / "report.html").read_text(encoding="utf-8")
 
 
 def test_snakemakes_own_report(finished, folder, snakemake):
     run = snakemake(folder, "all", "--report", "report.html", *TINY)
     assert run.returncode == 0, run.stdout
     assert (folder / "report.html").stat().st_size > 100_000
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    captions = ["kept out of the training", "found in the photo folder", "Past the cameras", "what went well"]
+    assert all(caption in text for caption in captions)
 
 
 @pytest.mark.parametrize(
@@ -259,4 +288,6 @@ def test_a_folder_without_photos_stops_with_what_was_found(tmp_path, snakemake, 
     run = snakemake(tmp_path, "--cores", "1", "photos", "--config", f"photos={photos}")
     assert run.returncode != 0
     assert "Error:" in run.stdout and str(photos) in run.stdout and message in run.stdout.lower()
+    last_words = run.stdout.split("Failed: stage photos, rule import_photos")[1]
+    assert message in last_words.lower() and f"Log: {tmp_path}" in last_words and "goes on from here" in last_words
     assert 'Traceback (most recent call last):\n  File "' not in run.stdout.split("Error:")[0]

@@ -4,6 +4,7 @@ import os
 SCENES = config["scenes"]
 FROM_PHOTOS = [scene for scene, source in SCENES.items() if "photos" in source]
 FROM_ALIGNED = [scene for scene, source in SCENES.items() if "aligned" in source]
+KINDS = ["flythrough", "appearance", "joint", *config["videos"]["extra"]]
 GPU = 1 if config["device"] == "cuda" else 0
 SEGMENTED = FROM_PHOTOS if config["segmentation"]["model"] != "none" else []
 LABELLED = SEGMENTED + [
@@ -87,7 +88,10 @@ def completion(wildcards):
     )
 
 
-onsuccess:
-    for scene in SCENES:
-        for video in sorted(Path("results", scene, "videos").glob("*.mp4")):
-            print(f"Video: {video.resolve()}")
+def films(scene):
+    """A scene's videos and posters; a data set that came aligned has no cloud to fly through."""
+    return expand(
+        f"results/{scene}/videos/{{kind}}.{{suffix}}",
+        kind=KINDS if scene in FROM_PHOTOS else ["appearance"],
+        suffix=["mp4", "png"],
+    )

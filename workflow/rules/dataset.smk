@@ -1,6 +1,8 @@
 rule dataset:
     input:
         expand("results/{scene}/dataset", scene=SCENES),
+    message:
+        "the data set is packed"
 
 
 rule import_aligned:

@@ -5,6 +5,8 @@ rule evaluation:
             scene=SCENES,
             output=["metrics.json", "metrics.csv", "sheets"],
         ),
+    message:
+        "the validation photos are scored"
 
 
 rule evaluate:
@@ -16,12 +18,14 @@ rule evaluate:
         json="results/{scene}/evaluation/metrics.json",
         table=report(
             "results/{scene}/evaluation/metrics.csv",
+            caption="../report/metrics.rst",
             category="{scene}",
             labels={"result": "metrics"},
         ),
         sheets=report(
             directory("results/{scene}/evaluation/sheets"),
             patterns=["{id}.png"],
+            caption="../report/sheet.rst",
             category="{scene}",
             labels={"result": "render | labels | output | photo {id}"},
         ),

@@ -13,6 +13,8 @@ rule framebuffers:
             scene=SCENES,
             output=["index.csv", "split.csv"],
         ),
+    message:
+        "the aligned pictures are made"
 
 
 rule rasterize_photos:

@@ -17,6 +17,8 @@ rule mvs:
             scene=FROM_PHOTOS,
             output=["cloud.ply", "summary.json"],
         ),
+    message:
+        "the cloud is made"
 
 
 rule estimate_depths:
@@ -92,7 +94,12 @@ rule fuse_depths:
         depths=PATCH_MATCH if BY_COLMAP else FILTERED,
     output:
         cloud="results/{scene}/mvs/cloud.ply",
-        summary="results/{scene}/mvs/summary.json",
+        summary=report(
+            "results/{scene}/mvs/summary.json",
+            caption="../report/cloud.rst",
+            category="{scene}",
+            labels={"result": "cloud and coverage"},
+        ),
     log:
         "results/{scene}/logs/fuse.log",
     benchmark:

@@ -5,11 +5,18 @@ rule photos:
             scene=FROM_PHOTOS,
             output=["photos.csv", "images"],
         ),
+    message:
+        "the photos are read"
 
 
 rule import_photos:
     output:
-        table="results/{scene}/photos/photos.csv",
+        table=report(
+            "results/{scene}/photos/photos.csv",
+            caption="../report/photos.rst",
+            category="{scene}",
+            labels={"result": "photos and verdicts"},
+        ),
         images=directory("results/{scene}/photos/images"),
     log:
         "results/{scene}/logs/photos.log",

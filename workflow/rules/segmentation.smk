@@ -5,6 +5,8 @@ rule segmentation:
             gather.chunk("results/{{scene}}/segmentation/chunks/{scatteritem}.json"),
             scene=SEGMENTED,
         ),
+    message:
+        "the photos are labelled"
 
 
 rule segment_chunk:
@@ -33,7 +35,12 @@ rule gather_classes:
         images="results/{scene}/mvs/images",
         chunks=gather.chunk("results/{{scene}}/segmentation/chunks/{scatteritem}.json"),
     output:
-        "results/{scene}/segmentation/classes.json",
+        report(
+            "results/{scene}/segmentation/classes.json",
+            caption="../report/classes.rst",
+            category="{scene}",
+            labels={"result": "labels"},
+        ),
     log:
         "results/{scene}/logs/classes.log",
     benchmark:

@@ -11,6 +11,8 @@ rule sfm:
                 "summary.txt",
             ],
         ),
+    message:
+        "the cameras are known"
 
 
 rule extract_features:
@@ -63,6 +65,7 @@ rule reconstruct:
         summary="results/{scene}/sfm/summary.json",
         table=report(
             "results/{scene}/sfm/summary.txt",
+            caption="../report/registered.rst",
             category="{scene}",
             labels={"result": "registered photos"},
         ),

@@ -11,6 +11,8 @@ rule training:
             scene=LABELLED,
             output=["model.safetensors", "config.json"],
         ),
+    message:
+        "the networks are trained"
 
 
 # checkpoints go to results/{scene}/checkpoints/, undeclared, so that an interrupted stage resumes

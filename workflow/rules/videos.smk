@@ -1,20 +1,8 @@
-KINDS = ["flythrough", "appearance", "joint", *config["videos"]["extra"]]
-
-
-# a data set that came aligned has no cloud to fly through
 rule videos:
     input:
-        expand(
-            "results/{scene}/videos/{kind}.{suffix}",
-            scene=FROM_PHOTOS,
-            kind=KINDS,
-            suffix=["mp4", "png"],
-        ),
-        expand(
-            "results/{scene}/videos/appearance.{suffix}",
-            scene=FROM_ALIGNED,
-            suffix=["mp4", "png"],
-        ),
+        [films(scene) for scene in SCENES],
+    message:
+        "the videos are filmed"
 
 
 rule film:
@@ -38,6 +26,7 @@ rule film:
     output:
         video=report(
             "results/{scene}/videos/{kind}.mp4",
+            caption="../report/video.rst",
             category="{scene}",
             labels={"result": "video {kind}"},
         ),

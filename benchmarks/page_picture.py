@@ -1,0 +1,41 @@
+"""A picture of the top of a page for the README, as headless Chromium (Debian: chromium) shows it.
+
+python benchmarks/page_picture.py results/demo/report.html docs/report.jpg
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+WIDTH, HEIGHT = 1280, 1560
+SHOWN = 1000  # pixels, width of the picture
+SETTLE = 15_000  # milliseconds of the page's own time
+ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--hide-scrollbars")
+
+
+def photograph(page: Path, png: Path) -> None:
+    """Write what a window of WIDTH × HEIGHT shows of an HTML file."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        command = [
+            "chromium",
+            *ARGUMENTS,
+            f"--user-data-dir={profile}",
+            f"--window-size={WIDTH},{HEIGHT}",
+            f"--virtual-time-budget={SETTLE}",
+            f"--screenshot={png}",
+            page.resolve().as_uri(),
+        ]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+if __name__ == "__main__":
+    page, out = map(Path, sys.argv[1:])
+    with tempfile.TemporaryDirectory() as folder:
+        png = Path(folder) / "page.png"
+        photograph(page, png)
+        with Image.open(png) as picture:
+            small = picture.convert("RGB").resize((SHOWN, picture.height * SHOWN // WIDTH), Image.Resampling.LANCZOS)
+    small.save(out, quality=80, optimize=True)

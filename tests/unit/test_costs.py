@@ -1,0 +1,24 @@
+from nrw.costs import Cost, costs
+
+HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+
+
+def record(path, seconds, memory, cpu):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(HEADER + f"{seconds}\t0:00:01\t{memory}\t0\t0\t0\t0\t0\t0\t{cpu}\n")
+
+
+def test_jobs_of_a_rule_are_added_up_and_the_order_is_the_workflows(tmp_path):
+    record(tmp_path / "benchmarks" / "videos" / "joint.tsv", 3.5, 400, 2)
+    record(tmp_path / "benchmarks" / "videos" / "flythrough.tsv", 4.5, 500, 3)
+    record(tmp_path / "benchmarks" / "photos.tsv", 2, 100, 1.5)
+    assert costs(tmp_path) == [Cost("photos", 1, 2.0, 1.5, 100.0), Cost("videos", 2, 8.0, 5.0, 500.0)]
+
+
+def test_what_snakemake_could_not_measure_counts_as_nothing(tmp_path):
+    record(tmp_path / "benchmarks" / "split.tsv", 0.2, "NA", "NA")
+    assert costs(tmp_path) == [Cost("split", 1, 0.2, 0.0, 0.0)]
+
+
+def test_a_scene_without_records_has_no_costs(tmp_path):
+    assert costs(tmp_path) == []

@@ -1,0 +1,15 @@
+from nrw import run
+
+STAGE_OF = {rule.name: Path(rule.snakefile).stem for rule in workflow.rules}
+
+
+onstart:
+    print(run.start(config, workflow.cores), flush=True)
+
+
+onsuccess:
+    print("", run.end(config), "", sep="\n")
+
+
+onerror:
+    print("", run.failure(log, STAGE_OF), "", sep="\n")

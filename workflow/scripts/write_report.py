@@ -1,0 +1,8 @@
+from pathlib import Path
+
+from nrw.log import stage_log
+
+with stage_log(snakemake.log[0]):
+    from nrw.report.page import write_report
+
+    write_report(Path(snakemake.output[0]).parent, snakemake.params.config, snakemake.output[0])
