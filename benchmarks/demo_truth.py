@@ -1,5 +1,6 @@
 """The demo landmark's truth on the pixels of undistorted photos: poses, depth, labels, who sees what, true surfaces."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -132,6 +133,20 @@ class TrueView:
         """
         beside = np.abs(depth / np.maximum(self.around, 1e-6) - 1).min(0)
         return np.where(self.smooth, np.abs(depth / np.maximum(self.depth, 1e-6) - 1), beside)
+
+
+def widely_seen(views: Mapping[str, TrueView], photo: str, least: int = 3, step: int = 4) -> np.ndarray:
+    """(H, W) bool, every `step` pixels: at least `least` photos truly see the point, and it is not passing by."""
+    view = views[photo]
+    still = np.zeros(view.depth.shape, bool)
+    still[::step, ::step] = True
+    still &= (view.depth > 0) & ~view.has(TRANSIENT)
+    count = still.astype(int)
+    points = view.points[still]
+    for other, its in views.items():
+        if other != photo:
+            count[still] += its.sees(points)
+    return count >= least
 
 
 class Surfaces:

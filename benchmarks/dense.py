@@ -23,7 +23,7 @@ import pycolmap
 import torch
 from scipy.spatial import cKDTree
 
-from benchmarks.demo_truth import DemoTruth, Surfaces
+from benchmarks.demo_truth import DemoTruth, Surfaces, widely_seen
 from benchmarks.truth import KINDS, TRANSIENT, Truth
 from nrw.ade20k import label_of
 from nrw.chunks import chunk
@@ -37,8 +37,6 @@ from nrw.pointcloud import read_cloud
 
 PROCESSES = 2
 MASKED = TRANSIENT | {label_of("sky")}
-SEEN_BY = 3  # photos, the pixel's own included
-STEP = 4  # every so many pixels of a row, every so many rows are judged
 
 
 @dataclass(frozen=True)
@@ -118,20 +116,7 @@ class Judge:
     def __init__(self, truth: DemoTruth, mvs: Path):
         self.mvs, self.workspace = mvs, Workspace(mvs)
         self.views = {photo: truth.view(photo, camera) for photo, camera in self.workspace.cameras.items()}
-        self.seen = {photo: self._seen(photo) for photo in self.views}
-
-    def _seen(self, photo: str) -> np.ndarray:
-        """(H, W) bool, every STEP pixels: at least SEEN_BY photos truly see the point, and it is not passing by."""
-        view = self.views[photo]
-        still = np.zeros(view.depth.shape, bool)
-        still[::STEP, ::STEP] = True
-        still &= (view.depth > 0) & ~view.has(TRANSIENT)
-        count = still.astype(int)
-        points = view.points[still]
-        for other, its in self.views.items():
-            if other != photo:
-                count[still] += its.sees(points)
-        return count >= SEEN_BY
+        self.seen = {photo: widely_seen(self.views, photo) for photo in self.views}
 
     def depths(self, kind: str) -> None:
         """Prints how much of what could be seen has a depth, and how true it is."""

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from benchmarks.demo_truth import DemoTruth, Surfaces, widely_seen
 from benchmarks.truth import (
     FAR,
     KINDS,
@@ -30,7 +31,6 @@ from benchmarks.truth import (
     registered,
     resample,
     resample_nearest,
-    views_of_pixels,
 )
 from nrw.ade20k import label_of
 from nrw.baselines import apply_colors, fill, fit_colors, recoloured
@@ -40,7 +40,7 @@ from nrw.io import read_csv, read_image, read_json
 from nrw.metrics import compare
 from nrw.models.scene import SceneModel
 from nrw.mvs.workspace import Workspace, read_map
-from nrw.pointcloud import Cloud
+from nrw.pointcloud import Cloud, read_cloud
 from nrw.sheets import Overview, row
 from nrw.videos import read_colored_cloud
 
@@ -66,7 +66,7 @@ def main() -> None:
     print("\n### Cameras\n")
     print(poses(scene, cameras, true, similarity, truth.size))
     print("\n### Depth\n")
-    print(depths(scene, truth, cameras, similarity.scale))
+    print(depths(scene, truth, cameras, true, similarity))
     if (scene / "segmentation" / "classes.json").is_file():
         print("\n### Labels\n")
         print(labels(scene, truth, cameras))
@@ -121,62 +121,47 @@ def poses(
     return "\n".join(lines)
 
 
-def depths(scene: Path, truth: Truth, cameras: Mapping[str, Camera], scale: float) -> str:
-    """Depth maps of the photos, and what their framebuffers show of the cloud, against the true depth."""
-    names = photo_names(scene)
+def depths(
+    scene: Path, truth: Truth, cameras: Mapping[str, Camera], true: Mapping[str, Camera], similarity: Similarity
+) -> str:
+    """Depth maps, and what the framebuffers show of the cloud, against the true depth of the same pixels.
+
+    The error of the pose along the view is part of the depth's.
+    """
     workspace, dataset = Workspace(scene / "mvs"), PackedDataset(scene / "dataset")
-    others = {}
-    for photo in cameras:
-        depth = truth.depth(truth.photos[names[photo]])
-        lasting = ~np.isin(half(truth.labels(truth.photos[names[photo]]), depth.shape), list(TRANSIENT))
-        others[names[photo]] = truth.camera(truth.photos[names[photo]]).resized(*depth.shape[::-1]), depth * lasting
+    demo = DemoTruth(scene / "photos" / "photos.csv")
+    views = {
+        photo: demo.view(photo, replace(camera, cam_from_world=true[photo].cam_from_world))
+        for photo, camera in cameras.items()
+    }
     errors = {(source, kind): [] for source in ("depth maps", "cloud, as splats") for kind in KINDS}
     sizes = dict.fromkeys(errors, 0)
-    for photo, camera in cameras.items():
-        entry = truth.photos[names[photo]]
-        pixel_camera, depth = others[names[photo]]
-        seen = views_of_pixels(truth, names[photo], others) >= SEEN_BY
-        kinds = half(truth.labels(entry), depth.shape)
-        found = {"depth maps": (camera, read_map(workspace.depth_map(photo, "geometric")))}
+    for photo, view in views.items():
+        seen = widely_seen(views, photo, SEEN_BY)
+        found = {"depth maps": read_map(workspace.depth_map(photo, "geometric"))}
         if photo in dataset.split:
-            view = dataset.view(photo)
-            found["cloud, as splats"] = (view.camera, np.asarray(view.depth[0]))
-        for source, (own, values) in found.items():
-            error, shown = depth_errors(depth, pixel_camera, values, own, scale)
+            packed = dataset.view(photo)
+            found["cloud, as splats"] = resample_nearest(np.asarray(packed.depth[0]), packed.camera, cameras[photo])
+        for source, depth in found.items():
+            error = view.error(similarity.scale * depth)
             for kind, members in KINDS.items():
-                asked = seen & np.isin(kinds, list(members)) & shown
+                asked = seen & view.has(members)
                 sizes[source, kind] += asked.sum()
-                errors[source, kind].append(error[asked & np.isfinite(error)])
+                errors[source, kind].append(error[asked & (depth > 0)])
     lines = [
         f"Of true pixels that {SEEN_BY} or more photos see:\n",
         "| | surface | have a depth | median error | within 1 % |\n|---|---|---|---|---|",
     ]
     for (source, kind), parts in errors.items():
-        values = np.abs(np.concatenate(parts))
+        values = np.concatenate(parts)
         lines.append(
             f"| {source} | {kind} | {len(values) / sizes[source, kind]:.1%} | {np.median(values):.2%} | "
             f"{np.mean(values < 0.01):.1%} |"
         )
+    points = similarity.points(read_cloud(scene / "mvs" / "cloud.ply").points.astype(float))
+    far = Surfaces(list(views.values())).distance(points) > 0.01 * truth.size
+    lines.append(f"\n{len(points)} points, {far.mean():.2%} of them off any true surface by more than 1 % of the size.")
     return "\n".join(lines)
-
-
-def depth_errors(
-    depth: np.ndarray, camera: Camera, found: np.ndarray, own: Camera, scale: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Relative error (H, W) of a depth map of the scene at the true depth's pixels, nan where it has none.
-
-    depth: (H, W) true, of `camera`. found: (h, w), of `own`, the scene's camera of the same photo. scale: metres a
-    unit. The second result (H, W) is true where the scene's photo shows the pixel. The pose's error is part of it.
-    """
-    value = scale * resample_nearest(found, own, camera)
-    shown = resample_nearest(np.ones(found.shape), own, camera) > 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where((value > 0) & (depth > 0), value / depth - 1, np.nan), shown
-
-
-def half(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Labels (H, W) at the pixels of the depth map, of half the size."""
-    return labels[::2, ::2][: shape[0], : shape[1]]
 
 
 def labels(scene: Path, truth: Truth, cameras: Mapping[str, Camera]) -> str:

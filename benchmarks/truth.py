@@ -157,25 +157,3 @@ def look_up(values: np.ndarray, uv: np.ndarray, fill: float = 0) -> np.ndarray:
     inside = (uv >= 0).all(axis=1) & (uv[:, 0] < width) & (uv[:, 1] < height)
     column, row = np.where(inside[:, None], uv, 0).astype(int).T
     return np.where(inside, values[row, column], fill)
-
-
-def views_of_pixels(truth: Truth, name: str, others: Mapping[str, tuple[Camera, np.ndarray]]) -> np.ndarray:
-    """(H / 2, W / 2) int: how many photos see the surface at each pixel of a photo's true depth, itself included.
-
-    others: name -> (camera at the size of the depth, true depth) of the photos that count. A photo sees a surface whose
-    depth is within 1 % of its own at that pixel or a neighbouring one. 0 in the sky.
-    """
-    entry = truth.photos[name]
-    depth = truth.depth(entry)
-    points = lift(depth, truth.camera(entry).resized(*depth.shape[::-1])).reshape(-1, 3)
-    count = np.ones(depth.size, int)
-    for other, (camera, other_depth) in others.items():
-        if other == name:
-            continue
-        uv, z = camera.project(points)
-        found = np.zeros(len(points), bool)
-        ahead = z > 0
-        for shift in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
-            found |= ahead & (np.abs(look_up(other_depth, np.where(ahead[:, None], uv, -9) + shift) - z) < 0.01 * z)
-        count += found
-    return np.where(depth > 0, count.reshape(depth.shape), 0)

@@ -7,14 +7,26 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from benchmarks import truth as module
-from benchmarks.ground_truth import Compared, depth_errors, flickers
-from benchmarks.truth import Similarity, Truth, align, lift, look_up, resample, views_of_pixels
+from benchmarks.demo_truth import DemoTruth, widely_seen
+from benchmarks.ground_truth import Compared, flickers
+from benchmarks.truth import Similarity, Truth, align, lift, look_up, resample
 from nrw.cameras import Camera
+from nrw.io import write_csv
 
 
 @pytest.fixture(scope="module")
 def truth():
     return Truth()
+
+
+@pytest.fixture(scope="module")
+def views(truth, tmp_path_factory):
+    """The truth on the pixels of two photos' own cameras."""
+    names = list(truth.photos)[:2]
+    table = tmp_path_factory.mktemp("photos") / "photos.csv"
+    write_csv(table, [{"id": str(number), "file": name} for number, name in enumerate(names)], ("id", "file"))
+    demo = DemoTruth(table)
+    return {str(number): demo.view(str(number), truth.camera(truth.photos[name])) for number, name in enumerate(names)}
 
 
 def test_align_recovers_a_similarity_despite_a_wrong_camera(truth):
@@ -47,31 +59,25 @@ def test_resample_shows_the_same_rays():
     assert np.abs(found - picture(target))[inside].max() <= 1
 
 
-def test_true_depth_has_no_error_and_a_scaled_one_has_its_scale(truth):
-    entry = next(iter(truth.photos.values()))
-    depth = truth.depth(entry)
-    camera = truth.camera(entry).resized(*depth.shape[::-1])
-    error, shown = depth_errors(depth, camera, depth / 2, camera, 2.0)
-    assert shown.dtype == bool and shown.all()
-    np.testing.assert_allclose(error[depth > 0], 0, atol=1e-6)
-    assert np.isnan(error[depth == 0]).all()
-    error, _ = depth_errors(depth, camera, depth, camera, 1.03)
-    np.testing.assert_allclose(error[depth > 0], 0.03, rtol=1e-4)
+def test_true_depth_has_no_error_and_a_scaled_one_has_its_scale(truth, views):
+    view = next(iter(views.values()))
+    known = view.smooth
+    assert known.mean() > 0.3
+    np.testing.assert_allclose(view.error(view.depth)[known], 0, atol=1e-6)
+    np.testing.assert_allclose(view.error(1.03 * view.depth)[known], 0.03, rtol=1e-4)
 
 
-def test_views_of_pixels_counts_photos_that_see_a_surface(truth):
-    name, entry = next(iter(truth.photos.items()))
-    depth = truth.depth(entry)
-    camera = truth.camera(entry).resized(*depth.shape[::-1])
-    away = replace(camera, cam_from_world=np.diag([-1.0, 1, -1]) @ camera.cam_from_world)
-    others = {
-        name: (camera, depth),
-        "same": (camera, depth),
-        "hidden": (camera, np.full_like(depth, 0.05)),
-        "away": (away, depth),
-    }
-    count = views_of_pixels(truth, name, others)
-    assert set(np.unique(count[depth > 0])) == {2} and (count[depth == 0] == 0).all()
+def test_widely_seen_surfaces_are_seen_by_that_many(views):
+    photo, view = next(iter(views.items()))
+    away = replace(
+        view, camera=replace(view.camera, cam_from_world=np.diag([-1.0, 1, -1]) @ view.camera.cam_from_world)
+    )
+    hidden = replace(view, depth=np.full_like(view.depth, 0.05), around=np.full_like(view.around, 0.05))
+    scene = {photo: view, "same": view, "away": away, "hidden": hidden}
+    assert not widely_seen(scene, photo, least=3).any()
+    twice = widely_seen(scene, photo, least=2)
+    assert twice.sum() > 1000 and (view.depth[twice] > 0).all()
+    assert not view.has(module.TRANSIENT)[twice].any()
 
 
 def test_lifted_pixels_project_to_their_centres(truth):
