@@ -12,6 +12,7 @@ import argparse
 import os
 import resource
 import shutil
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -268,6 +269,7 @@ def main() -> None:
     parser.add_argument("--sources", type=int, default=8)
     options = parser.parse_args()
     studies = {"cost": cost, "demo": demo, "lights": lights, "rivals": rivals}
+    sys.stdout.reconfigure(line_buffering=True)
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # for the processes to come
     print(f"`python -m benchmarks.dense {options.study} … --size {options.size} --sources {options.sources}`\n")
     studies[options.study](options.scene, options.out, options.size, options.sources)
