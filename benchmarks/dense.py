@@ -3,9 +3,8 @@
 python -m benchmarks.dense cost results/SCENE OUT [--size 640]      any scene with finished stage sfm
 python -m benchmarks.dense demo results/demo OUT [--size 640]       true poses, true labels as masks
 python -m benchmarks.dense lights results/demo OUT                  noon only against as many photos of mixed light
-python -m benchmarks.dense rivals results/demo OUT                  beside OpenCV's SGBM, and COLMAP's where CUDA is
 
-Two processes of one thread each, as the workflow runs it on 2 cores. `rivals` needs opencv-python-headless from pip.
+Two processes of one thread each, as the workflow runs it on 2 cores.
 """
 
 import argparse
@@ -28,12 +27,9 @@ from benchmarks.demo_truth import DemoTruth, Surfaces, widely_seen
 from benchmarks.truth import KINDS, TRANSIENT, Truth
 from nrw.ade20k import label_of
 from nrw.chunks import chunk
-from nrw.errors import UserError
 from nrw.io import read_json
-from nrw.mvs.colmap import estimate_depths_colmap
-from nrw.mvs.planes import normals_from_depth
 from nrw.mvs.undistort import undistort
-from nrw.mvs.workspace import Workspace, read_map, read_usable, write_map
+from nrw.mvs.workspace import Workspace, read_map
 from nrw.pointcloud import read_cloud
 
 PROCESSES = 2
@@ -205,55 +201,6 @@ def lights(scene: Path, out: Path, size: int, sources: int) -> None:
         judge.cloud()
 
 
-def rivals(scene: Path, out: Path, size: int, sources: int) -> None:
-    """The same photos and poses: ours, SGBM on rectified pairs, COLMAP's patch-match."""
-    truth = DemoTruth(scene / "photos/photos.csv")
-    mvs = true_workspace(scene, out, truth, registered(scene, truth), size)
-    labels = out / "segmentation"
-    judge = Judge(truth, mvs)
-    print("### nrw\n")
-    reconstruct(mvs, labels, sources)
-    judge.depths("geometric")
-    judge.cloud()
-    print("### OpenCV SGBM, 4 rectified pairs a photo\n")
-    ids = list(Workspace(mvs).cameras)
-    matched = in_processes(_sgbm, [(mvs, labels, chunk(ids, f"{n}-of-{PROCESSES}")) for n in range(1, PROCESSES + 1)])
-    print(f"{matched.cpu / len(ids):.2f} CPU s a photo, {matched.memory:.0f} MB a process\n")
-    filter_and_fuse(mvs, labels)
-    judge.depths("photometric")
-    judge.depths("geometric")
-    judge.cloud()
-    print("### COLMAP patch-match\n")
-    try:
-        started = time.monotonic()
-        estimate_depths_colmap(mvs, labels, masked=MASKED)
-    except UserError as error:
-        print(f"Not measured: {error}\n")
-        return
-    print(f"{(time.monotonic() - started) / len(ids):.2f} s a photo\n")
-    in_processes(_fuse, [(mvs, labels)])
-    judge.depths("geometric")
-    judge.cloud()
-
-
-def _sgbm(mvs: Path, labels: Path, ids: list[str]) -> None:
-    import cv2
-
-    from benchmarks import sgbm
-    from nrw.mvs.select import read_sparse
-
-    cv2.setNumThreads(1)
-    workspace = Workspace(mvs)
-    scene = read_sparse(workspace.sparse, workspace.cameras)
-    for photo in ids:
-        camera = workspace.cameras[photo]
-        depth = sgbm.estimate(workspace, scene, photo, read_usable(labels, photo, MASKED, camera), pairs=4)
-        write_map(
-            workspace.normal_map(photo, "photometric"), normals_from_depth(torch.from_numpy(depth), camera).numpy()
-        )
-        write_map(workspace.depth_map(photo, "photometric"), depth)
-
-
 def cost(scene: Path, out: Path, size: int, sources: int) -> None:
     shutil.rmtree(out, ignore_errors=True)
     undistort(scene / "photos/images", scene / "sfm/sparse", out / "mvs", max_size=size)
@@ -262,13 +209,13 @@ def cost(scene: Path, out: Path, size: int, sources: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", choices=["cost", "demo", "lights", "rivals"])
+    parser.add_argument("study", choices=["cost", "demo", "lights"])
     parser.add_argument("scene", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", type=int, default=640)
     parser.add_argument("--sources", type=int, default=8)
     options = parser.parse_args()
-    studies = {"cost": cost, "demo": demo, "lights": lights, "rivals": rivals}
+    studies = {"cost": cost, "demo": demo, "lights": lights}
     sys.stdout.reconfigure(line_buffering=True)
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # for the processes to come
     print(f"`python -m benchmarks.dense {options.study} … --size {options.size} --sources {options.sources}`\n")
