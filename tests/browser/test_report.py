@@ -9,9 +9,9 @@ from tests.browser.conftest import console_errors, requested, resize
 from tests.finished_scene import finish_aligned_scene, finish_scene
 
 SECTIONS = ["videos", "verdict", "photos", "cloud", "coverage", "labels", "training", "scores", "time", "setup"]
-DRAWN = "return [...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg, canvas'))"
+DRAWN = "return arguments[0].querySelector('.main-svg, canvas') !== null"
 CENTRES = """return [...document.querySelectorAll('#plot-scene')].map(
-    plot => plot.data.filter(trace => trace.mode === 'markers').map(trace => trace.x.length))[0]"""
+    plot => plot._fullData.filter(trace => trace.mode === "markers").map(trace => trace.x.length))[0]"""
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +27,23 @@ def pages(tmp_path_factory):
 
 def opened(browser, page):
     browser.get(page.as_uri())
-    WebDriverWait(browser, 120).until(lambda browser: browser.execute_script(DRAWN))
     return browser
+
+
+def drawn(browser, selector=".plot"):
+    """The figures, each shown until it is drawn."""
+    plots = browser.find_elements(By.CSS_SELECTOR, selector)
+    for plot in plots:
+        browser.execute_script("arguments[0].scrollIntoView({behavior: 'instant'})", plot)
+        WebDriverWait(browser, 100).until(lambda browser, plot=plot: browser.execute_script(DRAWN, plot))
+    return plots
 
 
 @pytest.mark.parametrize("kind", ["photos", "aligned"])
 def test_it_opens_without_an_error_and_asks_for_nothing_but_its_videos(browser, pages, kind):
     page = pages[kind]
     opened(browser, page)
+    assert len(drawn(browser)) == {"photos": 6, "aligned": 4}[kind]
     assert console_errors(browser) == []
     videos = {(page.parent / "videos" / f"{name}.mp4").as_uri() for name in ("flythrough", "appearance", "joint")}
     asked = set(requested(browser))
@@ -58,6 +67,7 @@ def test_every_section_has_content(browser, pages, kind):
 
 def test_the_cloud_and_every_camera_are_drawn(browser, pages):
     opened(browser, pages["photos"])
+    drawn(browser, "#plot-scene")
     cloud, train, val = browser.execute_script(CENTRES)
     assert cloud > 20_000 and (train, val) == (6, 2)
 
@@ -66,7 +76,7 @@ def test_the_videos_play(browser, pages):
     opened(browser, pages["photos"])
     for video in browser.find_elements(By.TAG_NAME, "video"):
         browser.execute_script("arguments[0].play()", video)
-        WebDriverWait(browser, 30).until(lambda _, video=video: video.get_property("currentTime") > 0.3)
+        WebDriverWait(browser, 60).until(lambda _, video=video: video.get_property("currentTime") > 0.3)
         assert video.get_property("duration") == pytest.approx(4, abs=0.1) and video.get_property("videoWidth") == 160
 
 
@@ -87,6 +97,7 @@ def test_the_verdict_is_on_the_first_screen(browser, pages):
 
 def test_in_the_dark_the_figures_follow(browser, pages):
     opened(browser, pages["photos"])
+    drawn(browser, "#plot-density")
     ink = "return document.querySelector('#plot-density').layout.font.color"
     light = browser.execute_script(ink)
     features = [{"name": "prefers-color-scheme", "value": "dark"}]

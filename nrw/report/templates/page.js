@@ -14,14 +14,21 @@ function themed(layout) {
   return themed;
 }
 
-function draw() {
-  for (const source of document.querySelectorAll("script[data-plot]")) {
-    const figure = JSON.parse(source.textContent);
-    const options = { responsive: true, displaylogo: false, displayModeBar: false };
-    Plotly.react(source.dataset.plot, figure.data, themed(figure.layout), options);
-  }
+function draw(plot) {
+  const figure = JSON.parse(document.querySelector(`script[data-plot="${plot.id}"]`).textContent);
+  const options = { responsive: true, displaylogo: false, displayModeBar: false };
+  Plotly.react(plot, figure.data, themed(figure.layout), options);
 }
 
-draw();
-dark.addEventListener("change", draw);
-narrow.addEventListener("change", draw);
+// a figure is drawn when it comes near: the page is there at once, and the 3D view costs nothing to whom it does not interest
+const drawn = new Set();
+const observer = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (!entry.isIntersecting || drawn.has(entry.target)) continue;
+    drawn.add(entry.target);
+    draw(entry.target);
+  }
+}, { rootMargin: "200px" });
+document.querySelectorAll(".plot").forEach((plot) => observer.observe(plot));
+
+for (const media of [dark, narrow]) media.addEventListener("change", () => drawn.forEach(draw));
