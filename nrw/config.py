@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from nrw import ade20k
 from nrw.errors import UserError
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +22,8 @@ PRESETS = _ROOT / "config" / "presets"
 def resolve(user: dict) -> dict:
     """The complete configuration for what the user wrote (any subset of the keys), with `photos=` turned into a scene.
 
-    Raises UserError for an unknown key (naming the nearest known one), a wrong value, an unknown preset, or no scene.
+    Raises UserError for an unknown key (naming the nearest known one), a wrong value, an unknown preset, a class
+    that ADE20K does not have, or no scene.
     """
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     user = json.loads(json.dumps(user))
@@ -41,6 +43,8 @@ def resolve(user: dict) -> dict:
         raise UserError(
             f"framebuffers.splat is {config['framebuffers']['splat']}: it must be odd, to be centred on its pixel."
         )
+    for name in [name for pair in config["videos"]["edit"].items() for name in pair]:
+        ade20k.label_of(name)
     if not config["scenes"]:
         raise UserError(
             "No photos: name a folder with --config photos=/path/to/folder, or list scenes in config/config.yaml."

@@ -40,6 +40,7 @@ SETTINGS = {
     "size": 64,
     "fps": 8,
     "side_by_side": False,
+    "edit": {},
     "flythrough": {"seconds": 1},
     "appearance": {"seconds": 1, "photos": 3},
     "joint": {"seconds": 1, "photos": 3},
