@@ -163,7 +163,7 @@ def joint(
     from nrw import videos
 
     model, dataset = _open(scene, device)
-    cloud = _cloud(scene)
+    cloud = _cloud(scene, dataset)
     cameras = [dataset.view(_known(dataset, photo)).camera for photo in (photo_a, photo_b)]
     codes = [_code(model, dataset, photo) for photo in (photo_a, photo_b)]
     shots = videos.joint_shots(cameras, codes, frames, videos.wide(size))
@@ -186,7 +186,7 @@ def video(
     if out.suffix != ".mp4":
         raise UserError(f"{out}: a name that ends in .mp4 is expected")
     model, dataset = _open(scene, device)
-    cloud = _cloud(scene)
+    cloud = _cloud(scene, dataset)
     shots, fps = videos.from_path(model, dataset, path)
     drawn = videos.draw(model, cloud, shots, side_by_side=side_by_side, edit=_edit(model, dataset, edit))
     videos.write_video(out, _progress(drawn, len(shots)), fps)
@@ -211,7 +211,7 @@ def view(
     from nrw.viewer.session import Session
 
     model, dataset = _open(scene, device)
-    page = Page(Session(scene, model, dataset, _cloud(scene), _edit(model, dataset, edit)), host, port)
+    page = Page(Session(scene, model, dataset, _cloud(scene, dataset), _edit(model, dataset, edit)), host, port)
     typer.echo(f"{scene} is at {page.url} (Ctrl-C ends it)")
     try:
         threading.Event().wait()
@@ -296,9 +296,13 @@ def _open(scene: Path, device: str) -> tuple["SceneModel", "PackedDataset"]:
     )
 
 
-def _cloud(scene: Path) -> "Cloud":
+def _cloud(scene: Path, dataset: "PackedDataset") -> "Cloud":
     from nrw.videos import read_colored_cloud
 
+    if not dataset.meta["has_index"]:
+        raise UserError(
+            f"{scene} came as an aligned data set, without a point cloud: only its own views can be rendered"
+        )
     _require(scene, "mvs/cloud.ply", "framebuffers/colors.npy")
     return read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
 
