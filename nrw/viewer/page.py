@@ -67,12 +67,13 @@ class Page:
 
     def _show(self, client_id: int, wanted: tuple, picture: np.ndarray, fine: bool, seconds: float) -> None:
         client = self.server.get_clients().get(client_id)
-        if client is None or self.look.mode == POINTS:
-            return
-        client.scene.set_background_image(picture, format="jpeg", jpeg_quality=90 if fine else 80)
-        client.flush()
-        height, width = picture.shape[:2]
-        self._say(f"{width} × {height} pixels in {seconds:.2f} s")
+        with self._lock:
+            if client is None or self.look.mode == POINTS:
+                return
+            client.scene.set_background_image(picture, format="jpeg", jpeg_quality=90 if fine else 80)
+            client.flush()
+            height, width = picture.shape[:2]
+            self._say(f"{width} × {height} pixels in {seconds:.2f} s")
 
     def _wish(self, client: viser.ClientHandle) -> None:
         """Ask for the client's picture of now."""

@@ -1,7 +1,6 @@
 """`nrw view` as a person uses it: the server in a process of its own, the page in a browser."""
 
 import io
-import os
 import signal
 import socket
 import subprocess
@@ -33,12 +32,10 @@ def scene(tmp_path_factory):
 def server(scene):
     """The process and its address."""
     command = [Path(sys.executable).parent / "nrw", "view", scene, "--port", "0"]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         text=True,
-        env=environment,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # whoever started us may ignore it
     )
     line = process.stdout.readline()
