@@ -16,8 +16,9 @@ from selenium.webdriver.common.by import By
 
 from nrw.io import read_image, read_json
 from tests.browser.conftest import console_errors, requested, resize
-from tests.unit.test_cli import frames_of, make_scene, run
+from tests.unit.test_cli import frames_of, make_scene
 
+NRW = Path(sys.executable).parent / "nrw"
 PATIENCE = 60.0  # seconds; the pictures take a tenth of one
 
 
@@ -31,9 +32,8 @@ def scene(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(scene):
     """The process and its address."""
-    command = [Path(sys.executable).parent / "nrw", "view", scene, "--port", "0"]
     process = subprocess.Popen(
-        command,
+        [NRW, "view", scene, "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # whoever started us may ignore it
@@ -146,7 +146,7 @@ def test_key_frames_are_recorded_and_filmed_and_a_snapshot_is_kept(page, scene, 
     first, second = (np.array(entry["cam_from_world"]) for entry in read_json(path)["keyframes"])
     assert np.abs(first - second).max() > 0.05
     assert second[1, 2] < -0.8  # the camera's down is the world's
-    run("video", scene, path, tmp_path / "walk.mp4")
+    subprocess.run([NRW, "video", scene, path, tmp_path / "walk.mp4"], check=True, capture_output=True)
     assert frames_of(tmp_path / "walk.mp4") == (49, (512, 288))
     button(page, "Snapshot").click()
     notice(page, "0001.png")

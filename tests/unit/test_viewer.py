@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_cli import BUILDING, CONFIG, HEIGHT, SKY, WIDTH, frames_of, make_scene, run, save_networks
+from test_cli import BUILDING, CONFIG, HEIGHT, SKY, WIDTH, frames_of, make_scene, one_thread, run, save_networks
 
 from nrw import ade20k, editing, paths
 from nrw.dataset import PackedDataset
@@ -20,6 +20,7 @@ from nrw.viewer.renderer import Renderer
 from nrw.viewer.session import Look, Session, Viewpoint, depth_picture, thinned
 
 ASPECT = WIDTH / HEIGHT
+__all__ = ["one_thread"]  # a fixture for every test
 
 
 @pytest.fixture(scope="module")
