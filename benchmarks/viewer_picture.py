@@ -4,16 +4,18 @@ python benchmarks/viewer_picture.py results/demo docs/viewer.jpg
 """
 
 import io
+import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from PIL import Image
-from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 
-WIDTH, HEIGHT = 1280, 800
+WIDTH, HEIGHT = 1280, 860
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader")
 BLEND = "0.5"
 PATIENCE = 60.0  # seconds
@@ -25,7 +27,8 @@ def photograph(url: str) -> Image.Image:
     options = ChromeOptions()
     for argument in ARGUMENTS:
         options.add_argument(argument)
-    browser = Chrome(options=options)
+    options.binary_location = shutil.which("chromium")
+    browser = Chrome(options=options, service=ChromeService(shutil.which("chromedriver")))
     try:
         size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -57,4 +60,4 @@ if __name__ == "__main__":
         try:
             photograph(viewer.stdout.readline().split(" is at ")[1].split()[0]).save(out, quality=80, optimize=True)
         finally:
-            viewer.terminate()
+            viewer.send_signal(signal.SIGINT)

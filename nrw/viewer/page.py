@@ -97,7 +97,7 @@ class Page:
     def _say(self, detail: str) -> None:
         """What is shown, in two lines."""
         shares = ", ".join(f"{photo} {100 * share:.0f} %" for photo, share in self.look.weights.items())
-        appearance = f" in the appearance of {shares}" if self.look.mode == "picture" else ""
+        appearance = f" in the light of {shares}" if self.look.mode == "picture" else ""
         self._status.content = f"**{self.look.mode}**{appearance}  \n{detail}"
 
     # cameras

@@ -180,7 +180,7 @@ class Session:
         raster = rasterize(points.split(POINTS_AT_ONCE), camera, device=str(self.model.device))
         if not fine:
             raster.index[raster.hit] = self._some[raster.index[raster.hit]]
-        return self.model.view_of(raster, self.cloud.colors, camera)
+        return self.model.view_of_raster(raster, self.cloud.colors, camera)
 
 
 def thinned(count: int, limit: int) -> np.ndarray:

@@ -110,7 +110,7 @@ def test_a_moved_camera_and_another_photo_change_the_picture(page):
     before = page.find_element(By.TAG_NAME, "body").text
     chosen = next(found for found in thumbnails if f"{found.get_attribute('data-photo')} 100 %" not in before)
     chosen.click()
-    notice(page, f"in the appearance of {chosen.get_attribute('data-photo')} 100 %")
+    notice(page, f"in the light of {chosen.get_attribute('data-photo')} 100 %")
     assert np.abs(settled(page) - moved).mean() > 0.3
 
 
@@ -118,7 +118,7 @@ def test_depth_and_labels_and_points_are_shown(page):
     shown = {}
     for mode in ("depth", "labels", "colour", "picture"):
         button(page, mode).click()
-        notice(page, mode + (" in the appearance" if mode == "picture" else "\n"))
+        notice(page, mode + (" in the light" if mode == "picture" else "\n"))
         shown[mode] = settled(page)
     button(page, "points").click()
     notice(page, "6000 of 6000 points")
