@@ -1,7 +1,7 @@
 """Semantic editing: label maps in which one class takes the place of another, or that somebody painted.
 
-The networks paint what the labels say, so a lawn that is labelled pavement becomes pavement (as in Meshry et al. 2019). A
-class that they were not trained on means nothing to them.
+The networks paint what the labels say, so a lawn that is labelled pavement becomes pavement (as in Meshry et al. 2019).
+A class that they were not trained on means nothing to them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
