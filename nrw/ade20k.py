@@ -173,7 +173,7 @@ def label_of(name: str) -> int:
         nearest = difflib.get_close_matches(name.strip().lower(), _LABEL_OF, n=1, cutoff=0.0)[0]
         raise UserError(
             f"'{name}' is not one of the 150 class names of ADE20K; the nearest is '{nearest}'. "
-            "The names are listed in nrw/ade20k.py (ADE20K_NAMES); mend the list in the configuration."
+            "The names are listed in nrw/ade20k.py (ADE20K_NAMES)."
         )
     return label
 

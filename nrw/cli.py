@@ -1,6 +1,8 @@
 """The command line `nrw`: what is done with a trained scene outside the workflow, and data sets in the 2019 format."""
 
 import logging
+import os
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -48,11 +50,20 @@ Frames = Annotated[int, typer.Option(min=2, help="Number of frames.")]
 Fps = Annotated[float, typer.Option(min=1, help="Frames a second of the video.")]
 Size = Annotated[int, typer.Option(min=64, help="Longer side of the pictures, pixels.")]
 SideBySide = Annotated[bool, typer.Option(help="Put the raw render of the cloud beside each picture.")]
+Edit = Annotated[
+    list[str] | None,
+    typer.Option(help="Replace a class of the labels: grass=sidewalk (ADE20K names; repeatable)", show_default=False),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(help="A painted label map for the view, PNG: docs/semantic-editing.md.", show_default=False),
+]
 Table = Annotated[Path, typer.Argument(help="File to write: .csv (with ids) or .npy (rows in order of id).")]
 
 
 @app.callback()
 def main() -> None:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # torch's threads let others work, as in the workflow
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("nrw").setLevel(logging.INFO)
 
@@ -63,22 +74,35 @@ def render(
     folder: Annotated[Path, typer.Argument(help="Aligned inputs: NNNN_reference.png, NNNN_color.png, …")],
     out: Out,
     appearance: Annotated[str | None, typer.Option(help="Id of one photo of the scene for all.")] = None,
+    photo: Annotated[str | None, typer.Option(help="Id of the one photo that is rendered.", show_default="all")] = None,
+    labels: Labels = None,
+    edit: Edit = None,
     device: Device = "cpu",
 ) -> None:
     """Render a folder of aligned inputs, each in the appearance of its own photo or all in one (2019: eval_dir).
 
-    Label maps are taken from the folder, so an edited NNNN_seg.png edits the picture. The networks of a scene made
-    from photos also read which points of the cloud a pixel shows, which aligned pictures do not hold: for such a
-    scene the folder is results/NAME/aligned or a changed copy of its photos and labels.
+    Label maps are taken from the folder, so an edited NNNN_seg.png edits the picture; `--edit` replaces a class in all
+    of them, `--photo NNNN --labels PNG` takes a painted map for one. The networks of a scene made from photos also
+    read which points of the cloud a pixel shows, which aligned pictures do not hold: for such a scene the folder is
+    results/NAME/aligned or a changed copy of its photos and labels.
     """
+    from nrw import editing
     from nrw.io import write_image
 
+    if labels is not None and photo is None:
+        raise UserError("--labels is the map of one view: name its photo with --photo")
     model, dataset = _open(scene, device)
     z = None if appearance is None else _code(model, dataset, appearance)
+    table = editing.table(editing.parse(edit or []), dataset.meta)
     count = 0
     for view in _aligned_views(folder, dataset):
-        write_image(out / f"{view.id}.png", model.render_view(view, model.encode(view) if z is None else z))
+        if photo not in (None, view.id):
+            continue
+        code = model.encode(view) if z is None else z
+        write_image(out / f"{view.id}.png", model.render_view(_painted(view, labels, dataset), code, edit=table))
         count += 1
+    if count == 0:
+        raise UserError(f"{folder} has no photo {photo}")
     typer.echo(f"{count} pictures in {out}")
 
 
@@ -106,16 +130,19 @@ def interpolate(
     out: Out,
     frames: Frames = 48,
     fps: Fps = 24,
+    labels: Labels = None,
+    edit: Edit = None,
     device: Device = "cpu",
 ) -> None:
     """One view while the appearance goes in a straight line from one photo's to another's: frames and video.mp4."""
     import torch
 
     model, dataset = _open(scene, device)
-    shown = dataset.view(_known(dataset, view))
+    shown = _painted(dataset.view(_known(dataset, view)), labels, dataset)
     a, b = (_code(model, dataset, photo) for photo in (photo_a, photo_b))
-    predict = model.completion is not None  # the photo's own labels have its people
-    pictures = (model.render_view(shown, torch.lerp(a, b, i / (frames - 1)), predict) for i in range(frames))
+    predict = labels is None and model.completion is not None  # the photo's own labels have its people
+    table = _edit(model, dataset, edit)
+    pictures = (model.render_view(shown, torch.lerp(a, b, i / (frames - 1)), predict, table) for i in range(frames))
     _write_frames(pictures, frames, fps, out)
 
 
@@ -129,17 +156,19 @@ def joint(
     fps: Fps = 24,
     size: Size = 480,
     side_by_side: SideBySide = False,
+    edit: Edit = None,
     device: Device = "cpu",
 ) -> None:
     """Viewpoint and appearance together from one photo to another: frames and video.mp4."""
     from nrw import videos
 
     model, dataset = _open(scene, device)
-    cloud = _cloud(scene)
+    cloud = _cloud(scene, dataset)
     cameras = [dataset.view(_known(dataset, photo)).camera for photo in (photo_a, photo_b)]
     codes = [_code(model, dataset, photo) for photo in (photo_a, photo_b)]
     shots = videos.joint_shots(cameras, codes, frames, videos.wide(size))
-    _write_frames(videos.draw(model, cloud, shots, side_by_side=side_by_side), frames, fps, out)
+    drawn = videos.draw(model, cloud, shots, side_by_side=side_by_side, edit=_edit(model, dataset, edit))
+    _write_frames(drawn, frames, fps, out)
 
 
 @app.command()
@@ -148,6 +177,7 @@ def video(
     path: Annotated[Path, typer.Argument(help="Camera path, JSON: docs/camera-path.md.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="Video to write, .mp4.", show_default=False)],
     side_by_side: SideBySide = False,
+    edit: Edit = None,
     device: Device = "cpu",
 ) -> None:
     """Film a camera path from a JSON file."""
@@ -156,10 +186,37 @@ def video(
     if out.suffix != ".mp4":
         raise UserError(f"{out}: a name that ends in .mp4 is expected")
     model, dataset = _open(scene, device)
-    cloud = _cloud(scene)
+    cloud = _cloud(scene, dataset)
     shots, fps = videos.from_path(model, dataset, path)
-    videos.write_video(out, _progress(videos.draw(model, cloud, shots, side_by_side=side_by_side), len(shots)), fps)
+    drawn = videos.draw(model, cloud, shots, side_by_side=side_by_side, edit=_edit(model, dataset, edit))
+    videos.write_video(out, _progress(drawn, len(shots)), fps)
     typer.echo(f"{out}: {len(shots)} frames")
+
+
+@app.command()
+def view(
+    scene: Scene,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; the next free one where it is taken.")] = 8080,
+    edit: Edit = None,
+    device: Device = "cpu",
+) -> None:
+    """Fly through the scene in a browser: docs/viewer.md. Needs the extra `viewer`. Ctrl-C ends it."""
+    try:
+        from nrw.viewer.page import Page
+    except ModuleNotFoundError as error:
+        if error.name != "viser":
+            raise
+        raise UserError("nrw view needs the extra `viewer`: in nrw's folder, pip install -e '.[viewer]'") from None
+    from nrw.viewer.session import Session
+
+    model, dataset = _open(scene, device)
+    page = Page(Session(scene, model, dataset, _cloud(scene, dataset), _edit(model, dataset, edit)), host, port)
+    typer.echo(f"{scene} is at {page.url} (Ctrl-C ends it)")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        page.stop()
 
 
 @app.command()
@@ -239,9 +296,13 @@ def _open(scene: Path, device: str) -> tuple["SceneModel", "PackedDataset"]:
     )
 
 
-def _cloud(scene: Path) -> "Cloud":
+def _cloud(scene: Path, dataset: "PackedDataset") -> "Cloud":
     from nrw.videos import read_colored_cloud
 
+    if not dataset.meta["has_index"]:
+        raise UserError(
+            f"{scene} came as an aligned data set, without a point cloud: only its own views can be rendered"
+        )
     _require(scene, "mvs/cloud.ply", "framebuffers/colors.npy")
     return read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
 
@@ -257,6 +318,24 @@ def _known(dataset: "PackedDataset", photo: str) -> str:
 
 def _code(model: "SceneModel", dataset: "PackedDataset", photo: str) -> "torch.Tensor":
     return model.encode(dataset.view(_known(dataset, photo)))
+
+
+def _edit(model: "SceneModel", dataset: "PackedDataset", edits: list[str] | None) -> np.ndarray | None:
+    """What `--edit` says, for views whose labels are predicted."""
+    from nrw import editing
+    from nrw.videos import edit_of
+
+    return edit_of(model, dataset, editing.parse(edits or []))
+
+
+def _painted(view: "View", labels: Path | None, dataset: "PackedDataset") -> "View":
+    """The view with the label map of a file, where one is given."""
+    from nrw import editing
+
+    if labels is None:
+        return view
+    editing.require_labels(dataset.meta)
+    return replace(view, labels=editing.read_painted(labels, view.labels.shape))
 
 
 def _aligned_views(folder: Path, dataset: "PackedDataset") -> Iterator["View"]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from nrw import ade20k
 from nrw.errors import UserError
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +22,8 @@ PRESETS = _ROOT / "config" / "presets"
 def resolve(user: dict) -> dict:
     """The complete configuration for what the user wrote (any subset of the keys), with `photos=` turned into a scene.
 
-    Raises UserError for an unknown key (naming the nearest known one), a wrong value, an unknown preset, or no scene.
+    Raises UserError for an unknown key (naming the nearest known one), a wrong value, an unknown preset, a class
+    that ADE20K does not have, or no scene.
     """
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     user = json.loads(json.dumps(user))
@@ -41,6 +43,7 @@ def resolve(user: dict) -> dict:
         raise UserError(
             f"framebuffers.splat is {config['framebuffers']['splat']}: it must be odd, to be centred on its pixel."
         )
+    _check_edit(config)
     if not config["scenes"]:
         raise UserError(
             "No photos: name a folder with --config photos=/path/to/folder, or list scenes in config/config.yaml."
@@ -51,6 +54,14 @@ def resolve(user: dict) -> dict:
 def complete_preset(name: str) -> dict:
     """Every key that has a value, as a preset has it."""
     return merge(_defaults(yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))), {"preset": name, **read_preset(name)})
+
+
+def _check_edit(config: dict) -> None:
+    """What can be said of videos.edit before anything has run."""
+    edit = config["videos"]["edit"]
+    ade20k.labels_of([*edit, *edit.values()])
+    if edit and config["segmentation"]["model"] == "none" and any("photos" in it for it in config["scenes"].values()):
+        raise UserError("videos.edit edits label maps, but segmentation.model is none: name a model, or leave it out.")
 
 
 def read_preset(name: str) -> dict:

@@ -1,5 +1,6 @@
 """Camera paths: moves between two cameras, and paths kept in JSON files. World z is up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,13 +100,26 @@ def write_path(file: Path | str, path: CameraPath) -> None:
     "cx": .., "cy": .., "appearance": {"0007": 0.5, "0012": 0.5}}, ..]}. Lengths are in world units and pixels;
     axes are OpenCV's. "appearance" is the id of a photo or weights of several, and may be missing.
     """
-    frames = []
+    write_json(file, {**_head(path), "frames": _entries(path)})
+
+
+def write_keyframes(file: Path | str, path: CameraPath, times: Sequence[float]) -> None:
+    """Write key frames, which `read_path` fills in between; times: seconds, increasing from 0, one for each camera."""
+    entries = [{"time": time, **entry} for time, entry in zip(times, _entries(path), strict=True)]
+    write_json(file, {**_head(path), "keyframes": entries})
+
+
+def _head(path: CameraPath) -> dict:
+    return {"fps": path.fps, "width": path.cameras[0].width, "height": path.cameras[0].height}
+
+
+def _entries(path: CameraPath) -> list[dict]:
+    entries = []
     for camera, appearance in zip(path.cameras, path.appearances, strict=True):
-        frame = {"cam_from_world": camera.cam_from_world.tolist()}
-        frame |= {key: float(getattr(camera, key)) for key in ("fx", "fy", "cx", "cy")}
-        frames.append(frame | ({"appearance": appearance} if appearance else {}))
-    size = {"width": path.cameras[0].width, "height": path.cameras[0].height}
-    write_json(file, {"fps": path.fps, **size, "frames": frames})
+        entry = {"cam_from_world": camera.cam_from_world.tolist()}
+        entry |= {key: float(getattr(camera, key)) for key in ("fx", "fy", "cx", "cy")}
+        entries.append(entry | ({"appearance": appearance} if appearance else {}))
+    return entries
 
 
 def read_path(file: Path | str) -> CameraPath:

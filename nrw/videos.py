@@ -12,7 +12,7 @@ import imageio_ffmpeg
 import numpy as np
 import torch
 
-from nrw import paths
+from nrw import editing, paths
 from nrw.cameras import Camera
 from nrw.dataset import PackedDataset
 from nrw.errors import UserError
@@ -64,7 +64,7 @@ def make(
         count = _count(settings["appearance"]["seconds"], settings["fps"])
         write_video(out_mp4, progress(frames, count, kind), settings["fps"])
         return
-    fps = settings["fps"]
+    fps, edit = settings["fps"], edit_of(model, dataset, settings["edit"])
     if kind == "flythrough":
         shots = flythrough(model, dataset, cloud, settings)
     elif kind == "appearance":
@@ -73,17 +73,31 @@ def make(
         shots = joint(model, dataset, cloud, settings)
     else:
         shots, fps = from_path(model, dataset, extra[kind]["path"])
-    frames = draw(model, cloud, shots, side_by_side=settings["side_by_side"])
+    frames = draw(model, cloud, shots, side_by_side=settings["side_by_side"], edit=edit)
     write_video(out_mp4, progress(frames, len(shots), kind), fps)
 
 
 def draw(
-    model: "SceneModel", cloud: Cloud, shots: Iterable[Shot], *, side_by_side: bool = False
+    model: "SceneModel",
+    cloud: Cloud,
+    shots: Iterable[Shot],
+    *,
+    side_by_side: bool = False,
+    edit: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
-    """The pictures (H, W, 3) uint8 of the shots, one by one; `side_by_side` puts the raw render to the left of each."""
+    """The pictures (H, W, 3) uint8 of the shots, one by one; `side_by_side` puts the raw render to the left of each.
+
+    edit: (256,) uint8, what each predicted label is replaced by (`nrw.editing`).
+    """
     for shot in shots:
-        picture, raw = model.novel_view(cloud, shot.camera, shot.appearance)
+        picture, raw = model.novel_view(cloud, shot.camera, shot.appearance, edit=edit)
         yield np.concatenate([raw, picture], axis=1) if side_by_side else picture
+
+
+def edit_of(model: "SceneModel", dataset: PackedDataset, replacements: Mapping[str, str]) -> np.ndarray | None:
+    """The table of `nrw.editing` for views whose labels are predicted. Raises UserError as `editing.table`."""
+    predicted = None if model.completion is None else model.completion[2]
+    return editing.table(replacements, dataset.meta, predicted)
 
 
 def read_colored_cloud(cloud_ply: Path | str, colors_npy: Path | str) -> Cloud:
@@ -108,7 +122,7 @@ def flythrough(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settin
         width=width,
         height=height,
     )
-    z = typical(encode(model, dataset, _sample(dataset.train_ids)))
+    z = typical(encode(model, dataset, sample(dataset.train_ids)))
     return [Shot(camera, z) for camera in cameras]
 
 
@@ -122,9 +136,10 @@ def appearance(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settin
 
 def packed_appearance(model: "SceneModel", dataset: PackedDataset, settings: Mapping) -> Iterator[np.ndarray]:
     """The frames of `appearance` for a set without a cloud, on the packed buffer of the photo best covered."""
-    view = dataset.view(max(_sample(dataset.ids), key=lambda photo: (dataset.view(photo).depth[0] > 0).mean()))
+    view = dataset.view(max(sample(dataset.ids), key=lambda photo: (dataset.view(photo).depth[0] > 0).mean()))
+    edit = edit_of(model, dataset, settings["edit"])
     for z in _appearance_loop(model, dataset, settings):
-        yield model.render_view(view, z, predict_labels=model.completion is not None)
+        yield model.render_view(view, z, predict_labels=model.completion is not None, edit=edit)
 
 
 def joint(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: Mapping) -> list[Shot]:
@@ -173,7 +188,7 @@ def from_path(model: "SceneModel", dataset: PackedDataset, file: Path | str) -> 
     codes = encode(model, dataset, named)
     usual = None
     if None in path.appearances:
-        usual = typical(encode(model, dataset, _sample(dataset.train_ids)))
+        usual = typical(encode(model, dataset, sample(dataset.train_ids)))
     shots = []
     for camera, weights in zip(path.cameras, path.appearances, strict=True):
         z = usual if weights is None else sum(weight * codes[photo] for photo, weight in weights.items())
@@ -304,7 +319,7 @@ def best_covered(dataset: PackedDataset, points: np.ndarray) -> list[str]:
     """Photos in order of how well they show the cloud: the share of pixels covered times the share of points shown."""
     points = points[:: max(1, len(points) // 20_000)]
     scores = {}
-    for photo in _sample(dataset.ids):
+    for photo in sample(dataset.ids):
         view = dataset.view(photo)
         uv, depth = view.camera.project(points)
         shown = (depth > 0) & (uv > 0).all(axis=1) & (uv < [view.camera.width, view.camera.height]).all(axis=1)
@@ -314,7 +329,7 @@ def best_covered(dataset: PackedDataset, points: np.ndarray) -> list[str]:
 
 def _appearance_loop(model: "SceneModel", dataset: PackedDataset, settings: Mapping) -> list[torch.Tensor]:
     entry = settings["appearance"]
-    codes = encode(model, dataset, _sample(dataset.train_ids))
+    codes = encode(model, dataset, sample(dataset.train_ids))
     chosen = diverse(codes, entry["photos"])
     logger.info("appearance: photos %s", ", ".join(chosen))
     return between([codes[photo] for photo in [*chosen, chosen[0]]], _count(entry["seconds"], settings["fps"]))
@@ -324,7 +339,7 @@ def _cameras(dataset: PackedDataset) -> dict[str, Camera]:
     return {photo: dataset.view(photo).camera for photo in dataset.ids}
 
 
-def _sample(ids: Sequence[str]) -> list[str]:
+def sample(ids: Sequence[str]) -> list[str]:
     """At most MAX_PHOTOS ids, evenly spread."""
     return (
         list(ids) if len(ids) <= MAX_PHOTOS else [ids[i] for i in np.linspace(0, len(ids) - 1, MAX_PHOTOS).astype(int)]

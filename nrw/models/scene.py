@@ -17,7 +17,7 @@ from nrw.models.build import Networks, build_networks
 from nrw.models.completion import CompletionNet
 from nrw.models.inputs import BufferSpec
 from nrw.pointcloud import Cloud
-from nrw.rasterize import pyramid, rasterize
+from nrw.rasterize import DeepBuffer, pyramid, rasterize
 from nrw.training import losses
 from nrw.training.checkpoint import load_weights
 from nrw.training.sampler import crop_buffer, encode, encoder_input, lasting, photo_tensor
@@ -128,45 +128,69 @@ class SceneModel:
         return self.render_view(_view(buffers, camera, labels), z, predict_labels=labels is None)
 
     @torch.no_grad()
-    def render_view(self, view: View, z: Tensor, predict_labels: bool = False) -> np.ndarray:
+    def render_view(
+        self, view: View, z: Tensor, predict_labels: bool = False, edit: np.ndarray | None = None
+    ) -> np.ndarray:
         """A picture (H, W, 3) uint8 of a view's deep buffer, its photo unused.
 
         z: (Z,). predict_labels: use the completion network's labels in place of the view's, where the scene has one.
+        edit: (256,) uint8, what each label is replaced by (`nrw.editing`).
         Raises UserError when labels are to be predicted in a scene that was trained with labels but has no completion.
         """
         if predict_labels:
-            if self.completion is not None:
-                view = replace(view, labels=self.predict_labels(view))
-            elif self.spec.classes:
-                raise UserError(
-                    "This scene was trained with labels, but there is no completion network to predict those of a new "
-                    "view: run the stage `completion`, or give a label map."
-                )
+            view = self.completed(view)
+        if edit is not None:
+            view = replace(view, labels=edit[view.labels])
         rasters, index = self._on_device(*crop_buffer(view, self.spec))
         output = self.networks.render(rasters, index, z[None].to(self.device))[0]
         return ((output.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
 
     def novel_view(
-        self, cloud: Cloud, camera: Camera, z: Tensor, labels: np.ndarray | None = None
+        self,
+        cloud: Cloud,
+        camera: Camera,
+        z: Tensor,
+        labels: np.ndarray | None = None,
+        edit: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The scene from any camera: the picture and the raw render beside it, both (H, W, 3) uint8.
 
         cloud: in the colours gathered from the training photos, its points in the order they were trained in.
-        labels: (H, W) uint8 ADE20K, for semantic editing; None: predicted.
+        labels: (H, W) uint8 ADE20K, for semantic editing; None: predicted. edit: as for `render_view`.
         """
         view = self.view_of(cloud, camera, labels)
-        return self.render_view(view, z, predict_labels=labels is None), view.color[0]
+        return self.render_view(view, z, predict_labels=labels is None, edit=edit), view.color[0]
 
     def view_of(self, cloud: Cloud, camera: Camera, labels: np.ndarray | None = None) -> View:
         """What any camera sees of the cloud, as the view of a black photo; labels None: all unknown."""
         chunks = (cloud.points[start : start + POINTS_AT_ONCE] for start in range(0, len(cloud), POINTS_AT_ONCE))
         raster = rasterize(chunks, camera, device=str(self.device))
+        return self.view_of_raster(raster, cloud.colors, camera, labels)
+
+    def view_of_raster(
+        self, raster: DeepBuffer, colors: np.ndarray, camera: Camera, labels: np.ndarray | None = None
+    ) -> View:
+        """The same from a raster of points of one pixel; colors: (N, 3) uint8, of all points."""
         buffers = []
         for buffer in pyramid(raster, self.spec.levels, self.splat):
             color = np.zeros((*buffer.index.shape, 3), np.uint8)
-            color[buffer.hit] = cloud.colors[buffer.index[buffer.hit]]
+            color[buffer.hit] = colors[buffer.index[buffer.hit]]
             buffers.append((color, buffer.depth, buffer.index))
         return _view(buffers, camera, labels)
+
+    def completed(self, view: View) -> View:
+        """The view with predicted labels in place of its own; as it is in a scene without labels.
+
+        Raises UserError in a scene that was trained with labels but has no completion.
+        """
+        if self.completion is not None:
+            return replace(view, labels=self.predict_labels(view))
+        if self.spec.classes:
+            raise UserError(
+                "This scene was trained with labels, but there is no completion network to predict those of a new "
+                "view: run the stage `completion`, or give a label map."
+            )
+        return view
 
     @torch.no_grad()
     def predict_labels(self, view: View) -> np.ndarray:

@@ -40,6 +40,7 @@ SETTINGS = {
     "size": 64,
     "fps": 8,
     "side_by_side": False,
+    "edit": {},
     "flythrough": {"seconds": 1},
     "appearance": {"seconds": 1, "photos": 3},
     "joint": {"seconds": 1, "photos": 3},
@@ -153,8 +154,8 @@ def frames_of(video: Path) -> tuple[int, tuple[int, int]]:
 
 @pytest.mark.parametrize(
     "command",
-    ["render", "evaluate", "interpolate", "joint", "video", "appearance-vectors", "style-distances", "import-aligned",
-     "export-aligned"],
+    ["render", "evaluate", "interpolate", "joint", "video", "view", "appearance-vectors", "style-distances",
+     "import-aligned", "export-aligned"],
 )  # fmt: skip
 def test_every_command_explains_itself(command):
     assert command in run("--help")
@@ -253,6 +254,8 @@ def test_render_takes_photos_and_edited_labels_from_a_folder(scene, tmp_path):
     run("render", scene, scene / "aligned", tmp_path / "plain")
     run("render", scene, folder, tmp_path / "changed")
     run("render", scene, folder, tmp_path / "one", "--appearance", "0005")
+    painted = folder / "0000_seg.png"
+    run("render", scene, scene / "aligned", tmp_path / "painted", "--photo", "0000", "--labels", painted)
     assert len(list((tmp_path / "plain").iterdir())) == PHOTOS
     changed = [
         not np.array_equal(
@@ -264,8 +267,75 @@ def test_render_takes_photos_and_edited_labels_from_a_folder(scene, tmp_path):
     same = [np.array_equal(read_image(tmp_path / which / "0005.png"), read_image(tmp_path / "plain" / "0005.png"))
             for which in ("one", "changed")]  # fmt: skip
     assert same == [True, True]
+    assert [path.name for path in (tmp_path / "painted").iterdir()] == ["0000.png"]
+    assert not np.array_equal(read_image(tmp_path / "painted/0000.png"), read_image(tmp_path / "plain/0000.png"))
+    assert "name its photo" in run("render", scene, folder, tmp_path / "x", "--labels", painted, code=1)
+    assert "has no photo 0009" in run("render", scene, folder, tmp_path / "x", "--photo", "0009", code=1)
     (tmp_path / "empty").mkdir()
     assert "has no NNNN_reference.png" in run("render", scene, tmp_path / "empty", tmp_path / "x", code=1)
+
+
+def test_an_edit_on_the_command_line_is_the_same_as_edited_label_maps(scene, tmp_path):
+    folder = tmp_path / "edited"
+    shutil.copytree(scene / "aligned", folder)
+    model, dataset = SceneModel.load(scene / "finetune", scene / "completion"), PackedDataset(scene / "dataset")
+    everywhere = np.full((HEIGHT, WIDTH), SKY, np.uint8)
+    run("render", scene, scene / "aligned", tmp_path / "one", "--edit", "building=sky", "--appearance", "0000")
+    write_image(folder / "0002_seg.png", everywhere)
+    run("render", scene, folder, tmp_path / "other", "--appearance", "0000", "--photo", "0002")
+    assert np.array_equal(read_image(tmp_path / "one/0002.png"), read_image(tmp_path / "other/0002.png"))
+
+    write_image(tmp_path / "sky.png", ade20k.colorize(everywhere))
+    interpolate = ("interpolate", scene, "0002", "0000", "0005")
+    run(*interpolate, tmp_path / "edit", "--frames", 2, "--edit", "building=sky")
+    run(*interpolate, tmp_path / "paint", "--frames", 2, "--labels", tmp_path / "sky.png")
+    for frame in ("0000.png", "0001.png"):
+        assert np.array_equal(read_image(tmp_path / "edit" / frame), read_image(tmp_path / "paint" / frame))
+
+    cloud = videos.read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
+    camera = dataset.view("0003").camera
+    expected, _ = model.novel_view(cloud, camera, model.encode(dataset.view("0001")), everywhere)
+    run("joint", scene, "0001", "0004", tmp_path / "joint", "--frames", 2, "--size", 64, "--edit", "building=sky")
+    run("joint", scene, "0001", "0004", tmp_path / "plain", "--frames", 2, "--size", 64)
+    assert not np.array_equal(read_image(tmp_path / "joint/0000.png"), read_image(tmp_path / "plain/0000.png"))
+    write_path(tmp_path / "path.json", CameraPath(6, [camera] * 2, [{"0001": 1.0}] * 2))
+    run("video", scene, tmp_path / "path.json", tmp_path / "clip.mp4", "--edit", "building=sky")
+    poster = read_image(tmp_path / "clip.png")
+    assert np.array_equal(poster, expected)
+    settings = {**SETTINGS, "edit": {"building": "sky"}, "extra": {"dusk": {"path": str(tmp_path / "path.json")}}}
+    videos.make("dusk", model, dataset, cloud, settings, tmp_path / "dusk.mp4")
+    assert np.array_equal(read_image(tmp_path / "dusk.png"), expected)
+
+
+def test_an_edit_that_cannot_be_is_an_error_that_says_why(scene, tmp_path):
+    for edit, message in (
+        ("buildin=sky", "the nearest is 'building'"),
+        ("building=water", "not trained on water"),
+        ("building", "grass=sidewalk is expected"),
+    ):
+        for command in (
+            ("render", scene, scene / "aligned", tmp_path / "out"),
+            ("interpolate", scene, "0002", "0000", "0005", tmp_path / "out"),
+            ("joint", scene, "0000", "0005", tmp_path / "out"),
+        ):
+            assert message in run(*command, "--edit", edit, code=1)
+    assert "no predicted label map" in run("joint", scene, "0000", "0005", tmp_path, "--edit", "person=sky", code=1)
+    unlabelled = tmp_path / "results" / "unlabelled"
+    for photo in scene.glob("aligned/*"):
+        if "_seg" not in photo.name:
+            (unlabelled / "aligned").mkdir(parents=True, exist_ok=True)
+            shutil.copy(photo, unlabelled / "aligned")
+    pack(
+        unlabelled / "aligned", scene / "framebuffers", scene / "aligned/split.csv", unlabelled / "dataset",
+        levels=2, splat=3, colors_npy=scene / "framebuffers/colors.npy",
+    )  # fmt: skip
+    save_networks(unlabelled, CONFIG)
+    shutil.rmtree(unlabelled / "completion")
+    render = ("render", unlabelled, unlabelled / "aligned", tmp_path / "out")
+    assert "not segmented" in run(*render, "--edit", "building=sky", code=1)
+    painted = ("--photo", "0000", "--labels", scene / "aligned/0000_seg.png")
+    assert "not segmented" in run(*render, *painted, code=1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_set_in_the_2019_format_goes_out_comes_in_and_is_rendered(scene, tmp_path):
@@ -288,7 +358,8 @@ def test_a_set_in_the_2019_format_goes_out_comes_in_and_is_rendered(scene, tmp_p
     assert frames_of(tmp_path / "appearance.mp4")[0] == 8
     with pytest.raises(UserError, match="no point cloud"):
         videos.make("flythrough", model, dataset, None, SETTINGS, tmp_path / "flythrough.mp4")
-    assert "mvs/cloud.ply" in run("joint", imported, "0000", "0001", tmp_path / "joint", code=1)
+    for command in (("joint", imported, "0000", "0001", tmp_path / "joint"), ("view", imported)):
+        assert "without a point cloud" in run(*command, code=1)
 
 
 def test_the_three_videos_and_one_more_are_made(scene, tmp_path):

@@ -83,6 +83,19 @@ def test_the_paper_preset_has_the_hyper_parameters_of_2019():
     assert paper["dataset"]["min_density"] == 0.15
 
 
+def test_an_edit_of_the_labels_is_checked_before_the_run():
+    assert resolve({"photos": "p", "videos": {"edit": "{grass: sidewalk}"}})["videos"]["edit"] == {"grass": "sidewalk"}
+    for edit in ({"gras": "sidewalk"}, {"sidewalk": "gras"}):
+        with pytest.raises(UserError, match="the nearest is 'grass'"):
+            resolve({"photos": "p", "videos": {"edit": edit}})
+    unlabelled = {"segmentation": {"model": "none"}, "videos": {"edit": {"grass": "sidewalk"}}}
+    with pytest.raises(UserError, match=r"segmentation\.model is none"):
+        resolve({"photos": "p", **unlabelled})
+    assert resolve({"scenes": {"old": {"aligned": "p"}}, **unlabelled})["videos"][
+        "edit"
+    ]  # has labels of its own, or not
+
+
 def test_scene_names_are_safe():
     assert scene_name("/a/b'; rm -rf $HOME #") == "b_rm_-rf_HOME"
     assert scene_name("/a/../..") == "scene"

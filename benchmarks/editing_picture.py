@@ -1,0 +1,29 @@
+"""The picture of docs/semantic-editing.md: a photo, the network's picture of its view, and that picture with edits.
+
+python benchmarks/editing_picture.py results/demo 0004 docs/semantic-editing.png sidewalk=stairs sidewalk=grass
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from nrw import editing, sheets
+from nrw.dataset import PackedDataset
+from nrw.io import write_image
+from nrw.models.scene import SceneModel
+
+
+def main(scene: Path, photo: str, out: Path, edits: list[str]) -> None:
+    model = SceneModel.load(scene / "finetune", scene / "completion")
+    dataset = PackedDataset(scene / "dataset")
+    view = dataset.view(photo)
+    z = model.encode(view)
+    tables = [editing.table(editing.parse([edit]), dataset.meta) for edit in edits]
+    pictures = [np.asarray(view.photo), *(model.render_view(view, z, edit=table) for table in (None, *tables))]
+    write_image(out, sheets.row(pictures, ["photo", "picture", *edits]))
+
+
+if __name__ == "__main__":
+    scene, photo, out, *edits = sys.argv[1:]
+    main(Path(scene), photo, Path(out), edits)

@@ -1,0 +1,267 @@
+"""The viewer without a browser: what is drawn, when, and what is kept. tests/browser/test_viewer.py has the rest."""
+
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_cli import BUILDING, CONFIG, HEIGHT, SKY, WIDTH, frames_of, make_scene, one_thread, run, save_networks
+
+from nrw import ade20k, editing, paths
+from nrw.dataset import PackedDataset
+from nrw.errors import UserError
+from nrw.io import read_image, read_json
+from nrw.models.scene import SceneModel
+from nrw.videos import read_colored_cloud
+from nrw.viewer import renderer, session
+from nrw.viewer.renderer import Renderer
+from nrw.viewer.session import Look, Session, Viewpoint, depth_picture, thinned
+
+ASPECT = WIDTH / HEIGHT
+__all__ = ["one_thread"]  # a fixture for every test
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results") / "tower"
+    make_scene(folder)
+    return folder
+
+
+@pytest.fixture
+def opened(scene):
+    return open_session(scene)
+
+
+def open_session(scene, edit=None):
+    cloud = read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
+    model = SceneModel.load(scene / "finetune", scene / "completion")
+    return Session(scene, model, PackedDataset(scene / "dataset"), cloud, edit)
+
+
+def test_a_viewpoint_is_the_camera_it_was_made_from(scene):
+    camera = PackedDataset(scene / "dataset").view("0002").camera
+    same = Viewpoint.of(camera, ASPECT).camera(WIDTH)
+    assert (same.width, same.height) == (WIDTH, HEIGHT)
+    np.testing.assert_allclose(same.cam_from_world, camera.cam_from_world, atol=1e-9)
+    np.testing.assert_allclose(
+        [same.fx, same.fy, same.cx, same.cy], [camera.fx, camera.fy, camera.cx, camera.cy], rtol=1e-4
+    )
+
+
+def test_pixels_fill_a_screen_of_any_shape_with_what_it_shows(scene):
+    """Sides are rounded to multiples of 8, the fields of view are the screen's."""
+    for aspect in (390 / 844, 1440 / 900, 3.1):
+        viewpoint = Viewpoint((0, 0, 0), (1, 0, 0, 0), 0.8, aspect)
+        camera = viewpoint.camera(256)
+        assert camera.width % 8 == camera.height % 8 == 0 and max(camera.width, camera.height) == 256
+        assert camera.height / camera.fy / 2 == pytest.approx(np.tan(0.4))
+        assert camera.width / camera.fx / 2 == pytest.approx(np.tan(0.4) * aspect)
+
+
+def test_the_pictures_are_those_of_the_model(opened, scene):
+    viewpoint, _ = opened.place("0002", ASPECT)
+    look = Look("picture", ("0000", "0005"), 0.25)
+    z = 0.75 * opened.code("0000") + 0.25 * opened.code("0005")
+    picture, raw = opened.model.novel_view(opened.cloud, viewpoint.camera(WIDTH), z)
+    np.testing.assert_array_equal(opened.draw(viewpoint, look, WIDTH), picture)
+    np.testing.assert_array_equal(opened.draw(viewpoint, look, WIDTH, fine=False), picture)  # a small cloud: all of it
+    np.testing.assert_array_equal(opened.draw(viewpoint, replace(look, mode="colour"), WIDTH), raw)
+    labels = opened.draw(viewpoint, replace(look, mode="labels"), WIDTH)
+    assert {tuple(color) for color in labels.reshape(-1, 3)} <= {
+        tuple(ade20k.colorize(np.array([label]))[0]) for label in (BUILDING, SKY)
+    }
+    depth = opened.draw(viewpoint, replace(look, mode="depth"), WIDTH)
+    assert ((depth == 0).all(axis=-1) == (raw == 0).all(axis=-1)).mean() > 0.99
+    other = opened.draw(viewpoint, replace(look, photos=("0003", "0005")), WIDTH)
+    assert not np.array_equal(other, picture)
+
+
+def test_depth_is_bright_where_it_is_near():
+    depth = np.float32([[0, 0.5, 1, 2]])
+    assert depth_picture(depth, near=1.0)[0, :, 0].tolist() == [0, 255, 255, 127]
+
+
+def test_a_large_cloud_is_thinned_while_the_camera_moves(scene, monkeypatch):
+    monkeypatch.setattr(session, "MOVING_POINTS", 1500)
+    opened = open_session(scene)
+    viewpoint, _ = opened.place("0002", ASPECT)
+    some = opened._see(viewpoint, WIDTH, fine=False)
+    everything = opened._see(viewpoint, WIDTH, fine=True)
+    assert 0.2 < (some.depth[0] > 0).sum() / (everything.depth[0] > 0).sum() < 1
+    shown = some.index[0][some.index[0] >= 0]
+    assert set(shown) <= set(thinned(len(opened.cloud), 1500)) and shown.max() > 1500  # numbers in the whole cloud
+    np.testing.assert_array_equal(some.color[0][some.index[0] >= 0], opened.cloud.colors[shown])
+    chosen = thinned(10_000, 100)
+    assert len(set(chosen)) == 100 and (np.diff(chosen) > 0).all() and np.array_equal(chosen, thinned(10_000, 100))
+    assert thinned(5, 100).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_start_is_a_photo_that_shows_the_cloud_beside_one_of_another_light(opened):
+    look = opened.start()
+    assert look.mode == "picture" and look.blend == 0 and look.weights == {look.photos[0]: 1.0}
+    brightness = {photo: opened.dataset.view(photo).photo.mean() for photo in opened.photos}
+    first, second = look.photos
+    assert abs(brightness[second] - brightness[first]) == max(
+        abs(value - brightness[first]) for value in brightness.values()
+    )
+    assert opened.thumbnail(first, 96).size == (96, 72)
+
+
+def test_a_blend_weighs_two_photos():
+    assert Look("picture", ("a", "b"), 0.25).weights == {"a": 0.75, "b": 0.25}
+    assert Look("picture", ("a", "b"), 1.0).weights == {"b": 1.0}
+    assert Look("picture", ("a", "a"), 0.5).weights == {"a": 1.0}
+
+
+def test_an_edit_of_the_labels_reaches_picture_and_labels(scene, opened):
+    edit = editing.table({"building": "sky"}, opened.dataset.meta)
+    edited = open_session(scene, edit)
+    viewpoint, _ = opened.place("0002", ASPECT)
+    look = Look("labels", ("0000", "0000"), 0.0)
+    assert (edited.draw(viewpoint, look, WIDTH) == ade20k.colorize(np.array([SKY]))[0]).all()
+    look = replace(look, mode="picture")
+    labels = np.full((HEIGHT, WIDTH), SKY, np.uint8)
+    expected, _ = opened.model.novel_view(opened.cloud, viewpoint.camera(WIDTH), opened.code("0000"), labels)
+    np.testing.assert_array_equal(edited.draw(viewpoint, look, WIDTH), expected)
+
+
+def test_a_scene_without_labels_offers_none(scene):
+    dataset = PackedDataset(scene / "dataset")
+    model = SceneModel.load(scene / "finetune", scene / "completion")
+    model.completion = None
+    cloud = read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
+    assert Session(scene, model, dataset, cloud).modes == ("picture", "colour", "depth")
+
+
+def test_snapshots_are_numbered_and_kept(opened, scene):
+    viewpoint, _ = opened.place("0001", ASPECT)
+    look = Look("picture", ("0000", "0005"), 0.0)
+    first, second = (opened.snapshot(viewpoint, look, size) for size in (WIDTH, 2 * WIDTH))
+    assert (first.name, second.name) == ("0001.png", "0002.png") and first.parent == scene / "snapshots"
+    np.testing.assert_array_equal(read_image(first), opened.draw(viewpoint, look, WIDTH))
+    assert read_image(second).shape == (2 * HEIGHT, 2 * WIDTH, 3)
+
+
+def test_key_frames_become_a_path_that_nrw_video_films(opened, scene, tmp_path):
+    with pytest.raises(UserError, match="at least 2 key frames; 0 recorded"):
+        opened.save_path("walk", 64)
+    for photo, weights, seconds in (("0000", {"0000": 1.0}, 9.0), ("0004", {"0000": 0.5, "0005": 0.5}, 0.5)):
+        opened.add_keyframe(opened.place(photo, ASPECT)[0], weights, seconds)
+    for name in ("", "../walk", "a b"):
+        with pytest.raises(UserError, match="letters, digits"):
+            opened.save_path(name, 64)
+    path = opened.save_path("walk", 64)
+    assert path == scene / "paths" / "walk.json"
+    document = read_json(path)
+    assert [entry["time"] for entry in document["keyframes"]] == [0.0, 0.5]
+    assert document["keyframes"][1]["appearance"] == {"0000": 0.5, "0005": 0.5}
+    read = paths.read_path(path)
+    assert len(read.cameras) == 13 and (read.cameras[0].width, read.cameras[0].height) == (64, 32)
+    place = opened.dataset.view("0004").camera
+    np.testing.assert_allclose(read.cameras[-1].cam_from_world, place.cam_from_world, atol=1e-9)
+    same = paths.fitted(place, 64, 32)
+    assert read.cameras[-1].fx == pytest.approx(same.fx, rel=0.01)
+    run("video", scene, path, tmp_path / "walk.mp4")
+    assert frames_of(tmp_path / "walk.mp4") == (13, (64, 32))
+
+
+class Recorder:
+    """What a renderer drew and showed; `hold` keeps it from drawing."""
+
+    def __init__(self):
+        self.drawn, self.shown, self.go = [], [], threading.Event()
+        self.go.set()
+
+    def draw(self, what, fine):
+        self.drawn.append((what, fine))
+        assert self.go.wait(10)
+        if what == "bad":
+            raise RuntimeError("a bad wish")
+        return np.zeros((1, 1, 3), np.uint8)
+
+    def show(self, viewer, what, picture, fine, seconds):
+        self.shown.append((viewer, what, fine))
+
+    def wait(self, count, what="shown"):
+        deadline = time.monotonic() + 10
+        while len(getattr(self, what)) < count:
+            assert time.monotonic() < deadline, getattr(self, what)
+            time.sleep(0.005)
+
+
+@pytest.fixture
+def drawing(monkeypatch):
+    monkeypatch.setattr(renderer, "REST", 0.05)
+    recorder = Recorder()
+    drawer = Renderer(recorder.draw, recorder.show)
+    yield recorder, drawer
+    recorder.go.set()
+    drawer.stop()
+
+
+def test_a_picture_is_drawn_small_and_then_fine_once(drawing):
+    recorder, drawer = drawing
+    drawer.wish("me", "here")
+    recorder.wait(2)
+    drawer.wish("me", "here")  # the same again is nothing new
+    time.sleep(0.2)
+    assert recorder.shown == [("me", "here", False), ("me", "here", True)]
+
+
+def test_the_newest_wish_wins_and_a_fine_picture_that_it_overtook_is_not_shown(drawing):
+    recorder, drawer = drawing
+    recorder.go.clear()
+    drawer.wish("me", 0)
+    recorder.wait(1, "drawn")
+    for place in range(1, 6):  # while the first is drawn
+        drawer.wish("me", place)
+    recorder.go.set()
+    recorder.wait(3)
+    assert recorder.shown == [("me", 0, False), ("me", 5, False), ("me", 5, True)]
+    drawer.wish("me", 6)
+    recorder.wait(4)
+    recorder.go.clear()
+    recorder.wait(5, "drawn")  # the fine picture of 6 is being drawn
+    assert recorder.drawn[-1] == (6, True)
+    drawer.wish("me", 7)
+    recorder.go.set()
+    recorder.wait(6)
+    assert recorder.shown[4:] == [("me", 7, False), ("me", 7, True)]
+
+
+def test_two_viewers_are_served_and_one_that_left_is_not(drawing):
+    recorder, drawer = drawing
+    drawer.wish("a", 1)
+    drawer.wish("b", 1)
+    recorder.wait(4)
+    assert set(recorder.shown) == {(viewer, 1, fine) for viewer in "ab" for fine in (False, True)}
+    drawer.wish("a", 2)
+    drawer.forget("a")
+    recorder.wait(4)
+    time.sleep(0.15)
+    assert ("a", 2, True) not in recorder.shown
+
+
+def test_an_error_in_a_picture_does_not_end_the_drawing(drawing, caplog):
+    recorder, drawer = drawing
+    drawer.wish("me", "bad")
+    recorder.wait(1, "drawn")
+    drawer.wish("me", "good")
+    recorder.wait(2)
+    assert recorder.drawn.count(("bad", False)) == 1 and "could not be drawn" in caplog.text
+
+
+def test_view_names_what_is_missing(scene, tmp_path, monkeypatch):
+    half_made = tmp_path / "results" / "half"
+    half_made.mkdir(parents=True)
+    (half_made / "dataset").symlink_to(scene / "dataset")
+    assert "results/half/finetune/model.safetensors" in run("view", half_made, code=1)
+    save_networks(half_made, CONFIG)
+    assert "results/half/mvs/cloud.ply" in run("view", half_made, code=1)
+    monkeypatch.setitem(sys.modules, "viser", None)
+    monkeypatch.delitem(sys.modules, "nrw.viewer.page", raising=False)
+    message = run("view", scene, code=1)
+    assert "extra `viewer`" in message and "pip install -e '.[viewer]'" in message
