@@ -384,6 +384,8 @@ def _left_out(
         other_model = next((model for model in models[1:] if id in model), None)
         if not verified and features[id] < FEW_FEATURES:
             reason = f"{features[id] or 'no'} features: blurred, or without texture"
+        elif not verified and not raw:
+            reason = "no verified matches: no other photo shares a feature with it; does it show the place?"
         elif not verified:
             reason = (
                 f"no verified matches: of {len(raw)} photos compared the best shares {max(raw.values(), default=0)} "
