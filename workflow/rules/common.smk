@@ -41,7 +41,9 @@ LARGEST = estimates.Load.of(max(PHOTOS.values()), config, threads=16)
 
 # pieces of the photos where each takes seconds, where each takes a fraction of one, and pieces of the pairs
 scattergather:
-    chunk=estimates.pieces(("segment_chunk", "estimate_depths"), LARGEST, config["chunks"]),
+    chunk=estimates.pieces(
+        ("segment_chunk", "estimate_depths"), LARGEST, config["chunks"]
+    ),
     batch=estimates.pieces(
         ("filter_depths", "rasterize_photos", "compose_aligned"),
         LARGEST,
