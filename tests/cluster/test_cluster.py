@@ -177,6 +177,6 @@ def content(results):
         if path.is_dir() or skipped & set(relative.parts) or "tfevents" in path.name:
             continue
         found[relative] = hashlib.sha256(path.read_bytes()).hexdigest()
-        if path.suffix in undetermined or path.parent.name == "reports" or path.name == "summary.json":
+        if path.suffix in undetermined or path.parent.name == "reports" or path.name in ("summary.json", "report.html"):
             found[relative] = None
     return found
