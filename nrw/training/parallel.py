@@ -25,7 +25,7 @@ from nrw.training.checkpoint import StopSignal
 
 STAGES = {"appearance": "pretrain", "rerender": "rerender", "finetune": "rerender", "completion": "completion"}
 PATIENCE = timedelta(hours=6)  # in which the first process may do what only it does
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("nrw.training.parallel")  # torchrun runs this module as __main__
 
 
 def run(stage: str, processes: int, config: Mapping, /, **arguments: Path | str) -> None:

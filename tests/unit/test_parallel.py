@@ -49,8 +49,9 @@ def alone(scene, tmp_path_factory):
 
 
 @pytest.mark.parametrize("stage", ["appearance", "finetune", "completion"])
-def test_two_processes_learn_what_one_does(scene, alone, tmp_path, stage):
+def test_two_processes_learn_what_one_does(scene, alone, tmp_path, stage, capfd):
     parallel.run(stage, 2, make_config(**SETTINGS), **arguments(stage, scene, tmp_path, init=alone))
+    assert capfd.readouterr().err.count(f"{stage}: on 2 processes") == 1
     one, two = weights(alone, stage), weights(tmp_path, stage)
     assert one.keys() == two.keys()
     for name in one:
