@@ -16,7 +16,7 @@ setup: .venv/ready
 	@$(PYTHON) -m venv .venv || { \
 		echo "Python cannot make virtual environments here. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,slurm]'
 	@touch $@
 
 demo: setup

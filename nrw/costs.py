@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RULES = (  # names of the records, in the order of the workflow
-    *("photos", "features", "matches", "reconstruct", "undistort", "segmentation", "classes", "depths", "filter"),
+    *(
+        "photos",
+        "features",
+        "pairs",
+        "matches",
+        "merge",
+        "reconstruct",
+        "undistort",
+        "segmentation",
+        "classes",
+        "depths",
+        "filter",
+    ),
     *("patch_match", "fuse", "rasterize", "split", "recolour", "compose", "index", "import_aligned", "pack"),
     *("appearance", "rerender", "finetune", "completion", "evaluation", "videos"),
 )

@@ -5,7 +5,9 @@ exposures of whatever photos fusion happened to use, validation photos among the
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +26,7 @@ DEPTH_TOLERANCE = 0.02  # of the depth: within it, a point belongs to the surfac
 
 # Point numbers (S,) int64, no number twice, and their colours (S, 3) float32, of one photo and one chunk of points.
 Samples = tuple[np.ndarray, np.ndarray]
+Result = TypeVar("Result")
 
 
 def recolour(
@@ -36,6 +39,7 @@ def recolour(
     *,
     excluded_labels: Iterable[int],
     splat: int,
+    threads: int = 1,
 ) -> None:
     """Write the (N, 3) uint8 colours of the cloud's points as a .npy file.
 
@@ -46,21 +50,29 @@ def recolour(
     r being the distance to the previous colour and s the set's typical spread: who stands in front of a wall in one
     photo loses the vote. Points that no training photo sees keep the cloud's colour, brought to the others' statistics.
 
-    Photos and points stream, four times; 36 bytes a point are kept.
+    Photos and points stream, four times, `threads` photos side by side; 36 bytes a point are kept. The result does not
+    depend on `threads`.
     Raises UserError if no training photo shows enough of the cloud.
     """
     excluded = sorted(excluded_labels)
     cameras = read_cameras(mvs_dir / "sparse")
 
-    def views() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        for photo in progress(train_ids, len(train_ids), "colouring the cloud, one of 4 passes"):
-            depth = pyramid(load_buffer(framebuffers_dir, photo), levels=1, splat=splat)[0].depth
-            height, width = depth.shape
-            picture = read_photo(mvs_dir, photo, width, height).astype(np.float32)
-            picture[np.isin(read_labels(segmentation_dir, photo, width, height), excluded)] = np.nan
-            yield photo, picture, depth
+    def view(photo: str) -> tuple[np.ndarray, np.ndarray]:
+        depth = pyramid(load_buffer(framebuffers_dir, photo), levels=1, splat=splat)[0].depth
+        height, width = depth.shape
+        picture = read_photo(mvs_dir, photo, width, height).astype(np.float32)
+        picture[np.isin(read_labels(segmentation_dir, photo, width, height), excluded)] = np.nan
+        return picture, depth
 
-    exposures = {photo: exposure for photo, *view in views() if (exposure := _exposure(*view)) is not None}
+    def of_every(photos: Sequence[str], function: Callable[[str], Result]) -> Iterator[tuple[str, Result]]:
+        """(photo, function(photo)) in order, computed `threads` at a time (numpy lets go of the interpreter's lock)."""
+        with ThreadPoolExecutor(threads) as pool:
+            batches = (photos[start : start + threads] for start in range(0, len(photos), threads))
+            results = (result for batch in batches for result in zip(batch, pool.map(function, batch), strict=True))
+            yield from progress(results, len(photos), "colouring the cloud, one of 4 passes")
+
+    seen_exposures = of_every(train_ids, lambda photo: _exposure(*view(photo)))
+    exposures = {photo: exposure for photo, exposure in seen_exposures if exposure is not None}
     if not exposures:
         raise UserError(
             f"{framebuffers_dir}: none of the {len(train_ids)} training photos shows {MIN_PIXELS} pixels of the cloud "
@@ -68,13 +80,16 @@ def recolour(
         )
     common = np.median(list(exposures.values()), axis=0)  # (2, 3): median and deviation
 
+    def sample(photo: str) -> list[Samples]:
+        picture, depth = view(photo)
+        median, deviation = exposures[photo]
+        picture = (picture - median) * (common[1] / deviation) + common[0]
+        height, width = depth.shape
+        return list(_sample(picture.astype(np.float32), depth, cameras[photo].resized(width, height), cloud_ply))
+
     def samples() -> Iterator[Samples]:
-        for photo, picture, depth in views():
-            if photo in exposures:
-                median, deviation = exposures[photo]
-                picture = (picture - median) * (common[1] / deviation) + common[0]
-                height, width = depth.shape
-                yield from _sample(picture.astype(np.float32), depth, cameras[photo].resized(width, height), cloud_ply)
+        for _, found in of_every(list(exposures), sample):
+            yield from found
 
     colors, seen = _robust_mean(samples, count_points(cloud_ply))
     if not seen.all():

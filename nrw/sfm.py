@@ -1,11 +1,10 @@
-"""Structure from motion with COLMAP: SIFT features, matches, cameras and sparse points.
+"""Structure from motion with COLMAP: SIFT features, cameras and sparse points (matches between them: `nrw.matching`).
 
 The world that `reconstruct` leaves behind is upright and scaled: z points up, y the way the photos look on average, the
 origin is the median of the sparse points, and one unit is the median over the photos of the median depth that they see.
 """
 
 import logging
-import shutil
 import tempfile
 import time
 from collections import defaultdict
@@ -20,21 +19,18 @@ from scipy.sparse.csgraph import connected_components
 from nrw.errors import UserError
 from nrw.io import atomic_path, read_csv, write_json
 from nrw.log import duration, progress
+from nrw.matching import MIN_INLIERS
 
 logger = logging.getLogger(__name__)
 # COLMAP tells several lines about every photo and pair, and warns of every solver step that it recovers from; what
 # became of each photo stands in the summary
 pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
 
-MAPPERS = ("incremental", "global", "hierarchical")
-MATCHERS = ("auto", "exhaustive", "retrieval")
+MAPPERS = ("auto", "incremental", "global", "hierarchical")
 MIN_PHOTOS = 3  # fewer registered photos do not make a scene
-MIN_INLIERS = 15  # consistent matches that make a pair verified (COLMAP's default)
 FEW_FEATURES = 100
 MAX_STARTS = 3  # of the mapper: about one start in ten begins with an unlucky pair and ends with a fragment
 FRAGMENT = 0.75  # a model with a smaller share of the photos that match one another is one
-WORD_SAMPLES = 40  # descriptors per visual word when the vocabulary is learnt (k-means wants 39)
-MAX_WORDS = 8192
 UNIT = "median over the registered photos of the median depth of the sparse points that each sees"
 
 
@@ -80,102 +76,6 @@ def extract_features(
         database.close()
 
 
-def match(
-    database_in: Path | str,
-    database_out: Path | str,
-    *,
-    matcher: str,
-    retrieval_above: int,
-    retrieval_neighbours: int,
-    threads: int,
-    reproducible: bool,
-    seed: int,
-) -> None:
-    """Match the features of photo pairs and verify each pair's geometry, in a copy of the database.
-
-    matcher: `exhaustive` takes all pairs; `retrieval` takes for each photo the `retrieval_neighbours` most similar ones
-    by a vocabulary tree learnt from the set's own features; `auto` is retrieval above `retrieval_above` photos.
-    Two runs agree, except that `retrieval` needs `reproducible` for it (indexing then uses one thread).
-    """
-    if matcher not in MATCHERS:
-        raise UserError(f"sfm: matcher is {matcher!r}; choose one of {', '.join(MATCHERS)}")
-    with atomic_path(database_out) as path:
-        shutil.copyfile(database_in, path)
-        database = pycolmap.Database.open(path)
-        names = {image.image_id: image.name for image in database.read_all_images()}
-        if matcher == "retrieval" or (matcher == "auto" and len(names) > retrieval_above):
-            pairs = retrieval_pairs(database, retrieval_neighbours, 1 if reproducible else threads, seed)
-        else:
-            blocks = pycolmap.ExhaustivePairingOptions(block_size=20)
-            pairs = pycolmap.ExhaustivePairGenerator(blocks, database).all_pairs()
-        database.close()
-
-        matching = pycolmap.FeatureMatchingOptions(use_gpu=False, num_threads=threads)
-        verification = pycolmap.TwoViewGeometryOptions(min_num_inliers=MIN_INLIERS)
-        verification.ransac.random_seed = seed
-        with tempfile.TemporaryDirectory() as folder:
-            listing = Path(folder) / "pairs.txt"
-            for batch in progress(*_batches(pairs, 200), "matching, batches of 200 pairs"):
-                listing.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in batch))
-                pycolmap.match_image_pairs(
-                    path, matching, pycolmap.ImportedPairingOptions(match_list_path=listing), verification
-                )
-        database = pycolmap.Database.open(path)
-        _, inliers = database.read_two_view_geometry_num_inliers()
-        database.close()
-        verified = sum(count >= MIN_INLIERS for count in inliers)
-        logger.info("matching: %d pairs compared, %d verified", len(pairs), verified)
-
-
-def retrieval_pairs(database: pycolmap.Database, neighbours: int, threads: int, seed: int) -> list[tuple[int, int]]:
-    """Pairs of image ids, smaller id first, each once: every photo with its `neighbours` most similar others.
-
-    Similarity is COLMAP's vote-and-verify image retrieval, with a vocabulary learnt by k-means from a sample of the
-    database's own descriptors, so that nothing is downloaded. `threads=1` makes it reproducible.
-    """
-    pycolmap.set_random_seed(seed)
-    images = database.read_all_images()
-    described = [image.image_id for image in images if database.num_descriptors_for_image(image.image_id)]
-    if len(described) < 2:
-        return []
-    words = int(np.clip(database.num_descriptors() // WORD_SAMPLES, 64, MAX_WORDS))
-    share = words * WORD_SAMPLES // len(described) + 1
-    rng = np.random.default_rng(seed)
-    sample = []
-    for image_id in described:
-        descriptors = database.read_descriptors(image_id)
-        rows = rng.permutation(len(descriptors.data))[:share]
-        sample.append(pycolmap.FeatureDescriptors(descriptors.type, descriptors.data[rows]).to_float().data)
-    sample = np.concatenate(sample)  # (n, 128) float32
-    words = min(words, len(sample))
-
-    start = time.monotonic()
-    index = pycolmap.VisualIndex.create(sample.shape[1], 64)
-    index.build(
-        pycolmap.VisualIndex.BuildOptions(
-            num_visual_words=words, num_iterations=10, num_rounds=1, num_checks=8, num_threads=threads
-        ),
-        pycolmap.FeatureDescriptorsFloat(descriptors.type, sample),
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        index.write(Path(folder) / "tree.bin")
-        options = pycolmap.VocabTreePairingOptions(
-            vocab_tree_path=Path(folder) / "tree.bin",
-            num_images=neighbours + 1,  # a photo finds itself first
-            num_threads=threads,
-        )
-        found = pycolmap.VocabTreePairGenerator(options, database).all_pairs()
-    pairs = sorted({(min(pair), max(pair)) for pair in found if pair[0] != pair[1]})
-    logger.info(
-        "retrieval: %d visual words, %d of %d pairs in %s",
-        words,
-        len(pairs),
-        len(images) * (len(images) - 1) // 2,
-        duration(time.monotonic() - start),
-    )
-    return pairs
-
-
 def reconstruct(
     images_dir: Path | str,
     photos_csv: Path | str,
@@ -185,14 +85,16 @@ def reconstruct(
     summary_txt: Path | str,
     *,
     mapper: str,
+    hierarchical_above: int,
     threads: int,
     reproducible: bool,
     seed: int,
 ) -> None:
     """Cameras and sparse points from verified matches: the largest model, upright and scaled, and its summary.
 
-    mapper: `incremental`, `global` (faster; leaves unknown focal lengths near their guess) or `hierarchical` (parts
-    that are merged, for thousands of photos). reproducible: one thread, and two runs give identical models; with
+    mapper: `incremental`, `global` (faster; leaves unknown focal lengths near their guess), `hierarchical` (parts of at
+    most `hierarchical_above` photos, mapped side by side and merged), or `auto`: hierarchical above
+    `hierarchical_above` photos, incremental below. reproducible: one thread, and two runs give identical models; with
     several threads bundle adjustment sums in another order each time.
     summary_json: photos, registered, models [{photos, points, mean_reprojection_error (px), mean_track_length}] from
     the largest down, left_out [{id, file, reason}], scale (units of the result per unit of the mapper), unit.
@@ -203,7 +105,9 @@ def reconstruct(
         raise UserError(f"sfm: mapper is {mapper!r}; choose one of {', '.join(MAPPERS)}")
     photos = _photos(photos_csv)
     start = time.monotonic()
-    models = _best_models(images_dir, database, mapper, 1 if reproducible else threads, seed)
+    if mapper == "auto":
+        mapper = "hierarchical" if len(photos) > hierarchical_above else "incremental"
+    models = _best_models(images_dir, database, mapper, hierarchical_above, 1 if reproducible else threads, seed)
     left_out = _left_out(photos, database, models)
     registered = len(photos) - len(left_out)
     if registered < MIN_PHOTOS:
@@ -244,7 +148,7 @@ def reconstruct(
 
 
 def _best_models(
-    images_dir: Path | str, database: Path | str, mapper: str, threads: int, seed: int
+    images_dir: Path | str, database: Path | str, mapper: str, part_size: int, threads: int, seed: int
 ) -> list[pycolmap.Reconstruction]:
     """The models of the mapper, largest first; the best of up to 3 starts while the largest is a fragment."""
 
@@ -253,7 +157,7 @@ def _best_models(
 
     connected, best = _count_connected(database), []
     for attempt in range(MAX_STARTS):
-        models = _map(images_dir, database, mapper, threads, seed + attempt)
+        models = _map(images_dir, database, mapper, part_size, threads, seed + attempt)
         models.sort(key=lambda model: (model.num_reg_images(), model.num_points3D()), reverse=True)
         best = max(best, models, key=size)
         if size(best)[0] >= FRAGMENT * connected:
@@ -282,7 +186,7 @@ def _count_connected(database: Path | str) -> int:
 
 
 def _map(
-    images_dir: Path | str, database: Path | str, mapper: str, threads: int, seed: int
+    images_dir: Path | str, database: Path | str, mapper: str, part_size: int, threads: int, seed: int
 ) -> list[pycolmap.Reconstruction]:
     """Run COLMAP's mapper; the models of at least 3 photos, in no particular order."""
     pycolmap.set_random_seed(seed)
@@ -303,6 +207,8 @@ def _map(
             options = pycolmap.HierarchicalPipelineOptions(
                 num_threads=threads, num_workers=threads, image_path=images_dir, incremental_options=incremental
             )
+            options.clustering_options.leaf_max_num_images = part_size
+            options.clustering_options.image_overlap = min(options.clustering_options.image_overlap, part_size // 2)
             models = pycolmap.hierarchical_mapping(database, images_dir, folder, options)
     return [model for model in models.values() if model.num_reg_images() >= MIN_PHOTOS]
 

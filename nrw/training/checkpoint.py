@@ -152,13 +152,15 @@ def load_weights(path: Path, modules: Mapping[str, nn.Module], required: bool = 
 class StopSignal:
     """`with StopSignal() as stop:` catches SIGTERM and SIGINT; the loop looks at `stop.received` between steps.
 
-    A second signal acts at once, as it would have without this.
+    A second signal acts at once, as it would have without this; `patient`: it does not, which is for processes that get
+    the same signal from whoever started them too.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-    def __init__(self):
+    def __init__(self, patient: bool = False):
         self.received: int | None = None
+        self.patient = patient
         self._before = {}
 
     def __enter__(self) -> "StopSignal":
@@ -171,7 +173,8 @@ class StopSignal:
 
     def _receive(self, number: int, _frame: object) -> None:
         self.received = number
-        self._restore()
+        if not self.patient:
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -18,7 +18,7 @@ from nrw.dataset import PackedDataset, View
 from nrw.errors import UserError
 from nrw.models.completion import CompletionNet, completion_spec
 from nrw.models.inputs import BufferSpec
-from nrw.training import checkpoint
+from nrw.training import checkpoint, parallel
 from nrw.training.log import TrainingLog, sheet_of
 from nrw.training.sampler import crop_buffer, generator_of, photos_of, random_boxes
 from nrw.training.stage import (
@@ -49,6 +49,7 @@ def train(dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | s
     out_dir, checkpoint_dir = Path(out_dir), Path(checkpoint_dir)
     settings, part, seed = config["training"], config["training"][STAGE], config["seed"]
     batch_size = settings["batch_size"]
+    part_of_batch, first = parallel.part_of(batch_size), parallel.is_first()
     device = training_device(config)
     dataset = PackedDataset(dataset_dir)
     if not dataset.meta["classes"]:
@@ -71,12 +72,12 @@ def train(dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | s
     steps, tick = steps_of(part["kimg"], batch_size), max(1, steps_of(settings["tick_kimg"], batch_size))
     fingerprint = run_fingerprint(config, STAGE, dataset_dir)
     start, state = checkpoint.restore(checkpoint_dir, fingerprint, modules, {"optimizer": optimizer}) or (0, None)
-    log = TrainingLog(out_dir, STAGE, steps, batch_size, start, state)
-    if start == 0:
+    log = TrainingLog(out_dir, STAGE, steps, batch_size, start, state, writes=first)
+    if start == 0 and first:
         log.samples(0, validate(averaged, dataset, spec, labels, class_of, device)[0])
     log.restart_clock()
 
-    with checkpoint.StopSignal() as stop:
+    with checkpoint.StopSignal(patient=parallel.size() > 1) as stop:
         for step in range(start, steps):
             rng = generator_of(seed, STAGE, step)
             torch.manual_seed(int(rng.integers(2**63)))
@@ -84,27 +85,35 @@ def train(dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | s
             boxes = random_boxes([view.labels.shape for view in views], settings["crop_size"], spec.levels, rng)
             rate = set_learning_rates(optimizer, config, step, steps)
             optimizer.zero_grad(set_to_none=True)
-            rasters, index, wanted = batch_of(views, boxes, spec, class_of, device)
+            mine = views[part_of_batch], boxes[part_of_batch]
+            rasters, index, wanted = batch_of(*mine, spec, class_of, device)
             with autocast(device):
                 scores = network(rasters, index)
-            loss = class_loss(scores.float(), wanted, class_weights)
+            counted = class_weights[wanted[wanted != IGNORED]].sum()
+            share = counted / parallel.summed({"counted": counted})["counted"].clamp_min(1e-6)
+            loss = share * class_loss(scores.float(), wanted, class_weights)
             loss.backward()
+            parallel.sum_gradients(optimizer)
             optimizer.step()
             update_average(averaged, network, settings["ema_decay"], step)
-            log.add(step, {"cross_entropy": loss})
+            log.add(step, parallel.summed({"cross_entropy": loss}))
 
             done = step + 1
-            if done % tick == 0 or done == steps:
+            parallel.agree(stop, device)
+            if first and (done % tick == 0 or done == steps):
                 sheet, measured = validate(averaged, dataset, spec, labels, class_of, device)
                 log.tick(done, {**measured, "learning_rate": rate})
                 log.samples(done, sheet)
-            if done % tick == 0 or done == steps or stop.received:
+            if first and (done % tick == 0 or done == steps or stop.received):
                 checkpoint.save(checkpoint_dir, fingerprint, done, modules, {"optimizer": optimizer}, log.state())
                 log.restart_clock()
             if stop.received:
+                parallel.wait()
                 stop.leave()
 
     log.close()
+    if not first:
+        return
     finish(out_dir, checkpoint_dir, STAGE, {"network": averaged}, config, spec=spec, labels=labels)
 
 

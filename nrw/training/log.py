@@ -29,10 +29,18 @@ class TrainingLog:
     the means over a tick cut in two by a kill are those of an uninterrupted run.
 
     steps: of the whole stage; batch_size: images a step. state: `state()` of the checkpoint that is resumed, or None.
+    Of several processes that train together only one `writes`; the others but `add`, to fail where it fails.
     """
 
     def __init__(
-        self, out_dir: Path, stage: str, steps: int, batch_size: int, start: int = 0, state: dict | None = None
+        self,
+        out_dir: Path,
+        stage: str,
+        steps: int,
+        batch_size: int,
+        start: int = 0,
+        state: dict | None = None,
+        writes: bool = True,
     ):
         self.out_dir, self.stage, self.steps, self.batch_size = Path(out_dir), stage, steps, batch_size
         state = state or {"rows": [], "sums": {}, "count": 0, "seconds": 0.0}
@@ -40,6 +48,9 @@ class TrainingLog:
         self.seconds = state["seconds"]
         self._tick_start = time.monotonic()
         self._tick_steps = 0  # of this session: a tick cut in two is timed by its second part
+        self.board = None
+        if not writes:
+            return
         self.out_dir.mkdir(parents=True, exist_ok=True)
         if start == 0:
             for events in self.out_dir.glob("events.out.tfevents.*"):
@@ -107,7 +118,8 @@ class TrainingLog:
         return {"rows": self.rows, "sums": self.sums, "count": self.count, "seconds": self.seconds}
 
     def close(self) -> None:
-        self.board.close()
+        if self.board is not None:
+            self.board.close()
 
     def _kimg(self, step: int) -> float:
         return step * self.batch_size / 1000

@@ -17,7 +17,7 @@ from nrw.log import progress
 from nrw.models.build import build_networks
 from nrw.models.inputs import BufferSpec
 from nrw.models.perceptual import VGGFeatures, gram_matrices
-from nrw.training import checkpoint
+from nrw.training import checkpoint, parallel
 from nrw.training.log import TrainingLog
 from nrw.training.losses import triplet_loss
 from nrw.training.sampler import encode, encoder_input, generator_of, lasting, photo_tensor, photos_of
@@ -49,6 +49,7 @@ def train(dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | s
     out_dir, checkpoint_dir = Path(out_dir), Path(checkpoint_dir)
     part, seed = config["training"][STAGE], config["seed"]
     batch_size = part["batch_size"]
+    part_of_batch, first = parallel.part_of(batch_size), parallel.is_first()
     device = training_device(config)
     dataset = open_dataset(dataset_dir, config)
     spec = BufferSpec.from_config(config, dataset.meta)
@@ -67,24 +68,27 @@ def train(dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | s
     tick = max(1, steps_of(config["training"]["tick_kimg"], batch_size))
     fingerprint = run_fingerprint(config, STAGE, dataset_dir)
     start, state = checkpoint.restore(checkpoint_dir, fingerprint, modules, {"optimizer": optimizer}) or (0, None)
-    log = TrainingLog(out_dir, STAGE, steps, batch_size, start, state)
+    log = TrainingLog(out_dir, STAGE, steps, batch_size, start, state, writes=first)
     if steps:
-        if start == 0:
+        if start == 0 and first:
             vgg = perceptual_features(config, device, "training.appearance", "set training.appearance.kimg to 0")
             style.distances.copy_(style_distances(dataset, vgg, part["style_size"], checkpoint_dir, device))
+        parallel.spread(style.distances, device)
         distances = style.distances.numpy()
-        with atomic_path(out_dir / "style_distances.npy") as temporary:
-            np.save(temporary, distances)
-        write_json(out_dir / "style_distances.json", ids)
+        if first:
+            with atomic_path(out_dir / "style_distances.npy") as temporary:
+                np.save(temporary, distances)
+            write_json(out_dir / "style_distances.json", ids)
         nearest, farthest = candidates(distances, part["positives"], part["negatives"])
     log.restart_clock()
 
-    with checkpoint.StopSignal() as stop:
+    with checkpoint.StopSignal(patient=parallel.size() > 1) as stop:
         for step in range(start, steps):
             rng = generator_of(seed, STAGE, step)
             torch.manual_seed(int(rng.integers(2**63)))
             anchors = [ids.index(photo) for photo in photos_of(ids, seed, STAGE, step, batch_size)]
             triplets = np.array([(a, rng.choice(nearest[a]), rng.choice(farthest[a])) for a in anchors])  # (B, 3)
+            triplets = triplets[part_of_batch]
             shown, place = np.unique(triplets, return_inverse=True)  # a photo in several triplets is encoded once
             seen = [encoder_input(dataset.view(ids[photo]), spec, transient) for photo in shown]
             rate = set_learning_rates(optimizer, config, step, steps)
@@ -92,21 +96,26 @@ def train(dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | s
             with autocast(device):
                 z = encode(encoder, seen, device).float()
             anchor, positive, negative = z[torch.as_tensor(place.reshape(-1, 3).T, device=device)]  # each (B, Z)
-            loss = triplet_loss(anchor, positive, negative, part["margin"])
+            loss = triplet_loss(anchor, positive, negative, part["margin"]) / parallel.size()
             loss.backward()
+            parallel.sum_gradients(optimizer)
             optimizer.step()
-            log.add(step, {"triplet": loss})
+            log.add(step, parallel.summed({"triplet": loss}))
 
             done = step + 1
-            if done % tick == 0 or done == steps:
+            parallel.agree(stop, device)
+            if first and (done % tick == 0 or done == steps):
                 log.tick(done, {"learning_rate": rate})
-            if done % tick == 0 or done == steps or stop.received:
+            if first and (done % tick == 0 or done == steps or stop.received):
                 checkpoint.save(checkpoint_dir, fingerprint, done, modules, {"optimizer": optimizer}, log.state())
                 log.restart_clock()
             if stop.received:
+                parallel.wait()
                 stop.leave()
 
     log.close()
+    if not first:
+        return
     finish(out_dir, checkpoint_dir, STAGE, {"encoder": encoder}, config, spec=spec)
 
 

@@ -16,7 +16,7 @@ from nrw.dataset import PackedDataset
 from nrw.models.build import Networks, build_networks
 from nrw.models.inputs import BufferSpec
 from nrw.models.perceptual import VGGFeatures, perceptual_loss
-from nrw.training import checkpoint, losses
+from nrw.training import checkpoint, losses, parallel
 from nrw.training.log import TrainingLog, sheet_of
 from nrw.training.sampler import crop, crop_batch, encode, encoder_input, generator_of, photos_of
 from nrw.training.stage import (
@@ -53,11 +53,14 @@ def train(
     inference uses and the next stage starts from, and the discriminator's; config.json, all that is needed to build
     the networks again; stats.jsonl, TensorBoard events and samples/. The checkpoint in checkpoint_dir is removed.
 
+    Of several processes (`nrw.training.parallel`) each computes its part of every batch.
+
     Raises UserError for weights that do not fit the configuration, a loss that is not finite, a missing GPU.
     """
     out_dir, checkpoint_dir = Path(out_dir), Path(checkpoint_dir)
     settings, weights = config["training"], config["training"]["losses"]
     part, seed, batch_size = settings[stage], config["seed"], settings["batch_size"]
+    part_of_batch, first = parallel.part_of(batch_size), parallel.is_first()
     device = training_device(config)
     dataset = open_dataset(dataset_dir, config)
     spec, transient = BufferSpec.from_config(config, dataset.meta), dataset.meta["transient"]
@@ -96,20 +99,20 @@ def train(
     steps, tick = steps_of(part["kimg"], batch_size), max(1, steps_of(settings["tick_kimg"], batch_size))
     fingerprint = run_fingerprint(config, stage, dataset_dir, checkpoint.content_hash(init))
     start, state = checkpoint.restore(checkpoint_dir, fingerprint, modules, optimizers) or (0, None)
-    log = TrainingLog(out_dir, stage, steps, batch_size, start, state)
+    log = TrainingLog(out_dir, stage, steps, batch_size, start, state, writes=first)
     if fixed_encoder:
         codes = all_codes(networks, dataset, spec, device)
-    if start == 0:
+    if start == 0 and first:
         log.samples(0, validate(averaged, dataset, spec, device)[0])
     log.restart_clock()
 
-    with checkpoint.StopSignal() as stop:
+    with checkpoint.StopSignal(patient=parallel.size() > 1) as stop:
         for step in range(start, steps):
             halved = step < part["half_resolution_share"] * steps
             rng = generator_of(seed, stage, step)
             torch.manual_seed(int(rng.integers(2**63)))
             ids = photos_of(dataset.train_ids, seed, stage, step, batch_size)
-            batch = crop_batch(dataset, spec, ids, settings["crop_size"], halved, rng)
+            batch = crop_batch(dataset, spec, ids, settings["crop_size"], halved, rng, part_of_batch)
             for optimizer in optimizers.values():
                 rate = set_learning_rates(optimizer, config, step, steps)
                 optimizer.zero_grad(set_to_none=True)
@@ -117,8 +120,8 @@ def train(
             # Renderer, point channels and encoder
             step_losses: dict[str, Tensor] = {}
             pictures = []  # of each piece, for the discriminator
-            for piece in batch.pieces(settings["accumulate"]):
-                share = len(piece) / len(batch)
+            for piece in batch.pieces(-(-settings["accumulate"] // parallel.size())):
+                share = len(piece) / batch_size
                 piece = piece.to(device)
                 with autocast(device):
                     if fixed_encoder:
@@ -140,34 +143,41 @@ def train(
                 found["total"] = sum(weights[name] * loss for name, loss in found.items())
                 (share * found["total"]).backward()
                 add_to(step_losses, found, share)
+            parallel.sum_gradients(optimizers["optimizer"])
             optimizers["optimizer"].step()
 
             if networks.discriminator is not None:
                 networks.discriminator.requires_grad_(True)
                 for level, output, target in pictures:
-                    share = len(output) / len(batch)
+                    share = len(output) / batch_size
                     with autocast(device):
                         real, fake = networks.discriminator(level, target), networks.discriminator(level, output)
                     loss = losses.lsgan_discriminator([r.float() for r in real], [f.float() for f in fake])
                     (share * loss).backward()
                     add_to(step_losses, {"discriminator": loss}, share)
+                parallel.sum_gradients(optimizers["discriminator_optimizer"])
                 optimizers["discriminator_optimizer"].step()
 
             update_average(averaged, networks, settings["ema_decay"], step)
-            log.add(step, step_losses)
+            log.add(step, parallel.summed(step_losses))
 
             done = step + 1
-            if done % tick == 0 or done == steps:
+            if first and (done % tick == 0 or done == steps):
                 sheet, scores = validate(averaged, dataset, spec, device)
                 log.tick(done, {**scores, "learning_rate": rate})
                 log.samples(done, sheet)
                 checkpoint.save(checkpoint_dir, fingerprint, done, modules, optimizers, log.state())
                 log.restart_clock()
+            parallel.agree(stop, device)
             if stop.received:
-                checkpoint.save(checkpoint_dir, fingerprint, done, modules, optimizers, log.state())
+                if first:
+                    checkpoint.save(checkpoint_dir, fingerprint, done, modules, optimizers, log.state())
+                parallel.wait()
                 stop.leave()
 
     log.close()
+    if not first:
+        return
     trained = dict(averaged.named_children())
     if networks.discriminator is not None:
         trained["discriminator"] = networks.discriminator

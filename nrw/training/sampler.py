@@ -74,19 +74,26 @@ def photos_of(ids: Sequence[str], seed: int, stage: str, step: int, batch_size: 
 
 
 def crop_batch(
-    dataset: PackedDataset, spec: BufferSpec, ids: list[str], crop_size: int, halved: bool, rng: np.random.Generator
+    dataset: PackedDataset,
+    spec: BufferSpec,
+    ids: list[str],
+    crop_size: int,
+    halved: bool,
+    rng: np.random.Generator,
+    part: slice = slice(None),
 ) -> Batch:
     """Random crops of the photos, at level 0 of the pyramid or, `halved`, at level 1 with twice the field of view.
 
-    The crops are those of `random_boxes`.
+    The crops are those of `random_boxes`, which draws for all; `part`: of the batch, what is read and returned.
     """
     shift = int(halved)
     views = [dataset.view(photo) for photo in ids]
     boxes = random_boxes([level_size(*view.labels.shape, shift) for view in views], crop_size, spec.levels, rng)
-    crops = [crop(view, spec, dataset.meta["transient"], box, shift) for view, box in zip(views, boxes, strict=True)]
+    chosen = zip(views[part], boxes[part], strict=True)
+    crops = [crop(view, spec, dataset.meta["transient"], box, shift) for view, box in chosen]
     rasters, index, photo, keep = zip(*crops, strict=True)
     return Batch(
-        ids,
+        ids[part],
         [torch.stack(level) for level in zip(*rasters, strict=True)],
         None if index[0] is None else [torch.stack(level) for level in zip(*index, strict=True)],
         torch.stack(photo),

@@ -78,13 +78,14 @@ def scene(tmp_path_factory):
     return root, points, truth, ids
 
 
-def run(scene, ids, excluded=(PERSON,), segmentation=True):
+def run(scene, ids, excluded=(PERSON,), segmentation=True, threads=1):
     root = scene[0]
     labels = root / "segmentation" if segmentation else None
     recolour(
         *(root / "mvs/cloud.ply", root / "framebuffers", root / "mvs", labels, ids, root / "colors.npy"),
         excluded_labels=excluded,
         splat=3,
+        threads=threads,
     )
     return np.load(root / "colors.npy")
 
@@ -188,8 +189,9 @@ def test_the_common_statistics_are_the_sets(scene, colors):
     np.testing.assert_allclose(np.median(colors[several], axis=0), np.median(medians, axis=0), atol=12)
 
 
-def test_two_runs_agree(scene, colors):
-    np.testing.assert_array_equal(run(scene, scene[3]), colors)
+@pytest.mark.parametrize("threads", [1, 4])
+def test_two_runs_agree(scene, colors, threads):
+    np.testing.assert_array_equal(run(scene, scene[3], threads=threads), colors)
 
 
 def test_photos_that_show_nothing_are_an_error(scene):

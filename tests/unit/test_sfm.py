@@ -2,19 +2,21 @@
 
 import filecmp
 import shutil
+import sqlite3
 
 import numpy as np
 import pycolmap
 import pytest
 from PIL import Image
 
-from nrw import sfm
+from nrw import matching, sfm
 from nrw.errors import UserError
 from nrw.io import read_json, write_csv
-from nrw.sfm import extract_features, match, reconstruct, retrieval_pairs, summary_table, upright_rotation
+from nrw.matching import choose_pairs, match_pairs, merge_matches, retrieval_pairs
+from nrw.sfm import extract_features, reconstruct, summary_table, upright_rotation
 
 MATCH = dict(matcher="exhaustive", retrieval_above=150, retrieval_neighbours=3, threads=2, reproducible=True, seed=1)
-RECONSTRUCT = dict(mapper="incremental", threads=2, reproducible=True, seed=1)
+RECONSTRUCT = dict(mapper="incremental", hierarchical_above=500, threads=2, reproducible=True, seed=1)
 WIDTH, HEIGHT, FOCAL = 320, 240, 304.0
 
 
@@ -74,6 +76,16 @@ def write_photos(folder, photos: list[Image.Image], focal: dict[int, float]) -> 
             {"id": f"{number:04}", "file": f"p {number}.png", "verdict": "ok", "focal_px": focal.get(number, "")}
         )
     write_csv(folder / "photos.csv", rows, ("id", "file", "verdict", "focal_px"))
+
+
+def match(features, database, pieces=1, **settings):
+    """All of the matching, as the workflow cuts it."""
+    folder = database.parent / f"{database.stem} pieces"
+    choose_pairs(features, folder / "pairs.txt", **settings)
+    results = [folder / f"{number}-of-{pieces}.db" for number in range(1, pieces + 1)]
+    for result in results:
+        match_pairs(features, folder / "pairs.txt", result.stem, result, threads=settings["threads"], seed=1)
+    merge_matches(features, results, database)
 
 
 def run_reconstruct(photos, database, out, **settings):
@@ -196,6 +208,62 @@ def test_reproducible(scene, tmp_path):
     assert (tmp_path / "a/summary.json").read_bytes() == (tmp_path / "b/summary.json").read_bytes()
 
 
+def content(path):
+    """All rows of a database, by table."""
+    with sqlite3.connect(path) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tables}
+
+
+def test_pieces_of_the_pairs_give_the_same_database(scene, tmp_path):
+    before = (scene / "features.db").stat().st_mtime_ns
+    match(scene / "features.db", tmp_path / "database.db", pieces=3, **MATCH)
+    whole, pieced = content(scene / "database.db"), content(tmp_path / "database.db")
+    assert len(whole["two_view_geometries"]) == 14 * 13 // 2
+    assert pieced == whole
+    assert (scene / "features.db").stat().st_mtime_ns == before
+    assert not list(tmp_path.rglob("*partial*"))
+
+
+def test_more_pieces_than_pairs(scene, tmp_path):
+    (tmp_path / "pairs.txt").write_text("0000.jpg 0001.jpg\n")
+    results = [tmp_path / f"{item}.db" for item in ("1-of-2", "2-of-2")]
+    for result in results:
+        match_pairs(scene / "features.db", tmp_path / "pairs.txt", result.stem, result, threads=1, seed=1)
+    merge_matches(scene / "features.db", results, tmp_path / "database.db")
+    assert [len(content(result)["matches"]) for result in results] == [0, 1]
+    assert content(tmp_path / "database.db")["matches"] == content(scene / "database.db")["matches"][:1]
+
+
+def test_an_interrupted_piece_matches_only_the_pairs_that_are_missing(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(matching, "BATCH", 20)
+    features, pairs, result = tmp_path / "features.db", tmp_path / "pairs.txt", tmp_path / "1-of-1.db"
+    shutil.copyfile(scene / "features.db", features)
+    choose_pairs(features, pairs, **MATCH)
+    matched, original, interrupt_after = [], pycolmap.match_image_pairs, 40
+
+    def counting(database, matching_options, pairing, verification):
+        if len(matched) == interrupt_after:
+            raise KeyboardInterrupt
+        matched.extend(pairing.match_list_path.read_text().splitlines())
+        original(database, matching_options, pairing, verification)
+
+    monkeypatch.setattr(pycolmap, "match_image_pairs", counting)
+    with pytest.raises(KeyboardInterrupt):
+        match_pairs(features, pairs, "1-of-1", result, threads=2, seed=1)
+    assert not result.exists()
+    interrupt_after = None
+    match_pairs(features, pairs, "1-of-1", result, threads=2, seed=1)
+    assert len(matched) == len(set(matched)) == 14 * 13 // 2
+    assert content(result)["two_view_geometries"] == content(scene / "database.db")["two_view_geometries"]
+
+    result.rename(tmp_path / "1-of-1.partial.sqlite")
+    features.touch()  # other features: what an earlier try left does not count
+    matched.clear()
+    match_pairs(features, pairs, "1-of-1", result, threads=2, seed=1)
+    assert len(matched) == 14 * 13 // 2
+
+
 def test_retrieval_pairs_photos_of_one_place(scene):
     database = pycolmap.Database.open(scene / "features.db")
     ids = {image.image_id: int(image.name[:4]) for image in database.read_all_images()}
@@ -217,12 +285,24 @@ def test_retrieval_above_a_number_of_photos(scene, tmp_path):
 
     match(scene / "features.db", tmp_path / "out.db", **(MATCH | {"matcher": "auto", "retrieval_above": 13}))
     assert 0 < compared(tmp_path / "out.db") < compared(scene / "database.db")
+    exhaustive, retrieved = content(scene / "database.db"), content(tmp_path / "out.db")
+    assert set(retrieved["two_view_geometries"]) < set(exhaustive["two_view_geometries"])
     summary, _ = run_reconstruct(scene, tmp_path / "out.db", tmp_path)
     assert summary["registered"] == 6
 
 
-@pytest.mark.parametrize("mapper", ["global", "hierarchical"])
-def test_other_mappers(mapper, tmp_path):
+@pytest.mark.parametrize(
+    ("mapper", "hierarchical_above"), [("global", 500), ("hierarchical", 500), ("auto", 6), ("auto", 500)]
+)
+def test_other_mappers(mapper, hierarchical_above, tmp_path, monkeypatch):
+    parts = []
+    mapping = pycolmap.hierarchical_mapping
+
+    def hierarchical_mapping(database, images, folder, options):
+        parts.append(options.clustering_options.leaf_max_num_images)
+        return mapping(database, images, folder, options)
+
+    monkeypatch.setattr(pycolmap, "hierarchical_mapping", hierarchical_mapping)
     pycolmap.set_random_seed(1)
     options = pycolmap.SyntheticDatasetOptions(
         num_rigs=1, num_frames_per_rig=8, num_points3D=200, camera_has_prior_focal_length=True
@@ -235,7 +315,9 @@ def test_other_mappers(mapper, tmp_path):
         {"id": image.name.removesuffix(".png"), "file": image.name, "verdict": "ok"} for image in truth.images.values()
     ]
     write_csv(tmp_path / "photos.csv", rows, ("id", "file", "verdict"))
-    summary, model = run_reconstruct(tmp_path, tmp_path / "database.db", tmp_path, mapper=mapper)
+    settings = {"mapper": mapper, "hierarchical_above": hierarchical_above}
+    summary, model = run_reconstruct(tmp_path, tmp_path / "database.db", tmp_path, **settings)
+    assert parts == ([hierarchical_above] if mapper == "hierarchical" or hierarchical_above < 8 else [])
     assert summary["registered"] == 8 and summary["left_out"] == []
     ours = {image.name: image.projection_center() for image in model.images.values()}
     theirs = {image.name: image.projection_center() for image in truth.images.values()}
@@ -247,9 +329,9 @@ def test_other_mappers(mapper, tmp_path):
 def test_a_fragment_starts_the_mapper_again(scene, tmp_path, monkeypatch):
     starts = []
 
-    def unlucky_first(images, database, mapper, threads, seed, run=sfm._map):
-        starts.append(seed)
-        models = run(images, database, mapper, threads, seed)
+    def unlucky_first(*arguments, run=sfm._map):
+        starts.append(arguments[-1])
+        models = run(*arguments)
         if len(starts) == 1:
             for image in list(models[0].images.values())[3:]:
                 models[0].deregister_frame(image.frame_id)

@@ -72,6 +72,15 @@ def test_more_chunks_by_set_scatter(snakemake, tmp_path, photos):
     assert jobs(run.stdout)["estimate_depths"] == 5
 
 
+def test_more_photos_make_more_pieces(snakemake, tmp_path, photos):
+    for number in range(1000):
+        (photos / f"{number}.jpg").touch()
+    planned = jobs(snakemake(tmp_path, "-n", "framebuffers", *config(photos)).stdout)
+    assert planned["estimate_depths"] == planned["segment_chunk"] > 10
+    assert 2 <= planned["filter_depths"] == planned["rasterize_photos"] < 10
+    assert planned["match_pairs"] >= 1 and planned["merge_matches"] == 1
+
+
 def test_an_unknown_key_stops_with_the_nearest_known_one(snakemake, tmp_path, photos):
     run = snakemake(tmp_path, "-n", "all", *config(photos, "segmentatoin={model: none}"))
     assert run.returncode != 0

@@ -15,77 +15,12 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from markupsafe import escape
+from tiny_run import ALL, PHOTOS, TINY, command
 
 from nrw.ade20k import label_of
 from nrw.io import read_image
 
-from .conftest import ROOT, command
-from .tiny_segmenter import train_segmenter
-
-PHOTOS = 12
-TINY = [
-    "--config",
-    "scenes={place: {photos: photos}}",
-    "ingest={min_size: 200}",
-    "sfm={max_size: 640, max_features: 3000}",
-    "segmentation={model: segmenter, max_size: 256}",
-    "mvs={max_size: 256, sources: 4}",
-    "framebuffers={max_size: 128}",
-    "dataset={min_density: 0.05}",
-    "network={base_width: 8, max_width: 32, stages: 3}",
-    "training={threads: 1, crop_size: 64, tick_kimg: 0.02, "
-    "appearance: {kimg: 0.05, style_size: 64}, rerender: {kimg: 0.06}, finetune: {kimg: 0.06}, "
-    "completion: {kimg: 0.04}}",
-    "evaluation={refine_steps: 2}",
-    "videos={size: 128, fps: 8, flythrough: {seconds: 2}, appearance: {seconds: 1, photos: 2}, "
-    "joint: {seconds: 1, photos: 2}}",
-]
-ALL = ["--cores", "2", "all", *TINY]
-
 pytestmark = pytest.mark.workflow
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A working directory with a dirty photo folder: nested, odd names, an unreadable file, a duplicate."""
-    folder = tmp_path_factory.mktemp("run")
-    photos = folder / "photos"
-    (photos / "Tag 1").mkdir(parents=True)
-    sources = chosen_photos()
-    for number, source in enumerate(sources):
-        name = f'it\'s "{number}" $HOME; été{source.suffix}' if number % 3 == 0 else source.name
-        shutil.copy(source, (photos / "Tag 1" if number % 2 else photos) / name)
-    shutil.copy(sources[0], photos / "again.jpg")
-    (photos / "broken.jpg").write_bytes(sources[1].read_bytes()[:2000])
-    demo = ROOT / "resources" / "demo"
-    train_segmenter(demo, {source.relative_to(demo / "photos").as_posix() for source in sources}, folder / "segmenter")
-    return folder
-
-
-def chosen_photos():
-    """Photos by day, from neighbouring places: the nearest to their common centre."""
-    truth = json.loads((ROOT / "resources" / "demo" / "truth" / "cameras.json").read_text())["photos"]
-    places = {
-        name: -np.array(photo["R"]).T @ photo["t"]
-        for name, photo in truth.items()
-        if photo["appearance"]["kind"] in ("noon", "overcast", "golden") and not photo["selfie"]
-    }
-    centre = np.median(list(places.values()), axis=0)
-    nearest = sorted(places, key=lambda name: np.linalg.norm(places[name] - centre))[:PHOTOS]
-    return [ROOT / "resources" / "demo" / "photos" / name for name in sorted(nearest)]
-
-
-@pytest.fixture(scope="module")
-def printed(folder, snakemake):
-    """What the first run, from photos to the report, printed."""
-    run = snakemake(folder, *ALL)
-    assert run.returncode == 0, run.stdout
-    return run.stdout
-
-
-@pytest.fixture(scope="module")
-def finished(folder, printed):
-    return folder / "results" / "place"
 
 
 def planned(folder, snakemake, *arguments):

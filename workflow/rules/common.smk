@@ -1,6 +1,8 @@
 import hashlib
 import os
 
+from nrw import estimates
+
 SCENES = config["scenes"]
 FROM_PHOTOS = [scene for scene, source in SCENES.items() if "photos" in source]
 FROM_ALIGNED = [scene for scene, source in SCENES.items() if "aligned" in source]
@@ -22,8 +24,51 @@ wildcard_constraints:
     kind=r"[\w-]+",
 
 
+def count_photos(scene):
+    """Files in a scene's folder, an upper bound of its photos; known before anything has run."""
+    source = SCENES[scene]
+    names = [
+        name for _, _, files in os.walk(next(iter(source.values()))) for name in files
+    ]
+    return max(
+        1, sum("aligned" not in source or "_reference" in name for name in names)
+    )
+
+
+PHOTOS = {scene: count_photos(scene) for scene in SCENES}
+LARGEST = estimates.Load.of(max(PHOTOS.values()), config, threads=16)
+
+
+# pieces of the photos where each takes seconds, where each takes a fraction of one, and pieces of the pairs
 scattergather:
-    chunk=config["chunks"],
+    chunk=estimates.pieces(
+        ("segment_chunk", "estimate_depths"), LARGEST, config["chunks"]
+    ),
+    batch=estimates.pieces(
+        ("filter_depths", "rasterize_photos", "compose_aligned"),
+        LARGEST,
+        config["chunks"],
+    ),
+    pairs=estimates.pieces(("match_pairs",), LARGEST, 1),
+
+
+def asks(name):
+    """What a job asks a cluster for, from its scene's photos, its share of them and the attempt."""
+
+    def load(wildcards, threads):
+        return estimates.Load.of(PHOTOS[wildcards.scene], config, threads)
+
+    def jobs(wildcards):
+        return int(wildcards.get("scatteritem", "1-of-1").split("-of-")[1])
+
+    return {
+        "mem_mb": lambda wildcards, threads, attempt: estimates.memory_mb(
+            name, load(wildcards, threads), attempt
+        ),
+        "runtime": lambda wildcards, threads, attempt: estimates.runtime_minutes(
+            name, load(wildcards, threads), jobs(wildcards), attempt
+        ),
+    }
 
 
 def pick(section, *keys):

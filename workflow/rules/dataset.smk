@@ -15,6 +15,8 @@ rule import_aligned:
         "results/{scene}/benchmarks/import_aligned.tsv"
     wildcard_constraints:
         scene=any_of(FROM_ALIGNED),
+    resources:
+        **asks("import_aligned"),
     params:
         folder=lambda wildcards: SCENES[wildcards.scene]["aligned"],
         listing=lambda wildcards: listing(SCENES[wildcards.scene]["aligned"]),
@@ -42,6 +44,8 @@ rule pack_dataset:
     benchmark:
         "results/{scene}/benchmarks/pack.tsv"
     threads: 1
+    resources:
+        **asks("pack_dataset"),
     params:
         levels=config["buffer"]["levels"],
         splat=config["framebuffers"]["splat"],

@@ -35,6 +35,7 @@ rule evaluate:
         "results/{scene}/benchmarks/evaluation.tsv"
     threads: config["training"]["threads"]
     resources:
+        **asks("evaluate"),
         gpu=GPU,
     params:
         settings=config["evaluation"],

@@ -1,7 +1,7 @@
-RASTERIZED = gather.chunk(
+RASTERIZED = gather.batch(
     "results/{{scene}}/framebuffers/rasterized/{scatteritem}.json"
 )
-COMPOSED = gather.chunk("results/{{scene}}/framebuffers/composed/{scatteritem}.json")
+COMPOSED = gather.batch("results/{{scene}}/framebuffers/composed/{scatteritem}.json")
 
 
 rule framebuffers:
@@ -29,6 +29,7 @@ rule rasterize_photos:
         "results/{scene}/benchmarks/rasterize/{scatteritem}.tsv"
     threads: 1
     resources:
+        **asks("rasterize_photos"),
         gpu=GPU,
     params:
         settings=config["framebuffers"],
@@ -51,6 +52,8 @@ rule split_photos:
         "results/{scene}/benchmarks/split.tsv"
     wildcard_constraints:
         scene=any_of(FROM_PHOTOS),
+    resources:
+        **asks("split_photos"),
     params:
         settings=config["dataset"],
         seed=config["seed"],
@@ -73,7 +76,9 @@ rule recolour:
         "results/{scene}/logs/recolour.log",
     benchmark:
         "results/{scene}/benchmarks/recolour.tsv"
-    threads: 1
+    threads: 16
+    resources:
+        **asks("recolour"),
     params:
         excluded=config["segmentation"]["transient"] + config["segmentation"]["sky"],
         splat=config["framebuffers"]["splat"],
@@ -97,6 +102,8 @@ rule compose_aligned:
     benchmark:
         "results/{scene}/benchmarks/compose/{scatteritem}.tsv"
     threads: 1
+    resources:
+        **asks("compose_aligned"),
     params:
         settings=pick("framebuffers", "splat"),
     message:
@@ -119,6 +126,8 @@ rule index_aligned:
         "results/{scene}/benchmarks/index.tsv"
     wildcard_constraints:
         scene=any_of(FROM_PHOTOS),
+    resources:
+        **asks("index_aligned"),
     message:
         "{wildcards.scene}: index of the aligned pictures"
     script:

@@ -1,5 +1,5 @@
 DEPTHS = gather.chunk("results/{{scene}}/mvs/depths/{scatteritem}.json")
-FILTERED = gather.chunk("results/{{scene}}/mvs/filtered/{scatteritem}.json")
+FILTERED = gather.batch("results/{{scene}}/mvs/filtered/{scatteritem}.json")
 PATCH_MATCH = "results/{scene}/mvs/patch_match.json"
 BY_COLMAP = config["mvs"]["backend"] == "colmap"
 
@@ -34,6 +34,7 @@ rule estimate_depths:
         "results/{scene}/benchmarks/depths/{scatteritem}.tsv"
     threads: 1
     resources:
+        **asks("estimate_depths"),
         gpu=GPU,
     params:
         settings=pick("mvs", "sources"),
@@ -59,6 +60,7 @@ rule patch_match:
         "results/{scene}/benchmarks/patch_match.tsv"
     threads: 4
     resources:
+        **asks("patch_match"),
         gpu=1,
     params:
         masked=config["segmentation"]["transient"] + config["segmentation"]["sky"],
@@ -79,6 +81,8 @@ rule filter_depths:
     benchmark:
         "results/{scene}/benchmarks/filter/{scatteritem}.tsv"
     threads: 1
+    resources:
+        **asks("filter_depths"),
     params:
         settings=pick("mvs", "min_views"),
     message:
@@ -105,6 +109,8 @@ rule fuse_depths:
     benchmark:
         "results/{scene}/benchmarks/fuse.tsv"
     threads: 16
+    resources:
+        **asks("fuse_depths"),
     params:
         settings=pick("mvs", "min_views", "voxel_size"),
         masked=config["segmentation"]["transient"] + config["segmentation"]["sky"],

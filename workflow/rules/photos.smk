@@ -25,6 +25,8 @@ rule import_photos:
     wildcard_constraints:
         scene=any_of(FROM_PHOTOS),
     threads: 8
+    resources:
+        **asks("import_photos"),
     params:
         folder=lambda wildcards: SCENES[wildcards.scene]["photos"],
         listing=lambda wildcards: listing(SCENES[wildcards.scene]["photos"]),

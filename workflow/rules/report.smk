@@ -34,6 +34,8 @@ rule write_report:
     benchmark:
         "results/{scene}/benchmarks/report.tsv"
     threads: 1
+    resources:
+        **asks("write_report"),
     params:
         # what the scene depends on, without the other scenes
         config=lambda wildcards: {

@@ -20,6 +20,7 @@ rule segment_chunk:
         "results/{scene}/benchmarks/segmentation/{scatteritem}.tsv"
     threads: 1
     resources:
+        **asks("segment_chunk"),
         gpu=GPU,
     params:
         settings=pick("segmentation", "model", "max_size"),
@@ -45,6 +46,8 @@ rule gather_classes:
         "results/{scene}/logs/classes.log",
     benchmark:
         "results/{scene}/benchmarks/classes.tsv"
+    resources:
+        **asks("gather_classes"),
     params:
         settings=pick("segmentation", "model", "transient", "sky"),
     message:

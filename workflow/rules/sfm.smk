@@ -1,10 +1,15 @@
+MATCHES = gather.pairs("results/{{scene}}/sfm/matches/{scatteritem}.db")
+
+
 rule sfm:
     input:
+        expand(MATCHES, scene=FROM_PHOTOS),
         expand(
             "results/{scene}/sfm/{output}",
             scene=FROM_PHOTOS,
             output=[
                 "features.db",
+                "pairs.txt",
                 "database.db",
                 "sparse",
                 "summary.json",
@@ -26,6 +31,8 @@ rule extract_features:
     benchmark:
         "results/{scene}/benchmarks/features.tsv"
     threads: 16
+    resources:
+        **asks("extract_features"),
     params:
         settings=pick("sfm", "max_size", "max_features"),
     message:
@@ -34,25 +41,67 @@ rule extract_features:
         "../scripts/extract_features.py"
 
 
-rule match_features:
+rule choose_pairs:
     input:
         "results/{scene}/sfm/features.db",
     output:
-        "results/{scene}/sfm/database.db",
+        "results/{scene}/sfm/pairs.txt",
     log:
-        "results/{scene}/logs/matches.log",
+        "results/{scene}/logs/pairs.log",
     benchmark:
-        "results/{scene}/benchmarks/matches.tsv"
+        "results/{scene}/benchmarks/pairs.tsv"
     threads: 16
+    resources:
+        **asks("choose_pairs"),
     params:
         settings=pick(
             "sfm", "matcher", "retrieval_above", "retrieval_neighbours", "reproducible"
         ),
         seed=config["seed"],
     message:
-        "{wildcards.scene}: matching photos"
+        "{wildcards.scene}: choosing the pairs of photos to match"
     script:
-        "../scripts/match_features.py"
+        "../scripts/choose_pairs.py"
+
+
+rule match_pairs:
+    input:
+        features="results/{scene}/sfm/features.db",
+        pairs="results/{scene}/sfm/pairs.txt",
+    output:
+        "results/{scene}/sfm/matches/{scatteritem}.db",
+    log:
+        "results/{scene}/logs/matches/{scatteritem}.log",
+    benchmark:
+        "results/{scene}/benchmarks/matches/{scatteritem}.tsv"
+    threads: 16
+    resources:
+        **asks("match_pairs"),
+    params:
+        seed=config["seed"],
+    message:
+        "{wildcards.scene}: matching photos ({wildcards.scatteritem})"
+    script:
+        "../scripts/match_pairs.py"
+
+
+rule merge_matches:
+    input:
+        features="results/{scene}/sfm/features.db",
+        matches=MATCHES,
+    output:
+        "results/{scene}/sfm/database.db",
+    log:
+        "results/{scene}/logs/merge.log",
+    benchmark:
+        "results/{scene}/benchmarks/merge.tsv"
+    threads: 1
+    resources:
+        **asks("merge_matches"),
+    message:
+        "{wildcards.scene}: gathering the matches"
+    script:
+        "../scripts/merge_matches.py"
 
 
 rule reconstruct:
@@ -74,8 +123,10 @@ rule reconstruct:
     benchmark:
         "results/{scene}/benchmarks/reconstruct.tsv"
     threads: 16
+    resources:
+        **asks("reconstruct"),
     params:
-        settings=pick("sfm", "mapper", "reproducible"),
+        settings=pick("sfm", "mapper", "hierarchical_above", "reproducible"),
         seed=config["seed"],
     message:
         "{wildcards.scene}: cameras and sparse points"
@@ -95,6 +146,8 @@ rule undistort:
     benchmark:
         "results/{scene}/benchmarks/undistort.tsv"
     threads: 4
+    resources:
+        **asks("undistort"),
     params:
         settings=pick("mvs", "max_size"),
     message:

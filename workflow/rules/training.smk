@@ -28,6 +28,7 @@ rule train_appearance:
         "results/{scene}/benchmarks/appearance.tsv"
     threads: config["training"]["threads"]
     resources:
+        **asks("train_appearance"),
         gpu=GPU,
     params:
         config=training_settings("appearance"),
@@ -50,6 +51,7 @@ rule train_rerender:
         "results/{scene}/benchmarks/rerender.tsv"
     threads: config["training"]["threads"]
     resources:
+        **asks("train_rerender"),
         gpu=GPU,
     params:
         config=training_settings("rerender"),
@@ -71,6 +73,9 @@ use rule train_rerender as train_finetune with:
         "results/{scene}/logs/finetune.log",
     benchmark:
         "results/{scene}/benchmarks/finetune.tsv"
+    resources:
+        **asks("train_finetune"),
+        gpu=GPU,
     params:
         config=training_settings("finetune"),
         stage="finetune",
@@ -90,6 +95,7 @@ rule train_completion:
         "results/{scene}/benchmarks/completion.tsv"
     threads: config["training"]["threads"]
     resources:
+        **asks("train_completion"),
         gpu=GPU,
     params:
         config=training_settings("completion"),

@@ -37,6 +37,7 @@ rule film:
         "results/{scene}/benchmarks/videos/{kind}.tsv"
     threads: 1
     resources:
+        **asks("film"),
         gpu=GPU,
     params:
         settings=config["videos"],

@@ -16,4 +16,5 @@ with stage_log(snakemake.log[0]):
         Path(snakemake.output[0]),
         excluded_labels=labels_of(snakemake.params.excluded),
         splat=snakemake.params.splat,
+        threads=snakemake.threads,
     )

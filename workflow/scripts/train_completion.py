@@ -3,8 +3,14 @@ from pathlib import Path
 from nrw.log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.training.completion import train
+    from nrw.training.parallel import run
 
     out = Path(snakemake.output.model).parent
-    checkpoints = out.parent / "checkpoints" / out.name
-    train(snakemake.input[0], out, checkpoints, snakemake.params.config)
+    run(
+        "completion",
+        snakemake.resources.gpu,
+        snakemake.params.config,
+        dataset_dir=snakemake.input[0],
+        out_dir=out,
+        checkpoint_dir=out.parent / "checkpoints" / out.name,
+    )

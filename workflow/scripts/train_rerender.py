@@ -3,10 +3,16 @@ from pathlib import Path
 from nrw.log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.training.rerender import train
+    from nrw.training.parallel import run
 
     out = Path(snakemake.output.model).parent
-    checkpoints = out.parent / "checkpoints" / out.name
-    init = Path(snakemake.input.init).parent
-    params = snakemake.params
-    train(snakemake.input.dataset, init, out, checkpoints, params.config, stage=params.stage)
+    run(
+        snakemake.params.stage,
+        snakemake.resources.gpu,
+        snakemake.params.config,
+        dataset_dir=snakemake.input.dataset,
+        init_dir=Path(snakemake.input.init).parent,
+        out_dir=out,
+        checkpoint_dir=out.parent / "checkpoints" / out.name,
+        stage=snakemake.params.stage,
+    )

@@ -1,9 +1,9 @@
 from nrw.log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.sfm import match
+    from nrw.matching import choose_pairs
 
-    match(
+    choose_pairs(
         snakemake.input[0],
         snakemake.output[0],
         threads=snakemake.threads,

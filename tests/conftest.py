@@ -2,20 +2,10 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def command(*arguments: str) -> list[str]:
-    return [
-        str(Path(sys.executable).parent / "snakemake"),
-        *("--configfile", str(ROOT / "config" / "config.yaml"), "--snakefile", str(ROOT / "Snakefile")),
-        *arguments,
-    ]
+from tiny_run import ALL, command, make_folder
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +24,25 @@ def snakemake():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A working directory with the photos of the tiny run."""
+    folder = tmp_path_factory.mktemp("run")
+    make_folder(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def printed(folder, snakemake):
+    """What the first run on this machine, from photos to the report, printed."""
+    run = snakemake(folder, *ALL)
+    assert run.returncode == 0, run.stdout
+    return run.stdout
+
+
+@pytest.fixture(scope="session")
+def finished(folder, printed):
+    """The results of that run."""
+    return folder / "results" / "place"

@@ -1,0 +1,157 @@
+"""Training on several GPUs of one node: each process takes its part of every batch, and gradients are summed.
+
+Each process runs the whole stage, as if alone: it draws the same photos and crops, computes its part of the batch with
+losses weighted by the part's share, and receives the sum of all parts' gradients; so all take the same step and hold
+the same weights. The first one validates, logs and writes. In a process that is alone nothing of this does anything.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from nrw.errors import UserError
+from nrw.training.checkpoint import StopSignal
+
+STAGES = {"appearance": "pretrain", "rerender": "rerender", "finetune": "rerender", "completion": "completion"}
+PATIENCE = timedelta(hours=6)  # in which the first process may do what only it does
+logger = logging.getLogger("nrw.training.parallel")  # torchrun runs this module as __main__
+
+
+def run(stage: str, processes: int, config: Mapping, /, **arguments: Path | str) -> None:
+    """Run the `train` of a stage in this process or, where `processes` is more than 1, in so many, by torchrun.
+
+    arguments: of `train`, beside the configuration. Each process takes the GPU of its number, or none with device cpu.
+    Raises UserError where a process failed; what it said stands in the log.
+    """
+    if processes <= 1:
+        _train(stage, {"config": config, **arguments})
+        return
+    with tempfile.TemporaryDirectory() as folder, StopSignal() as stop:
+        listing = Path(folder) / "arguments.json"
+        listing.write_text(json.dumps({"config": config, **arguments}, default=str), encoding="utf-8")
+        torchrun = ["torch.distributed.run", "--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={processes}"]
+        launched = subprocess.Popen(
+            [sys.executable, "-m", *torchrun, "--module", "nrw.training.parallel", stage, str(listing)]
+        )
+        passed_on = False
+        while launched.poll() is None:
+            if stop.received and not passed_on:
+                launched.send_signal(stop.received)
+                passed_on = True
+            try:
+                launched.wait(0.5)
+            except subprocess.TimeoutExpired:
+                continue
+        if stop.received:
+            stop.leave()
+        if launched.returncode:
+            raise UserError(f"training stage {stage} failed in one of its {processes} processes; see above in the log")
+
+
+def _train(stage: str, arguments: Mapping) -> None:
+    import_module(f"nrw.training.{STAGES[stage]}").train(**arguments)
+
+
+def _process(stage: str, listing: str) -> int:
+    """One of the processes that torchrun starts; its exit status."""
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
+    arguments = json.loads(Path(listing).read_text(encoding="utf-8"))
+    on_gpu = arguments["config"]["device"] == "cuda"
+    try:
+        if on_gpu:
+            number, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+            if number >= found:
+                raise UserError(f"{os.environ['WORLD_SIZE']} GPUs were asked for, but torch finds {found} here")
+            torch.cuda.set_device(number)
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
+        if is_first():
+            logging.getLogger("nrw").setLevel(logging.INFO)
+            logger.info("%s: on %d processes", stage, size())
+        _train(stage, arguments)
+        dist.destroy_process_group()
+    except UserError as error:
+        logger.error("\nError: %s\n", error)
+        return 1
+    return 0
+
+
+def size() -> int:
+    """Processes that train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that validates, logs and writes."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def part_of(batch_size: int) -> slice:
+    """This process's part of a batch. Raises UserError where the processes cannot share it evenly."""
+    if batch_size % size():
+        raise UserError(
+            f"{size()} processes (GPUs) cannot share a batch of {batch_size} evenly: choose another number of GPUs, or "
+            "another batch_size in the section training of the configuration"
+        )
+    share, number = batch_size // size(), dist.get_rank() if dist.is_initialized() else 0
+    return slice(number * share, (number + 1) * share)
+
+
+def sum_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """Replace the gradients of the optimizer's parameters by their sums over the processes."""
+    if size() == 1:
+        return
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    flat = torch.cat([parameter.grad.flatten() for parameter in parameters])
+    dist.all_reduce(flat)
+    for parameter, total in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        parameter.grad.copy_(total.view_as(parameter))  # in place: fused optimizers want it laid out as it was
+
+
+def summed(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Scalars, each summed over the processes; gradients do not pass."""
+    totals = {name: value.detach() for name, value in values.items()}
+    if size() > 1:
+        stacked = torch.stack([value.float() for value in totals.values()])
+        dist.all_reduce(stacked)
+        totals = dict(zip(totals, stacked, strict=True))
+    return totals
+
+
+def spread(values: Tensor, device: torch.device) -> None:
+    """Give all processes the first one's values, in place."""
+    if size() > 1:
+        moved = values.to(device)
+        dist.broadcast(moved, 0)
+        values.copy_(moved)
+
+
+def agree(stop: StopSignal, device: torch.device) -> None:
+    """Let all processes stop after the same step, where any was told to."""
+    if size() > 1:
+        received = torch.tensor(stop.received or 0, device=device)
+        dist.all_reduce(received, dist.ReduceOp.MAX)
+        stop.received = int(received) or None
+
+
+def wait() -> None:
+    """Go on when all processes are here."""
+    if size() > 1:
+        dist.barrier()
+
+
+if __name__ == "__main__":
+    sys.exit(_process(*sys.argv[1:]))

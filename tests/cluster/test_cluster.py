@@ -1,0 +1,182 @@
+"""The tiny run once more, on a cluster where things go wrong: it must end as it does on one machine.
+
+Each fixture takes the run one stage further and through one kind of accident; the tests look at what was left.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nrw.cameras import read_cameras
+from nrw.chunks import chunk
+from nrw.io import read_json
+
+from .conftest import finish, wait_for
+
+pytestmark = pytest.mark.workflow
+# rules of a second each share a job: a job of its own costs several times that
+GROUPS = {
+    "sfm": ["extract_features", "choose_pairs", "match_pairs", "merge_matches", "reconstruct"],
+    "fusion": ["filter_depths", "fuse_depths"],
+    "aligned": ["split_photos", "recolour", "compose_aligned", "index_aligned", "pack_dataset"],
+}
+GROUPED = ["--groups", *(f"{rule}={group}" for group, rules in GROUPS.items() for rule in rules)]
+
+
+@pytest.fixture(scope="module")
+def place(folder, tmp_path_factory):
+    """A working directory with the photos of the run on one machine."""
+    copy = tmp_path_factory.mktemp("cluster")
+    for part in ("photos", "segmenter"):
+        shutil.copytree(folder / part, copy / part)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def reconstructed(cluster, place):
+    """The cameras, found while SLURM's controller crashed and came back."""
+    run = cluster.start(place, "segmentation", *GROUPED)
+    wait_for(lambda: cluster.processes("extract_features") or cluster.processes("match_pairs"), run, place)
+    cluster.restart_controller(seconds_down=3)
+    finish(run, place)
+    return place / "results" / "place"
+
+
+@pytest.fixture(scope="module")
+def interrupted(cluster, place, reconstructed):
+    """The dense cloud, found while one job was killed and another hung until its time was over.
+
+    Returns the times at which the maps of the photos done by then were written.
+    """
+    run = cluster.start(place, "mvs", *GROUPED)
+    written, pieces = {}, set()
+    while len(pieces) < 2:
+        process, job = wait_for(lambda: job_of_a_new_piece(cluster, pieces), run, place)
+        wait_for(lambda piece=job.piece: maps_written(reconstructed, piece), run, place)
+        os.kill(process, signal.SIGSTOP)
+        written |= maps_written(reconstructed, job.piece)
+        if job.piece == "1-of-2":
+            os.kill(process, signal.SIGKILL)
+        else:
+            cluster.call("scontrol", "update", f"JobId={job.id}", "TimeLimit=1")
+        pieces.add(job.piece)
+    finish(run, place)
+    return written
+
+
+def job_of_a_new_piece(cluster, pieces):
+    """(process, job) of a running estimate_depths whose piece is not in `pieces`; None if there is none."""
+    processes = cluster.processes("estimate_depths")
+    jobs = {job.id: job for job in cluster.jobs()} if processes else {}
+    running = [(process, jobs[id]) for process, id in processes.items() if id in jobs]
+    return next((pair for pair in running if pair[1].piece not in pieces), None)
+
+
+def maps_written(results, piece):
+    """The depth maps of a piece's photos that are done, and when each was written."""
+    mvs = results / "mvs"
+    photos = chunk(list(read_cameras(mvs / "sparse")), piece)
+    done = [photo for photo in photos if (mvs / "stereo" / "reports" / f"{photo}.json").exists()]
+    maps = [mvs / "stereo" / "depth_maps" / f"{photo}.jpg.photometric.bin" for photo in done]
+    return {path: path.stat().st_mtime_ns for path in maps}
+
+
+@pytest.fixture(scope="module")
+def survived(cluster, place, interrupted):
+    """Everything else, in spite of Snakemake's own death in the middle of a training stage."""
+    checkpoints = place / "results" / "place" / "checkpoints" / "rerender"
+    run = cluster.start(place, "all", *GROUPED)
+    wait_for(lambda: checkpoints.is_dir() and any(checkpoints.iterdir()), run, place)
+    run.kill()
+    run.wait()
+    orphans = [line.split()[0] for line in cluster.call("squeue", "-h", "-o", "%A %j").splitlines() if " nrw" in line]
+    assert orphans  # what docs/cluster.md says: cancel them, unlock, and run again
+    cluster.call("scancel", *orphans)
+    wait_for(lambda: not cluster.call("squeue", "-h"), subprocess.Popen(["sleep", "60"]), place)
+    cluster.run(place, "--unlock")
+    cluster.run(place, "all", *GROUPED)
+    return place / "results" / "place"
+
+
+@pytest.fixture(scope="module")
+def on_two_gpus(cluster, place, survived):
+    """A training stage once more, on two (pretended) GPUs; returns its weights before and after."""
+    model = survived / "completion" / "model.safetensors"
+    before = load_file(model)
+    model.unlink()
+    cluster.run(place, "results/place/completion/model.safetensors", "--set-resources", "train_completion:gpu=2")
+    return before, load_file(model)
+
+
+def attempts(cluster, piece):
+    return [job for job in cluster.jobs() if (job.rule, job.piece) == ("estimate_depths", piece)]
+
+
+def test_the_controller_may_crash_and_come_back(reconstructed):
+    assert read_json(reconstructed / "sfm" / "summary.json")["registered"] >= 10
+
+
+def test_a_job_that_failed_asks_for_more_memory(cluster, interrupted):
+    first, second = attempts(cluster, "1-of-2")
+    assert (first.state, second.state) == ("FAILED", "COMPLETED")
+    assert second.memory == 2 * first.memory > 1000
+
+
+def test_a_job_that_hit_its_time_limit_asks_for_more_time(cluster, interrupted):
+    first, second = attempts(cluster, "2-of-2")
+    assert (first.state, second.state) == ("TIMEOUT", "COMPLETED")
+    assert second.minutes == 20  # twice the 10 that a job asks for at least
+
+
+def test_what_the_failed_jobs_had_done_is_not_done_again(interrupted, reconstructed):
+    assert len(interrupted) >= 2
+    assert {path: path.stat().st_mtime_ns for path in interrupted} == interrupted
+    for piece in ("1-of-2", "2-of-2"):
+        log = (reconstructed / "logs" / "depths" / f"{piece}.log").read_text()
+        photos, done = map(int, re.search(r"(\d+) photos, (\d+) of them done before", log).groups())
+        assert 1 <= done < photos
+
+
+def test_the_training_goes_on_where_it_was(survived):
+    assert "resuming after step" in (survived / "logs" / "rerender.log").read_text()
+
+
+def test_nothing_half_written_is_left(survived):
+    assert not [path for path in survived.rglob("*") if re.search(r"\.part|partial", path.name)]
+
+
+def test_the_results_are_those_of_one_machine(finished, survived):
+    here, there = content(finished), content(survived)
+    assert here.keys() == there.keys()
+    assert [str(path) for path in here if here[path] != there[path]] == []
+
+
+def test_two_gpus_are_one_job_of_two_processes(cluster, survived, on_two_gpus):
+    job = [job for job in cluster.jobs() if job.rule == "train_completion"][-1]
+    assert (job.state, job.gpus) == ("COMPLETED", 2)
+    assert (survived / "logs" / "completion.log").read_text().count("on 2 processes") == 1
+    before, after = on_two_gpus
+    for name in before:
+        torch.testing.assert_close(after[name], before[name], rtol=1e-3, atol=1e-4)
+
+
+def content(results):
+    """Hash of every result by path, None where it holds times or the order of rows."""
+    skipped = {"logs", "benchmarks", "checkpoints"}
+    undetermined = {".key", ".db", ".jsonl"}
+    found = {}
+    for path in sorted(results.rglob("*")):
+        relative = path.relative_to(results)
+        if path.is_dir() or skipped & set(relative.parts) or "tfevents" in path.name:
+            continue
+        found[relative] = hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.suffix in undetermined or path.parent.name == "reports" or path.name in ("summary.json", "report.html"):
+            found[relative] = None
+    return found

@@ -1,0 +1,66 @@
+"""The whole workflow at its smallest: a dozen demo photos, tiny pictures and networks."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+from tiny_segmenter import train_segmenter
+
+ROOT = Path(__file__).resolve().parents[1]
+PHOTOS = 12
+TINY = [
+    "--config",
+    "scenes={place: {photos: photos}}",
+    "ingest={min_size: 200}",
+    "sfm={max_size: 640, max_features: 3000, reproducible: true}",
+    "segmentation={model: segmenter, max_size: 256}",
+    "mvs={max_size: 256, sources: 4}",
+    "framebuffers={max_size: 128}",
+    "dataset={min_density: 0.05}",
+    "network={base_width: 8, max_width: 32, stages: 3}",
+    "training={threads: 1, crop_size: 64, tick_kimg: 0.02, "
+    "appearance: {kimg: 0.05, style_size: 64}, rerender: {kimg: 0.06}, finetune: {kimg: 0.06}, "
+    "completion: {kimg: 0.04}}",
+    "evaluation={refine_steps: 2}",
+    "videos={size: 128, fps: 8, flythrough: {seconds: 2}, appearance: {seconds: 1, photos: 2}, "
+    "joint: {seconds: 1, photos: 2}}",
+]
+SAME = ["--set-threads", "fuse_depths=1"]  # with several threads COLMAP orders the points another way each time
+ALL = ["--cores", "2", "all", *SAME, *TINY]
+
+
+def command(*arguments: str) -> list[str]:
+    return [
+        str(Path(sys.executable).parent / "snakemake"),
+        *("--configfile", str(ROOT / "config" / "config.yaml"), "--snakefile", str(ROOT / "Snakefile")),
+        *arguments,
+    ]
+
+
+def make_folder(folder: Path) -> None:
+    """Fill a working directory: a dirty photo folder (nested, odd names, a broken file, a duplicate), a segmenter."""
+    photos = folder / "photos"
+    (photos / "Tag 1").mkdir(parents=True)
+    sources = chosen_photos()
+    for number, source in enumerate(sources):
+        name = f'it\'s "{number}" $HOME; été{source.suffix}' if number % 3 == 0 else source.name
+        shutil.copy(source, (photos / "Tag 1" if number % 2 else photos) / name)
+    shutil.copy(sources[0], photos / "again.jpg")
+    (photos / "broken.jpg").write_bytes(sources[1].read_bytes()[:2000])
+    demo = ROOT / "resources" / "demo"
+    train_segmenter(demo, {source.relative_to(demo / "photos").as_posix() for source in sources}, folder / "segmenter")
+
+
+def chosen_photos() -> list[Path]:
+    """Photos by day, from neighbouring places: the nearest to their common centre."""
+    truth = json.loads((ROOT / "resources" / "demo" / "truth" / "cameras.json").read_text())["photos"]
+    places = {
+        name: -np.array(photo["R"]).T @ photo["t"]
+        for name, photo in truth.items()
+        if photo["appearance"]["kind"] in ("noon", "overcast", "golden") and not photo["selfie"]
+    }
+    centre = np.median(list(places.values()), axis=0)
+    nearest = sorted(places, key=lambda name: np.linalg.norm(places[name] - centre))[:PHOTOS]
+    return [ROOT / "resources" / "demo" / "photos" / name for name in sorted(nearest)]

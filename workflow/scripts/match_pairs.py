@@ -1,0 +1,13 @@
+from nrw.log import stage_log
+
+with stage_log(snakemake.log[0]):
+    from nrw.matching import match_pairs
+
+    match_pairs(
+        snakemake.input.features,
+        snakemake.input.pairs,
+        snakemake.wildcards.scatteritem,
+        snakemake.output[0],
+        threads=snakemake.threads,
+        seed=snakemake.params.seed,
+    )
