@@ -3,7 +3,7 @@
 python benchmarks/growth.py [results/SCENE …]
 
 Time and memory are the records of the draft preset in benchmarks/RESULTS.md, storage is that of the scenes named here,
-predictions are those of nrw.estimates, by which the workflow asks a cluster for time and memory.
+predictions are those of nrw.resources, by which the workflow asks a cluster for time and memory.
 """
 
 import math
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nrw.config import resolve
-from nrw.estimates import COSTS, Load, memory_mb, seconds
+from nrw.resources import COSTS, Load, memory_mb, seconds
 from nrw.io import read_json
 from nrw.log import duration
 

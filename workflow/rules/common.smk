@@ -1,7 +1,7 @@
 import hashlib
 import os
 
-from nrw import estimates
+from nrw import resources
 
 SCENES = config["scenes"]
 FROM_PHOTOS = [scene for scene, source in SCENES.items() if "photos" in source]
@@ -36,36 +36,36 @@ def count_photos(scene):
 
 
 PHOTOS = {scene: count_photos(scene) for scene in SCENES}
-LARGEST = estimates.Load.of(max(PHOTOS.values()), config, threads=16)
+LARGEST = resources.Load.of(max(PHOTOS.values()), config, threads=16)
 
 
 # pieces of the photos where each takes seconds, where each takes a fraction of one, and pieces of the pairs
 scattergather:
-    chunk=estimates.pieces(
+    chunk=resources.pieces(
         ("segment_chunk", "estimate_depths"), LARGEST, config["chunks"]
     ),
-    batch=estimates.pieces(
+    batch=resources.pieces(
         ("filter_depths", "rasterize_photos", "compose_aligned"),
         LARGEST,
         config["chunks"],
     ),
-    pairs=estimates.pieces(("match_pairs",), LARGEST, 1),
+    pairs=resources.pieces(("match_pairs",), LARGEST, 1),
 
 
 def asks(name):
     """What a job asks a cluster for, from its scene's photos, its share of them and the attempt."""
 
     def load(wildcards, threads):
-        return estimates.Load.of(PHOTOS[wildcards.scene], config, threads)
+        return resources.Load.of(PHOTOS[wildcards.scene], config, threads)
 
     def jobs(wildcards):
         return int(wildcards.get("scatteritem", "1-of-1").split("-of-")[1])
 
     return {
-        "mem_mb": lambda wildcards, threads, attempt: estimates.memory_mb(
+        "mem_mb": lambda wildcards, threads, attempt: resources.memory_mb(
             name, load(wildcards, threads), attempt
         ),
-        "runtime": lambda wildcards, threads, attempt: estimates.runtime_minutes(
+        "runtime": lambda wildcards, threads, attempt: resources.runtime_minutes(
             name, load(wildcards, threads), jobs(wildcards), attempt
         ),
     }
