@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nrw.config import resolve
-from nrw.resources import COSTS, Load, memory_mb, seconds
 from nrw.io import read_json
 from nrw.log import duration
+from nrw.resources import COSTS, Load, memory_mb, seconds
 
 NODE_THREADS = 16
 FOLDERS = ("photos", "sfm", "mvs", "segmentation", "framebuffers", "aligned", "dataset")
