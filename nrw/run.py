@@ -14,9 +14,13 @@ LOG = re.compile(r"^ {4}log: (.*?)(?: \(check log file.*)?$", re.M)
 SHOWN = 3  # failed jobs
 
 
-def start(config: Mapping, cores: int) -> str:
-    """The scenes, where they come from, the preset, the device, and how long it takes. config: complete."""
-    lines = [f"nrw: preset {config['preset']}, on {config['device']}, {_number(cores, 'core')}"]
+def start(config: Mapping, cores: int | None) -> str:
+    """The scenes, where they come from, the preset, the device, and how long it takes.
+
+    config: complete. cores: of this machine; None where a cluster does the work, for which there is no estimate.
+    """
+    where = "jobs on a cluster" if cores is None else _number(cores, "core")
+    lines = [f"nrw: preset {config['preset']}, on {config['device']}, {where}"]
     for scene, source in config["scenes"].items():
         lines.append(f"  {scene}: {_scene(source, config, cores)}")
     if len(lines) > 1:
@@ -24,15 +28,15 @@ def start(config: Mapping, cores: int) -> str:
     return "\n".join(lines)
 
 
-def _scene(source: Mapping, config: Mapping, cores: int) -> str:
+def _scene(source: Mapping, config: Mapping, cores: int | None) -> str:
     if "photos" not in source:
         return f"the aligned data set {source['aligned']}; no estimate, such sets have not been timed"
     folder = Path(source["photos"])
     files = len(list_files(folder)) if folder.is_dir() else 0
     text = f"{_number(files, 'file')} in {folder}"
-    found = estimate(files, config, cores) if files else None
-    if not files:
+    if not files or cores is None:
         return text
+    found = estimate(files, config, cores)
     if found is None:
         return f"{text}; no estimate, nothing with these networks on this device has been timed yet"
     least, most = (_rounded(seconds) for seconds in found)

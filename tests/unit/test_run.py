@@ -90,3 +90,9 @@ def test_the_end_names_what_is_there(tmp_path, monkeypatch):
     (folder / "videos" / "joint.mp4").touch()
     (folder / "report.html").touch()
     assert str(folder / "videos" / "joint.mp4") in run.end(config) and str(folder / "report.html") in run.end(config)
+
+
+def test_a_cluster_gets_no_estimate(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"")
+    text = run.start(resolve({"photos": str(tmp_path)}), None)
+    assert "jobs on a cluster" in text and "1 file in" in text and "about" not in text

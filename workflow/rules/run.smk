@@ -4,7 +4,8 @@ STAGE_OF = {rule.name: Path(rule.snakefile).stem for rule in workflow.rules}
 
 
 onstart:
-    print(run.start(config, workflow.cores), flush=True)
+    # None on a cluster, where each job has its own
+    print(run.start(config, workflow.resource_settings.cores), flush=True)
 
 
 onsuccess:
