@@ -48,8 +48,8 @@ def lpips_unavailable() -> str | None:
     """Why LPIPS (Zhang et al. 2018, AlexNet) cannot be computed here, or None where it can."""
     try:
         _lpips(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64))
-    except ModuleNotFoundError as error:
-        return f"{error}; install the extra `lpips` of this package"
+    except ModuleNotFoundError:
+        return "it needs torchvision: install the extra `lpips` of this package"
     except OSError as error:  # URLError is one
         return f"the weights of AlexNet cannot be fetched: {error}"
     return None
