@@ -9,9 +9,9 @@ import numpy as np
 import pycolmap
 from scipy.spatial import cKDTree
 
-from benchmarks.truth import DEMO, TRANSIENT
+from benchmarks.truth import TRANSIENT, Truth, source_pixels
 from nrw.cameras import Camera
-from nrw.io import read_csv, read_image, read_json, write_image
+from nrw.io import read_csv, write_image
 
 SAME_DEPTH = 0.01  # relative: a photo sees a point if its true depth there is the point's
 
@@ -20,11 +20,10 @@ class DemoTruth:
     """What `cameras.json` knows, by the pipeline's photo ids (`photos_csv` says which file became which id)."""
 
     def __init__(self, photos_csv: Path | str):
-        self._truth = read_json(DEMO / "truth" / "cameras.json")
+        self._truth = Truth()
+        photos = self._truth.photos
         files = {row["id"]: row["file"] for row in read_csv(photos_csv)}
-        self.entries = {
-            id_: self._truth["photos"][file] for id_, file in files.items() if file in self._truth["photos"]
-        }
+        self.entries = {id_: photos[file] for id_, file in files.items() if file in photos}
 
     def light(self, photo: str) -> str:
         return self.entries[photo]["appearance"]["kind"]
@@ -35,9 +34,8 @@ class DemoTruth:
         return float(np.linalg.norm(a - b) + 0.3 * np.degrees(np.arccos(np.clip(u @ v, -1, 1))))
 
     def _station(self, photo: str) -> tuple[np.ndarray, np.ndarray]:
-        entry = self.entries[photo]
-        rotation = np.array(entry["R"])
-        return -rotation.T @ entry["t"], rotation[2]
+        camera = self._truth.camera(self.entries[photo])
+        return camera.center, camera.rotation[2]
 
     def with_true_poses(self, sparse: Path, database: Path, images: Path, out: Path, photos: list[str]) -> None:
         """A COLMAP model of `photos` at `out`: cameras and poses of the truth, points triangulated from the matches."""
@@ -57,11 +55,9 @@ class DemoTruth:
     def view(self, photo: str, camera: Camera) -> "TrueView":
         """The truth on the pixels of `camera`, the undistorted photo's."""
         entry = self.entries[photo]
-        labels = read_image(DEMO / "truth" / entry["labels"])
-        depth = read_image(DEMO / "truth" / entry["depth"]) / np.float32(self._truth["depth_units_per_metre"])
-        (fx, _, cx), (_, fy, cy), _ = entry["K"]
-        x = ((np.arange(camera.width) + 0.5 - camera.cx) / camera.fx * fx + cx) / entry["width"]  # in [0, 1]
-        y = ((np.arange(camera.height) + 0.5 - camera.cy) / camera.fy * fy + cy) / entry["height"]
+        labels, depth, ideal = self._truth.labels(entry), self._truth.depth(entry), self._truth.camera(entry)
+        x, y = source_pixels(ideal, camera)
+        x, y = x[0] / ideal.width, y[:, 0] / ideal.height  # in [0, 1]
         rows, columns = (
             np.clip(at * size, 0, size - 1).astype(int) for at, size in zip((y, x), labels.shape, strict=True)
         )
