@@ -101,39 +101,44 @@ class Cluster:
             )
 
     def run(self, folder: Path, *arguments: str) -> None:
-        finish(self.start(folder, *arguments), folder)
+        self.finish(self.start(folder, *arguments), folder)
 
-    def restart_controller(self, seconds_down: float) -> None:
-        """Kill slurmctld as a crash does, and start it again from the state that it saved.
+    def finish(self, run: subprocess.Popen, folder: Path) -> None:
+        """Wait for a run that must succeed."""
+        self.wait_for(lambda: run.poll() is not None, folder)
+        assert run.returncode == 0, self.state(folder)
 
-        It saves a change within 5 s. One that dies before has forgotten the launch of a job, and holds that job when
-        it is back: such a crash needs `scontrol release`, which docs/cluster.md says, so it is waited for here.
-        """
-        saved, began = self.folder / "state" / "job_state", time.time()
-        while time.time() < began + 8 and not (saved.exists() and saved.stat().st_mtime > began):
-            time.sleep(0.1)
+    def wait_for(self, condition, folder: Path, run: subprocess.Popen | None = None, seconds: float = 400):
+        """What `condition()` returns, as soon as that is true; the run, if one is given, must not end before."""
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            in_time = time.monotonic() < deadline
+            assert in_time and (run is None or run.poll() is None), self.state(folder)
+            time.sleep(0.03)
+        return found
+
+    def state(self, folder: Path) -> str:
+        """What Snakemake said in a working directory, what SLURM said and what its jobs do: for whom a test fails."""
+        logs = [folder / "snakemake.log", self.folder / "log" / "slurmctld.log"]
+        return "\n".join([*(log.read_text()[-6000:] for log in logs), self.call("squeue", "--long")])
+
+    def restart_controller(self, folder: Path, seconds_down: float) -> None:
+        """Kill slurmctld as a crash does, and start it again from the state that it saved."""
         pid_file = self.folder / "run" / "slurmctld.pid"
         os.kill(int(pid_file.read_text()), signal.SIGKILL)
         pid_file.unlink()
         time.sleep(seconds_down)
         self.call("/usr/sbin/slurmctld", "-f", self.environment["SLURM_CONF"])
+        ping = ["scontrol", "ping"]
+        answers = lambda: not subprocess.run(ping, env=self.environment, stdout=subprocess.DEVNULL).returncode  # noqa: E731
+        self.wait_for(answers, folder)
+        time.sleep(5)  # by then its nodes know it: what ends before is reported again only after a minute
 
-
-def finish(run: subprocess.Popen, folder: Path) -> None:
-    """Wait for a run that must succeed."""
-    try:
-        assert run.wait(timeout=400) == 0, (folder / "snakemake.log").read_text()[-6000:]
-    finally:
-        run.kill()
-
-
-def wait_for(condition, run: subprocess.Popen, folder: Path, seconds: float = 600):
-    """What `condition()` returns, as soon as that is true; the run must not end before."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert run.poll() is None and time.monotonic() < deadline, (folder / "snakemake.log").read_text()[-6000:]
-        time.sleep(0.03)
-    return found
+    def wait_until_saved(self) -> None:
+        """Return when the controller has saved all that it knows now: it does within 5 s, if there is anything new."""
+        saved, now = self.folder / "state" / "job_state", time.time()
+        while time.time() < now + 15 and not (saved.exists() and saved.stat().st_mtime > now):
+            time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")

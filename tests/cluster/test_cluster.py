@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 
 import pytest
 import torch
@@ -17,8 +16,6 @@ from safetensors.torch import load_file
 from nrw.cameras import read_cameras
 from nrw.chunks import chunk
 from nrw.io import read_json
-
-from .conftest import finish, wait_for
 
 pytestmark = pytest.mark.workflow
 # rules of a second each share a job: a job of its own costs several times that
@@ -41,11 +38,18 @@ def place(folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reconstructed(cluster, place):
-    """The cameras, found while SLURM's controller crashed and came back."""
-    run = cluster.start(place, "segmentation", *GROUPED)
-    wait_for(lambda: cluster.processes("extract_features") or cluster.processes("match_pairs"), run, place)
-    cluster.restart_controller(seconds_down=3)
-    finish(run, place)
+    """The cameras, found while SLURM's controller crashed and came back.
+
+    A controller that crashes before it has saved the start of a job holds that job when it is back, or does not know
+    it (docs/cluster.md says what to do then); so the job waits here until it is saved.
+    """
+    run = cluster.start(place, "sfm", *GROUPED)
+    process = next(iter(cluster.wait_for(lambda: cluster.processes("extract_features"), place, run)))
+    os.kill(process, signal.SIGSTOP)
+    cluster.wait_until_saved()
+    cluster.restart_controller(place, seconds_down=3)
+    os.kill(process, signal.SIGCONT)
+    cluster.finish(run, place)
     return place / "results" / "place"
 
 
@@ -58,8 +62,8 @@ def interrupted(cluster, place, reconstructed):
     run = cluster.start(place, "mvs", *GROUPED)
     written, pieces = {}, set()
     while len(pieces) < 2:
-        process, job = wait_for(lambda: job_of_a_new_piece(cluster, pieces), run, place)
-        wait_for(lambda piece=job.piece: maps_written(reconstructed, piece), run, place)
+        process, job = cluster.wait_for(lambda: job_of_a_new_piece(cluster, pieces), place, run)
+        cluster.wait_for(lambda piece=job.piece: maps_written(reconstructed, piece), place, run)
         os.kill(process, signal.SIGSTOP)
         written |= maps_written(reconstructed, job.piece)
         if job.piece == "1-of-2":
@@ -67,7 +71,7 @@ def interrupted(cluster, place, reconstructed):
         else:
             cluster.call("scontrol", "update", f"JobId={job.id}", "TimeLimit=1")
         pieces.add(job.piece)
-    finish(run, place)
+    cluster.finish(run, place)
     return written
 
 
@@ -93,13 +97,13 @@ def survived(cluster, place, interrupted):
     """Everything else, in spite of Snakemake's own death in the middle of a training stage."""
     checkpoints = place / "results" / "place" / "checkpoints" / "rerender"
     run = cluster.start(place, "all", *GROUPED)
-    wait_for(lambda: checkpoints.is_dir() and any(checkpoints.iterdir()), run, place)
+    cluster.wait_for(lambda: checkpoints.is_dir() and any(checkpoints.iterdir()), place, run)
     run.kill()
     run.wait()
     orphans = [line.split()[0] for line in cluster.call("squeue", "-h", "-o", "%A %j").splitlines() if " nrw" in line]
     assert orphans  # what docs/cluster.md says: cancel them, unlock, and run again
     cluster.call("scancel", *orphans)
-    wait_for(lambda: not cluster.call("squeue", "-h"), subprocess.Popen(["sleep", "60"]), place)
+    cluster.wait_for(lambda: not cluster.call("squeue", "-h"), place, seconds=60)
     cluster.run(place, "--unlock")
     cluster.run(place, "all", *GROUPED)
     return place / "results" / "place"
