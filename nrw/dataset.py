@@ -20,7 +20,7 @@ from nrw.errors import UserError
 from nrw.framebuffers import POSE_FIELDS
 from nrw.io import atomic_path, read_csv, read_image, read_json, write_csv, write_json
 from nrw.log import progress
-from nrw.rasterize import DeepBuffer, pyramid
+from nrw.rasterize import DeepBuffer, color_pyramid, pyramid
 
 FORMAT = 1  # of dataset.json and the raw files
 SIZE_MULTIPLE = 8  # of the sides of every picture
@@ -190,11 +190,13 @@ def pack(
 ) -> None:
     """Write the packed set of the photos that split.csv sends to training or validation, photo by photo.
 
-    aligned_dir: index.csv with the cameras, `<id>_reference.png` and, where there are labels, `<id>_seg.png`.
-    framebuffers_dir, colors_npy: `<id>_index.npy` and `<id>_depth.npy` (rasters with points of one pixel) and the
-      points' colours (N, 3) uint8, from which every level is made with points of `splat` pixels. None: the set was
-      imported, and its levels are made from `<id>_color.png` and `<id>_depth.png`, whose points have their size
-      already (`splat` is not used): a coarse pixel shows the nearest of the pixels it covers.
+    aligned_dir: index.csv with the cameras, `<id>_reference.png`, `<id>_color.png` and, where there are labels,
+      `<id>_seg.png`.
+    framebuffers_dir, colors_npy: `<id>_index.npy` and `<id>_depth.npy` (rasters with points of one pixel), from which
+      every level is made with points of `splat` pixels, and the points' colours (N, 3) uint8. None: the set was
+      imported, and its levels are made from `<id>_depth.png`, whose points have their size already (`splat` is not
+      used): a coarse pixel has the depth of the nearest of the pixels it covers.
+      The colours are those of `<id>_color.png`; a coarse pixel has the mean of the surface that it shows.
     transient, sky: ADE20K names.
 
     Raises UserError where files are missing or disagree in size, or a class name is unknown.
@@ -226,10 +228,11 @@ def pack(
             labels = np.zeros((height, width), np.uint8)
             if labelled:
                 labels = _image(aligned_dir / f"{photo}_seg.png", (), like=reference)
+            color = _image(aligned_dir / f"{photo}_color.png", (3, 4), like=reference)[..., :3]
             if colors is None:
-                buffers = _imported_levels(aligned_dir, photo, reference, levels)
+                buffers = _imported_levels(aligned_dir, photo, color, levels)
             else:
-                buffers = _cloud_levels(Path(framebuffers_dir), photo, reference, colors, levels, splat)
+                buffers = _cloud_levels(Path(framebuffers_dir), photo, color, len(colors), levels, splat)
             append(_PHOTO, reference)
             append(_LABELS, labels)
             for level, (color, buffer) in enumerate(buffers):
@@ -294,41 +297,33 @@ class DepthPercentiles:
 
 
 def _cloud_levels(
-    folder: Path, photo: str, reference: np.ndarray, colors: np.ndarray, levels: int, splat: int
+    folder: Path, photo: str, color: np.ndarray, n_points: int, levels: int, splat: int
 ) -> Iterator[tuple[np.ndarray, DeepBuffer]]:
-    """Colour (h, w, 3) uint8 and buffer of each level, from the raster of the cloud."""
+    """Colour (h, w, 3) uint8 and buffer of each level, from the raster of the cloud and its picture at full size."""
     raster = DeepBuffer(_load(folder / f"{photo}_index.npy"), _load(folder / f"{photo}_depth.npy"))
     for name, array in (("index", raster.index), ("depth", raster.depth)):
-        if array.shape != reference.shape[:2]:
+        if array.shape != color.shape[:2]:
             raise UserError(
-                f"{folder}/{photo}_{name}.npy has shape {array.shape}, its photo {reference.shape[:2]}: they are of "
+                f"{folder}/{photo}_{name}.npy has shape {array.shape}, its photo {color.shape[:2]}: they are of "
                 "different runs; delete the framebuffers folder and run again."
             )
-    if raster.index.max(initial=-1) >= len(colors):
+    if raster.index.max(initial=-1) >= n_points:
         raise UserError(
-            f"{folder}/{photo}_index.npy names point {raster.index.max()}, but colors.npy has {len(colors)} points: "
+            f"{folder}/{photo}_index.npy names point {raster.index.max()}, but colors.npy has {n_points} points: "
             "they are of different clouds; delete the framebuffers folder and run again."
         )
-    for buffer in pyramid(raster, levels, splat):
-        yield _gather(colors, buffer), buffer
+    buffers = pyramid(raster, levels, splat)
+    return zip(color_pyramid(color, buffers, splat), buffers, strict=True)
 
 
 def _imported_levels(
-    aligned_dir: Path, photo: str, reference: np.ndarray, levels: int
+    aligned_dir: Path, photo: str, color: np.ndarray, levels: int
 ) -> Iterator[tuple[np.ndarray, DeepBuffer]]:
     """Colour (h, w, 3) uint8 and buffer of each level, from aligned PNGs: the pixels of the render are the points."""
-    color = _image(aligned_dir / f"{photo}_color.png", (3, 4), like=reference)[..., :3]
-    depth = _image(aligned_dir / f"{photo}_depth.png", (), np.uint16, like=reference).astype(np.float32)
+    depth = _image(aligned_dir / f"{photo}_depth.png", (), np.uint16, like=color).astype(np.float32)
     index = np.where(depth > 0, np.arange(depth.size, dtype=np.int32).reshape(depth.shape), -1).astype(np.int32)
-    for buffer in pyramid(DeepBuffer(index, depth), levels, 1):
-        yield _gather(color.reshape(-1, 3), buffer), buffer
-
-
-def _gather(colors: np.ndarray, buffer: DeepBuffer) -> np.ndarray:
-    """(h, w, 3) uint8: the colours (N, 3) of the points seen, 0 where none is."""
-    picture = np.zeros((*buffer.index.shape, 3), np.uint8)
-    picture[buffer.hit] = colors[buffer.index[buffer.hit]]
-    return picture
+    buffers = pyramid(DeepBuffer(index, depth), levels)
+    return zip(color_pyramid(color, buffers), buffers, strict=True)
 
 
 def _cameras(index_csv: Path) -> dict[str, dict | None]:

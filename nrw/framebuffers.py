@@ -17,7 +17,7 @@ from nrw.errors import UserError
 from nrw.io import atomic_path, read_csv, write_csv, write_image
 from nrw.log import progress
 from nrw.pointcloud import stream_points
-from nrw.rasterize import DeepBuffer, pyramid, rasterize
+from nrw.rasterize import DeepBuffer, pyramid, rasterize, shade
 from nrw.resume import pending
 
 SIDE_MULTIPLE = 8  # of both sides of every image: the networks halve them
@@ -107,6 +107,7 @@ def aligned_paths(aligned_dir: Path, photo: str) -> dict[str, Path]:
 
 
 def compose(
+    cloud_ply: Path,
     framebuffers_dir: Path,
     mvs_dir: Path,
     segmentation_dir: Path | None,
@@ -120,12 +121,15 @@ def compose(
 ) -> None:
     """Write the aligned images of a chunk of photos, all of the size of the photo's framebuffer.
 
-    reference: the photo. color: RGBA of the splatted points, alpha 255 where there is one, else all 0. depth: uint16,
+    reference: the photo. color: RGBA of the splatted points in the colours of `colors_npy`, anti-aliased, alpha 255
+    where there is one, else all 0. depth: uint16,
     `png / 65535 * max_depth` is z in the camera in world units, 0 = none; `max_depth` is the largest of all photos'
     reports, one scale for the set. seg: uint8 ADE20K labels, 0 = unknown. seg_rgb: the same in the palette's colours.
     Photos that are done are skipped (`nrw.resume`; `key_file` belongs to this chunk).
     """
     fingerprint = {
+        "cloud": cloud_ply,
+        "cameras": mvs_dir / "sparse",
         "buffers": [path for photo in ids for path in buffer_paths(framebuffers_dir, photo)],
         "photos": [mvs_dir / "images" / f"{photo}.jpg" for photo in ids],
         "labels": [segmentation_dir / f"{photo}.png" for photo in ids] if segmentation_dir is not None else None,
@@ -134,28 +138,23 @@ def compose(
         "max_depth": max_depth,
     }
     colors = np.load(colors_npy, mmap_mode="r", allow_pickle=False)  # (N, 3) uint8
+    cameras = read_cameras(mvs_dir / "sparse")
     todo = pending(ids, key_file, fingerprint, lambda photo: list(aligned_paths(aligned_dir, photo).values()))
     for photo in progress(todo, len(todo), "aligned images"):
-        buffer = pyramid(load_buffer(framebuffers_dir, photo), levels=1, splat=splat)[0]
+        raster = load_buffer(framebuffers_dir, photo)
+        buffer = pyramid(raster, levels=1, splat=splat)[0]
         height, width = buffer.index.shape
+        color = shade(stream_points(cloud_ply), colors, cameras[photo].resized(width, height), raster, splat)
         labels = read_labels(segmentation_dir, photo, width, height)
         images = {
             "reference": read_photo(mvs_dir, photo, width, height),
-            "color": paint(buffer, colors),
+            "color": np.dstack([color, np.where(buffer.hit, 255, 0).astype(np.uint8)]),
             "depth": encode_depth(buffer.depth, max_depth),
             "seg": labels,
             "seg_rgb": ade20k.colorize(labels),
         }
         for kind, path in aligned_paths(aligned_dir, photo).items():
             write_image(path, images[kind])
-
-
-def paint(buffer: DeepBuffer, colors: np.ndarray) -> np.ndarray:
-    """(H, W, 4) uint8 RGBA of a buffer from the points' (N, 3) uint8 colours: transparent black where there is none."""
-    rgba = np.zeros((*buffer.index.shape, 4), np.uint8)
-    rgba[buffer.hit, :3] = colors[buffer.index[buffer.hit]]
-    rgba[buffer.hit, 3] = 255
-    return rgba
 
 
 def encode_depth(depth: np.ndarray, max_depth: float) -> np.ndarray:

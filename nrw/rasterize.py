@@ -5,16 +5,19 @@ as their bits do, so the smallest key is the nearest point, ties going to the lo
 z-buffer that no order of points, chunks or threads can change.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from nrw.cameras import Camera
 from nrw.errors import UserError
 
 EMPTY = torch.iinfo(torch.int64).max
+SAME_SURFACE = 0.02  # of the depth: points so little behind the nearest one belong to the surface that it shows
+NEIGHBOUR = 0.15  # weight of a neighbouring pixel's points in a splat, beside 1 for the pixel's own
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,81 @@ def pyramid(buffer: DeepBuffer, levels: int, splat: int = 1) -> list[DeepBuffer]
     return pyramid
 
 
-def _draw(keys: torch.Tensor, points: torch.Tensor, first: int, camera: Camera, near: float) -> None:
-    """Lower the keys (H*W,) to those of the points (M, 3), whose indices start at `first`."""
-    if first + len(points) > torch.iinfo(torch.int32).max:
-        raise UserError(
-            f"the cloud has more than {torch.iinfo(torch.int32).max} points; set mvs: voxel_size to thin it"
-        )
+def shade(
+    point_chunks: Iterable[np.ndarray],
+    colors: np.ndarray,
+    camera: Camera,
+    buffer: DeepBuffer,
+    splat: int = 1,
+    device: str = "cpu",
+) -> np.ndarray:
+    """The picture (H, W, 3) uint8 of a cloud, anti-aliased: a pixel is the mean of all points of the surface it shows.
+
+    The colour of the nearest point alone is that of one point in dozens, another one after every move of the camera.
+    point_chunks, camera: those of which `rasterize` made `buffer` with splat=1. colors: (N, 3) uint8, of all points.
+    splat: as for `rasterize`; neighbours' points weigh less than a pixel's own. 0 where no point is seen.
+    """
+    height, width = buffer.depth.shape
+    front = torch.as_tensor(buffer.depth.ravel(), device=device)  # (H*W,)
+    sums = torch.zeros(height * width, 4, device=device)  # of whole numbers, so that their order does not matter
+    first = 0
+    for points in point_chunks:
+        points = torch.as_tensor(points, dtype=torch.float32, device=device)
+        seen, pixel, depth = _project(points, camera)
+        shown = depth <= front[pixel] * (1 + SAME_SURFACE)
+        seen, pixel = seen[shown], pixel[shown]
+        chunk = torch.as_tensor(np.array(colors[first : first + len(points)]), device=device)
+        sums.index_add_(0, pixel, torch.cat([chunk[seen].float(), torch.ones_like(pixel[:, None]).float()], dim=1))
+        first += len(points)
+    return _blend(sums.view(height, width, 4).cpu(), torch.as_tensor(buffer.depth), splat)
+
+
+def color_pyramid(color: np.ndarray, buffers: Sequence[DeepBuffer], splat: int = 1) -> list[np.ndarray]:
+    """The pictures (h, w, 3) uint8 of a pyramid's buffers, anti-aliased, from that of its first, (H, W, 3) uint8.
+
+    splat: as for `pyramid`.
+    """
+    colors = [color]
+    for above in buffers[:-1]:
+        colors.append(_shrink(colors[-1], above, splat))
+    return colors
+
+
+def _shrink(color: np.ndarray, buffer: DeepBuffer, splat: int) -> np.ndarray:
+    """The picture of the level below that of a color (H, W, 3) and its buffer."""
+    depth = torch.as_tensor(buffer.depth)
+    height, width = depth.shape
+    odd = (0, width % 2, 0, height % 2)
+    depth = F.pad(depth, odd)
+    sums = F.pad(torch.as_tensor(np.array(color)).float(), (0, 0, *odd))
+    blocks = depth.unfold(0, 2, 2).unfold(1, 2, 2)  # (h, w, 2, 2)
+    front = torch.where(blocks > 0, blocks, torch.inf).amin(dim=(2, 3))
+    shown = (blocks > 0) & (blocks <= front[..., None, None] * (1 + SAME_SURFACE))
+    sums = (sums.unfold(0, 2, 2).unfold(1, 2, 2) * shown.unsqueeze(2)).sum(dim=(3, 4))  # (h, w, 3)
+    sums = torch.cat([sums, shown.sum(dim=(2, 3)).unsqueeze(2)], dim=2)
+    return _blend(sums, torch.where(torch.isinf(front), 0, front), splat)
+
+
+def _blend(sums: torch.Tensor, front: torch.Tensor, splat: int) -> np.ndarray:
+    """(H, W, 3) uint8 means over splats of sums (H, W, 4), of colours and their number, at depth `front` (H, W)."""
+    height, width = front.shape
+    radius = splat // 2
+    padded = F.pad(sums, (0, 0, radius, radius, radius, radius))
+    depths = F.pad(torch.where(sums[..., 3] > 0, front, torch.inf), [radius] * 4, value=torch.inf)
+    shifts = [(y, x) for y in range(splat) for x in range(splat)]
+    nearest = torch.stack([depths[y : y + height, x : x + width] for y, x in shifts]).amin(dim=0)
+    total = torch.zeros_like(sums)
+    for y, x in shifts:
+        part = slice(y, y + height), slice(x, x + width)
+        weight = NEIGHBOUR ** ((y - radius) ** 2 + (x - radius) ** 2)
+        total += weight * padded[part] * (depths[part] <= nearest * (1 + SAME_SURFACE)).unsqueeze(2)
+    return (total[..., :3] / total[..., 3:].clamp_min(1e-6)).round().byte().numpy()
+
+
+def _project(
+    points: torch.Tensor, camera: Camera, near: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Which of the points (M, 3) are in the picture: their places in `points`, pixels and depths, each (S,)."""
     # (3, 4): its rows give u z, v z and z
     img_from_world = torch.as_tensor(camera.K @ camera.cam_from_world, dtype=torch.float32, device=points.device)
     a, b, c, d = img_from_world.unsqueeze(2).unbind(1)  # columns, each (3, 1)
@@ -89,9 +161,18 @@ def _draw(keys: torch.Tensor, points: torch.Tensor, first: int, camera: Camera, 
     uz, vz, z = a * x + b * y + c * z + d
     u, v = uz / z, vz / z
     # compared as floats: a point almost in the camera's plane may have coordinates that no integer holds
-    seen = ((z > near) & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)).nonzero().squeeze(1)  # (S,)
-    pixel = v[seen].long() * camera.width + u[seen].long()
-    depth_bits = z[seen].view(torch.int32).long()
+    seen = ((z > near) & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)).nonzero().squeeze(1)
+    return seen, v[seen].long() * camera.width + u[seen].long(), z[seen]
+
+
+def _draw(keys: torch.Tensor, points: torch.Tensor, first: int, camera: Camera, near: float) -> None:
+    """Lower the keys (H*W,) to those of the points (M, 3), whose indices start at `first`."""
+    if first + len(points) > torch.iinfo(torch.int32).max:
+        raise UserError(
+            f"the cloud has more than {torch.iinfo(torch.int32).max} points; set mvs: voxel_size to thin it"
+        )
+    seen, pixel, depth = _project(points, camera, near)
+    depth_bits = depth.view(torch.int32).long()
     keys.scatter_reduce_(0, pixel, (depth_bits << 32) | (seen + first), "amin")
 
 

@@ -17,7 +17,7 @@ from nrw.models.build import Networks, build_networks
 from nrw.models.completion import CompletionNet
 from nrw.models.inputs import BufferSpec
 from nrw.pointcloud import Cloud
-from nrw.rasterize import DeepBuffer, pyramid, rasterize
+from nrw.rasterize import color_pyramid, pyramid, rasterize, shade
 from nrw.training import losses
 from nrw.training.checkpoint import load_weights
 from nrw.training.sampler import crop_buffer, encode, encoder_input, lasting, photo_tensor
@@ -158,24 +158,27 @@ class SceneModel:
         cloud: in the colours gathered from the training photos, its points in the order they were trained in.
         labels: (H, W) uint8 ADE20K, for semantic editing; None: predicted. edit: as for `render_view`.
         """
-        view = self.view_of(cloud, camera, labels)
+        view = self.view_of(cloud.points, cloud.colors, camera, labels)
         return self.render_view(view, z, predict_labels=labels is None, edit=edit), view.color[0]
 
-    def view_of(self, cloud: Cloud, camera: Camera, labels: np.ndarray | None = None) -> View:
-        """What any camera sees of the cloud, as the view of a black photo; labels None: all unknown."""
-        chunks = (cloud.points[start : start + POINTS_AT_ONCE] for start in range(0, len(cloud), POINTS_AT_ONCE))
-        raster = rasterize(chunks, camera, device=str(self.device))
-        return self.view_of_raster(raster, cloud.colors, camera, labels)
-
-    def view_of_raster(
-        self, raster: DeepBuffer, colors: np.ndarray, camera: Camera, labels: np.ndarray | None = None
+    def view_of(
+        self,
+        points: np.ndarray | Tensor,
+        colors: np.ndarray,
+        camera: Camera,
+        labels: np.ndarray | None = None,
     ) -> View:
-        """The same from a raster of points of one pixel; colors: (N, 3) uint8, of all points."""
-        buffers = []
-        for buffer in pyramid(raster, self.spec.levels, self.splat):
-            color = np.zeros((*buffer.index.shape, 3), np.uint8)
-            color[buffer.hit] = colors[buffer.index[buffer.hit]]
-            buffers.append((color, buffer.depth, buffer.index))
+        """What any camera sees of points (N, 3) in colours (N, 3) uint8, as the view of a black photo.
+
+        labels: (H, W) uint8; None: all unknown. Points that are on the model's device already stay there.
+        """
+        device = str(self.device)
+        chunks = [points[start : start + POINTS_AT_ONCE] for start in range(0, len(points), POINTS_AT_ONCE)]
+        raster = rasterize(chunks, camera, device=device)
+        color = shade(chunks, colors, camera, raster, self.splat, device)
+        levels = pyramid(raster, self.spec.levels, self.splat)
+        pictures = color_pyramid(color, levels, self.splat)
+        buffers = [(picture, level.depth, level.index) for picture, level in zip(pictures, levels, strict=True)]
         return _view(buffers, camera, labels)
 
     def completed(self, view: View) -> View:

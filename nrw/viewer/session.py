@@ -1,7 +1,7 @@
 """What is looked at in a trained scene, without the browser: pictures, snapshots, key frames."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from threading import RLock
@@ -18,11 +18,9 @@ from nrw.errors import UserError
 from nrw.io import write_image
 from nrw.models.scene import SceneModel
 from nrw.pointcloud import Cloud
-from nrw.rasterize import rasterize
 
 MODES = ("picture", "colour", "depth", "labels")
 MOVING_POINTS = 1_000_000  # of the cloud that are drawn while the camera moves: what two cores rasterize in 0.1 s
-POINTS_AT_ONCE = 1 << 20
 FPS = 24  # of a recorded path
 SCALE = 4096  # an aspect as whole numbers
 
@@ -101,6 +99,7 @@ class Session:
         self._points = torch.from_numpy(cloud.points).to(model.device)
         self._some = thinned(len(cloud), MOVING_POINTS)
         self._some_points = self._points[torch.from_numpy(self._some).to(model.device)]
+        self._some_colors = cloud.colors[self._some]
         self.code = lru_cache(maxsize=None)(lambda photo: model.encode(dataset.view(photo)))
         self._seen = lru_cache(maxsize=2)(self._see)  # a moving and a resting picture
         self._labelled = lru_cache(maxsize=2)(lambda *view: model.completed(self._seen(*view)))
@@ -176,11 +175,10 @@ class Session:
     def _see(self, viewpoint: Viewpoint, size: int, fine: bool) -> View:
         """The deep buffer, without labels."""
         camera = viewpoint.camera(size)
-        points = self._points if fine else self._some_points
-        raster = rasterize(points.split(POINTS_AT_ONCE), camera, device=str(self.model.device))
-        if not fine:
-            raster.index[raster.hit] = self._some[raster.index[raster.hit]]
-        return self.model.view_of_raster(raster, self.cloud.colors, camera)
+        if fine:
+            return self.model.view_of(self._points, self.cloud.colors, camera)
+        view = self.model.view_of(self._some_points, self._some_colors, camera)
+        return replace(view, index=[np.where(index >= 0, self._some[index], -1) for index in view.index])
 
 
 def thinned(count: int, limit: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import torch
 
 from nrw.cameras import Camera
 from nrw.errors import UserError
-from nrw.rasterize import DeepBuffer, pyramid, rasterize
+from nrw.rasterize import NEIGHBOUR, SAME_SURFACE, DeepBuffer, color_pyramid, pyramid, rasterize, shade
 
 
 def camera(width=64, height=48, cam_from_world=None):
@@ -202,3 +202,66 @@ def test_pyramid_of_an_indivisible_size_rounds_up():
 def test_pyramid_of_an_empty_buffer():
     empty = DeepBuffer(np.full((5, 7), -1, np.int32), np.zeros((5, 7), np.float32))
     assert [level.hit.any() for level in pyramid(empty, 3, splat=3)] == [False] * 3
+
+
+def shaded_reference(points, colors, view, splat):
+    """Sums over the points, pixel by pixel and splat by splat, in float64."""
+    index, front = reference(points, view)
+    sums = np.zeros((view.height, view.width, 4))
+    uv, z = view.project(points.astype(np.float64))
+    for (u, v), d, color in zip(uv, z, colors, strict=True):
+        if d > 0 and 0 <= u < view.width and 0 <= v < view.height and d <= front[int(v), int(u)] * (1 + SAME_SURFACE):
+            sums[int(v), int(u)] += [*color, 1]
+    picture = np.zeros((view.height, view.width, 3))
+    for y, x in np.ndindex(view.height, view.width):
+        rows = range(max(0, y - splat // 2), min(view.height, y + splat // 2 + 1))
+        columns = range(max(0, x - splat // 2), min(view.width, x + splat // 2 + 1))
+        near = [(r, c) for r in rows for c in columns if index[r, c] >= 0]
+        if near:
+            limit = min(front[place] for place in near) * (1 + SAME_SURFACE)
+            weights = {(r, c): NEIGHBOUR ** ((r - y) ** 2 + (c - x) ** 2) for r, c in near if front[r, c] <= limit}
+            total = sum(weight * sums[place] for place, weight in weights.items())
+            picture[y, x] = total[:3] / total[3]
+    return picture
+
+
+@pytest.mark.parametrize("splat", [1, 3])
+def test_a_shaded_pixel_is_the_mean_of_its_surface(splat):
+    view, points = camera(24, 18, turned()), random_points(2000)
+    colors = np.random.default_rng(1).integers(0, 256, (2000, 3), dtype=np.uint8)
+    buffer = rasterize([points], view)
+    picture = shade([points[:700], points[700:]], colors, view, buffer, splat)
+    np.testing.assert_allclose(picture, shaded_reference(points, colors, view, splat), atol=1)
+    np.testing.assert_array_equal(picture, shade([points], colors, view, buffer, splat))
+    np.testing.assert_array_equal(picture.any(axis=2), pyramid(buffer, 1, splat)[0].hit)
+
+
+def test_what_is_behind_a_surface_does_not_shine_through():
+    view = camera(8, 8)
+    rows, columns = np.mgrid[:8, :8]
+    wall, behind = (pixel_points(view, rows, columns, np.full(rows.shape, depth)) for depth in (1.0, 1.5))
+    colors = np.repeat(np.uint8([[200, 100, 50], [0, 255, 0]]), 64, axis=0)
+    points = np.concatenate([wall, behind])
+    buffer = rasterize([points], view)
+    assert (shade([points], colors, view, buffer, splat=3) == colors[0]).all()
+    half = np.concatenate([wall[:32], behind])  # the wall's upper half alone: its edge keeps its colour
+    colors = np.concatenate([colors[:32], colors[64:]])
+    picture = shade([half], colors, view, rasterize([half], view), splat=3)
+    assert (picture[:5] == colors[0]).all()
+    assert (picture[5:] == colors[-1]).all()
+
+
+def test_coarse_pictures_are_means_of_the_surface_they_show():
+    """A checkerboard of single pixels turns grey, and not black or white; a far background is left out."""
+    depth = np.full((6, 8), 2.0, np.float32)
+    depth[0, 1], depth[4:, 6:] = 3.0, 0
+    buffer = DeepBuffer(np.where(depth > 0, np.arange(48).reshape(6, 8), -1).astype(np.int32), depth)
+    color = np.repeat(255 * (np.add.outer(np.arange(6), np.arange(8)) % 2)[..., None], 3, axis=2).astype(np.uint8)
+    fine, coarse = color_pyramid(color, pyramid(buffer, 2))
+    np.testing.assert_array_equal(fine, color)
+    assert coarse.shape == (3, 4, 3)
+    assert coarse[0, 0, 0] == 85  # two black pixels, one white one; the other white one is behind
+    assert (coarse[2, 3] == 0).all()  # nothing is there
+    assert (coarse[1] == 128).all()
+    odd = color_pyramid(color[:5, :7], pyramid(DeepBuffer(buffer.index[:5, :7], buffer.depth[:5, :7]), 3))
+    assert [picture.shape[:2] for picture in odd] == [(5, 7), (3, 4), (2, 2)]

@@ -90,6 +90,7 @@ rule recolour:
 
 rule compose_aligned:
     input:
+        cloud="results/{scene}/mvs/cloud.ply",
         images="results/{scene}/mvs/images",
         sparse="results/{scene}/mvs/sparse",
         rasterized=RASTERIZED,

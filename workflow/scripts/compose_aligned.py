@@ -12,6 +12,7 @@ with stage_log(snakemake.log[0]):
     framebuffers = out.parents[1]
     ids = chunk(list(read_cameras(snakemake.input.sparse)), snakemake.wildcards.scatteritem)
     compose(
+        Path(snakemake.input.cloud),
         framebuffers,
         Path(snakemake.input.sparse).parent,
         Path(snakemake.input.labels).parent if snakemake.input.labels else None,
