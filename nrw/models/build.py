@@ -7,14 +7,18 @@ from torch import Tensor, nn
 
 from nrw.errors import UserError
 from nrw.models import paper2019
-from nrw.models.appearance import AppearanceEncoder
+from nrw.models.appearance import AppearanceEncoder, apply_colours
 from nrw.models.discriminator import MultiScaleDiscriminator
 from nrw.models.generator import FilmUNet
 from nrw.models.inputs import BufferSpec, PointFeatures
 
 
 class Networks(nn.Module):
-    """Trained on a scene; `discriminator` is None without an adversarial loss, `points` without learned channels."""
+    """Trained on a scene; `discriminator` is None without an adversarial loss, `points` without learned channels.
+
+    colours: the spec of the deep buffer where the first part of z is a linear map from it to a picture
+    (`AppearanceEncoder`), to which the renderer adds; else None.
+    """
 
     def __init__(
         self,
@@ -22,12 +26,14 @@ class Networks(nn.Module):
         encoder: nn.Module,
         discriminator: nn.Module | None = None,
         points: PointFeatures | None = None,
+        colours: BufferSpec | None = None,
     ):
         super().__init__()
         self.renderer = renderer
         self.encoder = encoder
         self.discriminator = discriminator
         self.points = points
+        self.colours = colours
 
     def render(self, raster_levels: Sequence[Tensor], index_levels: Sequence[Tensor | None], z: Tensor) -> Tensor:
         """Render a picture (B, 3, H, W), roughly in [-1, 1], not clamped.
@@ -35,10 +41,12 @@ class Networks(nn.Module):
         raster_levels: (B, C_raster, h_l, w_l) and index_levels: (B, h_l, w_l) int64 or None, as `raster_tensors` gives
         them; z: (B, Z).
         """
-        if self.points is None:
-            return self.renderer(list(raster_levels), z)
-        pairs = zip(raster_levels, index_levels, strict=True)
-        return self.renderer([torch.cat([raster, self.points(index)], dim=1) for raster, index in pairs], z)
+        levels = list(raster_levels)
+        if self.points is not None:
+            pairs = zip(raster_levels, index_levels, strict=True)
+            levels = [torch.cat([raster, self.points(index)], dim=1) for raster, index in pairs]
+        picture = self.renderer(levels, z)
+        return picture if self.colours is None else picture + apply_colours(self.colours, raster_levels[0], z)
 
 
 def build_networks(config: Mapping, spec: BufferSpec) -> Networks:
@@ -56,10 +64,10 @@ def build_networks(config: Mapping, spec: BufferSpec) -> Networks:
         )
     if architecture == "film":
         adversarial = config["training"]["losses"]["adversarial"] > 0
-        return Networks(
-            FilmUNet(network, [spec.channels] * spec.levels),
-            AppearanceEncoder(conditioned, z_dim),
-            MultiScaleDiscriminator(conditioned) if adversarial else None,
-            points,
-        )
+        encoder = AppearanceEncoder(spec, z_dim)
+        renderer = FilmUNet(network, [spec.channels] * spec.levels, encoder.z_size)
+        nn.init.zeros_(renderer.to_rgb.weight)  # training starts from the picture that the linear map makes
+        nn.init.zeros_(renderer.to_rgb.bias)
+        discriminator = MultiScaleDiscriminator(conditioned) if adversarial else None
+        return Networks(renderer, encoder, discriminator, points, spec)
     raise UserError(f"network.architecture is {architecture!r}: choose film or paper2019")

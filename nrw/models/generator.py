@@ -78,11 +78,12 @@ class FilmUNet(nn.Module):
     Without any normalisation z was ignored in a short comparison. Upsampling is bilinear, which leaves no
     checkerboards.
 
-    network: `base_width`, `max_width`, `stages` (halvings), `z_dim`. in_channels: channels of each level, finest first.
+    network: `base_width`, `max_width`, `stages` (halvings). in_channels: channels of each level, finest first. z_size:
+    length of z.
     Raises UserError when the buffer has more levels than the U-Net.
     """
 
-    def __init__(self, network: Mapping, in_channels: Sequence[int]):
+    def __init__(self, network: Mapping, in_channels: Sequence[int], z_size: int):
         super().__init__()
         stages = network["stages"]
         if len(in_channels) > stages + 1:
@@ -94,7 +95,7 @@ class FilmUNet(nn.Module):
         widths = [min(network["base_width"] << level, network["max_width"]) for level in range(stages + 1)]
         buffers = [*in_channels, *[0] * (stages + 1 - len(in_channels))]
         self.style = nn.Sequential(
-            nn.Linear(network["z_dim"], HIDDEN), nn.LeakyReLU(LEAK), nn.Linear(HIDDEN, HIDDEN), nn.LeakyReLU(LEAK)
+            nn.Linear(z_size, HIDDEN), nn.LeakyReLU(LEAK), nn.Linear(HIDDEN, HIDDEN), nn.LeakyReLU(LEAK)
         )
         self.encoder = nn.ModuleList(
             EncoderStage(above, buffer, width)

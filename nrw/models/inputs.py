@@ -12,6 +12,7 @@ from nrw import ade20k
 from nrw.errors import UserError
 
 Array = np.ndarray | Tensor
+HORIZON = 0.05  # sine of the elevation from which on an empty pixel is all sky
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,13 @@ class BufferSpec:
         if self.representation == "paper2019":
             return 7
         return 5 + 3 * self.view_direction + (len(self.classes) + 1 if self.classes else 0)
+
+    @property
+    def colour_terms(self) -> int:
+        """Number of `colour_terms`; 0 in the representation of 2019."""
+        if self.representation == "paper2019":
+            return 0
+        return 4 + (4 if self.view_direction else 1) + (len(self.classes) + 1 if self.classes else 0)
 
     @property
     def channels(self) -> int:
@@ -162,6 +170,26 @@ def _class_slots(classes: tuple[int, ...]) -> Tensor:
     slots = torch.full((ade20k.N_GROUPS,), len(classes))
     slots[list(classes)] = torch.arange(len(classes))
     return slots[torch.from_numpy(ade20k.GROUPS).long()]
+
+
+def colour_terms(spec: BufferSpec, raster: Tensor) -> Tensor:
+    """What a photo's colours are a linear function of, in first approximation: (…, K, h, w), K = spec.colour_terms.
+
+    raster: (…, C, h, w), channels of `raster_tensors`; there are no terms in the representation of 2019. The terms are
+    the render's RGB and hit; then, without a hit, the sky and the ground (what lies above and below the horizon) and
+    both times the sine of the elevation, or, without view directions, one for all that is empty; then the labels.
+    """
+    if spec.representation == "paper2019":
+        return raster[..., :0, :, :]
+    color, hit = raster[..., :3, :, :], raster[..., 4:5, :, :]
+    empty, labels = 1 - hit, 5
+    if spec.view_direction:
+        elevation, labels = raster[..., 7:8, :, :], 8
+        above = (elevation / HORIZON).clamp(0, 1)
+        terms = torch.cat([above, above * elevation, 1 - above, (1 - above) * elevation], dim=-3) * empty
+    else:
+        terms = empty
+    return torch.cat([color, hit, terms, raster[..., labels:, :, :]], dim=-3)
 
 
 class PointFeatures(nn.Module):

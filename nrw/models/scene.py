@@ -107,8 +107,8 @@ class SceneModel:
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                if isinstance(self.networks.encoder, AppearanceEncoder):  # whose codes lie in a cube
-                    code.data.clamp_(-1, 1)
+                if isinstance(self.networks.encoder, AppearanceEncoder):
+                    self.networks.encoder.clamp_(code.data)
         return best
 
     def render(

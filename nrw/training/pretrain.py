@@ -14,6 +14,7 @@ import torch
 from nrw.dataset import PackedDataset
 from nrw.io import atomic_path, write_json
 from nrw.log import progress
+from nrw.models.appearance import AppearanceEncoder
 from nrw.models.build import build_networks
 from nrw.models.inputs import BufferSpec
 from nrw.models.perceptual import VGGFeatures, gram_matrices
@@ -95,6 +96,8 @@ def train(dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | s
             optimizer.zero_grad(set_to_none=True)
             with autocast(device):
                 z = encode(encoder, seen, device).float()
+            if isinstance(encoder, AppearanceEncoder):
+                z = encoder.learned(z)
             anchor, positive, negative = z[torch.as_tensor(place.reshape(-1, 3).T, device=device)]  # each (B, Z)
             loss = triplet_loss(anchor, positive, negative, part["margin"]) / parallel.size()
             loss.backward()

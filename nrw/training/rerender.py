@@ -5,7 +5,8 @@ Meshry et al., CVPR 2019, section 3.3). What differs between them is a section o
 """
 
 import copy
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from nrw.models.inputs import BufferSpec
 from nrw.models.perceptual import VGGFeatures, perceptual_loss
 from nrw.training import checkpoint, losses, parallel
 from nrw.training.log import TrainingLog, sheet_of
-from nrw.training.sampler import crop, crop_batch, encode, encoder_input, generator_of, photos_of
+from nrw.training.sampler import crop, crop_batch, crops_for_one, encode, encoder_input, generator_of, photos_of
 from nrw.training.stage import (
+    Best,
     adam,
     autocast,
     finish,
@@ -32,6 +34,8 @@ from nrw.training.stage import (
     update_average,
 )
 
+logger = logging.getLogger(__name__)
+SMALLEST_SIDE = 2 * losses.SSIM_WINDOW  # pixels
 VALIDATION_PHOTOS = 8  # scored at every tick
 SAMPLES = {"val": 4, "train": 2}  # rows of the sample sheet
 
@@ -49,9 +53,13 @@ def train(
     init_dir: where the stage before left model.safetensors. config: the complete configuration; `training.<stage>`
     holds what is the stage's own.
 
-    Leaves in out_dir: model.safetensors, the averaged (EMA) weights of renderer, encoder and point channels, which
-    inference uses and the next stage starts from, and the discriminator's; config.json, all that is needed to build
-    the networks again; stats.jsonl, TensorBoard events and samples/. The checkpoint in checkpoint_dir is removed.
+    The stage ends when its budget is spent, or when the validation photos have not been rendered better for
+    `training.patience` ticks (of full resolution).
+
+    Leaves in out_dir: model.safetensors, the averaged (EMA) weights of renderer, encoder and point channels that
+    rendered the validation photos best, which inference uses and the next stage starts from, and the last ones of the
+    discriminator; config.json, all that is needed to build the networks again, and why the stage `ended`; stats.jsonl,
+    TensorBoard events and samples/. The checkpoint in checkpoint_dir is removed.
 
     Of several processes (`nrw.training.parallel`) each computes its part of every batch.
 
@@ -60,7 +68,7 @@ def train(
     out_dir, checkpoint_dir = Path(out_dir), Path(checkpoint_dir)
     settings, weights = config["training"], config["training"]["losses"]
     part, seed, batch_size = settings[stage], config["seed"], settings["batch_size"]
-    part_of_batch, first = parallel.part_of(batch_size), parallel.is_first()
+    first = parallel.is_first()
     device = training_device(config)
     dataset = open_dataset(dataset_dir, config)
     spec, transient = BufferSpec.from_config(config, dataset.meta), dataset.meta["transient"]
@@ -98,7 +106,13 @@ def train(
 
     steps, tick = steps_of(part["kimg"], batch_size), max(1, steps_of(settings["tick_kimg"], batch_size))
     fingerprint = run_fingerprint(config, stage, dataset_dir, checkpoint.content_hash(init))
+    best = Best(averaged)
+    modules["best"] = best.module
     start, state = checkpoint.restore(checkpoint_dir, fingerprint, modules, optimizers) or (0, None)
+    if state:
+        best.score, best.step = state["best"]
+    sizes = [dataset.view(photo).labels.shape for photo in dataset.train_ids]
+    whole = next((step for step in range(steps) if halvings(part, step, steps, sizes) == 0), steps)
     log = TrainingLog(out_dir, stage, steps, batch_size, start, state, writes=first)
     if fixed_encoder:
         codes = all_codes(networks, dataset, spec, device)
@@ -106,13 +120,19 @@ def train(
         log.samples(0, validate(averaged, dataset, spec, device)[0])
     log.restart_clock()
 
+    def save(done: int) -> None:
+        state = {**log.state(), "best": [best.score, best.step]}
+        checkpoint.save(checkpoint_dir, fingerprint, done, modules, optimizers, state)
+
+    done, hopeless = start, torch.zeros(())
     with checkpoint.StopSignal(patient=parallel.size() > 1) as stop:
         for step in range(start, steps):
-            halved = step < part["half_resolution_share"] * steps
+            shift = halvings(part, step, steps, sizes)
+            crops = batch_size * crops_for_one(sizes, settings["crop_size"], shift)
             rng = generator_of(seed, stage, step)
             torch.manual_seed(int(rng.integers(2**63)))
-            ids = photos_of(dataset.train_ids, seed, stage, step, batch_size)
-            batch = crop_batch(dataset, spec, ids, settings["crop_size"], halved, rng, part_of_batch)
+            ids = photos_of(dataset.train_ids, seed, stage, step, crops)
+            batch = crop_batch(dataset, spec, ids, settings["crop_size"], shift, rng, parallel.part_of(crops))
             for optimizer in optimizers.values():
                 rate = set_learning_rates(optimizer, config, step, steps)
                 optimizer.zero_grad(set_to_none=True)
@@ -121,7 +141,7 @@ def train(
             step_losses: dict[str, Tensor] = {}
             pictures = []  # of each piece, for the discriminator
             for piece in batch.pieces(-(-settings["accumulate"] // parallel.size())):
-                share = len(piece) / batch_size
+                share = len(piece) / crops
                 piece = piece.to(device)
                 with autocast(device):
                     if fixed_encoder:
@@ -149,7 +169,7 @@ def train(
             if networks.discriminator is not None:
                 networks.discriminator.requires_grad_(True)
                 for level, output, target in pictures:
-                    share = len(output) / batch_size
+                    share = len(output) / crops
                     with autocast(device):
                         real, fake = networks.discriminator(level, target), networks.discriminator(level, output)
                     loss = losses.lsgan_discriminator([r.float() for r in real], [f.float() for f in fake])
@@ -164,24 +184,49 @@ def train(
             done = step + 1
             if first and (done % tick == 0 or done == steps):
                 sheet, scores = validate(averaged, dataset, spec, device)
+                best.offer(averaged, scores.get("val_psnr"), done)
                 log.tick(done, {**scores, "learning_rate": rate})
                 log.samples(done, sheet)
-                checkpoint.save(checkpoint_dir, fingerprint, done, modules, optimizers, log.state())
+                save(done)
                 log.restart_clock()
+                hopeless.fill_(done - max(best.step, whole) >= settings["patience"] * tick)
             parallel.agree(stop, device)
             if stop.received:
                 if first:
-                    checkpoint.save(checkpoint_dir, fingerprint, done, modules, optimizers, log.state())
+                    save(done)
                 parallel.wait()
                 stop.leave()
+            if done % tick == 0:
+                parallel.spread(hopeless, device)
+            if hopeless:
+                break
 
     log.close()
     if not first:
         return
-    trained = dict(averaged.named_children())
+    ended = "budget" if done == steps else "validation"
+    kimg, best_kimg = done * batch_size / 1000, best.step * batch_size / 1000
+    reason = {
+        "budget": f"its budget of {part['kimg']:g} kimg is spent",
+        "validation": f"no better validation for {settings['patience']} ticks (budget: {part['kimg']:g} kimg)",
+    }[ended]
+    logger.info("%s ended after %.2f kimg: %s; kept are the weights of %.2f kimg", stage, kimg, reason, best_kimg)
+    trained = dict(best.module.named_children())
     if networks.discriminator is not None:
         trained["discriminator"] = networks.discriminator
-    finish(out_dir, checkpoint_dir, stage, trained, config, spec=spec, transient=transient, splat=dataset.meta["splat"])
+    facts = {"spec": spec, "transient": transient, "splat": dataset.meta["splat"]}
+    finish(out_dir, checkpoint_dir, stage, trained, config, ended=ended, kimg=kimg, best_kimg=best_kimg, **facts)
+
+
+def halvings(part: Mapping, step: int, steps: int, sizes: Sequence[tuple[int, int]]) -> int:
+    """How often the pictures of a step are halved: first twice, then once, then not at all, as the stage says.
+
+    part: the stage's configuration. sizes: (height, width) of the pictures; none gets too small for the losses.
+    """
+    done, quarter = step / steps, part["quarter_resolution_share"]
+    wanted = 2 if done < quarter else 1 if done < quarter + part["half_resolution_share"] else 0
+    smallest = min(min(size) for size in sizes)
+    return next(shift for shift in range(wanted, -1, -1) if shift == 0 or smallest >> shift >= SMALLEST_SIDE)
 
 
 def picture_losses(

@@ -78,15 +78,14 @@ def crop_batch(
     spec: BufferSpec,
     ids: list[str],
     crop_size: int,
-    halved: bool,
+    shift: int,
     rng: np.random.Generator,
     part: slice = slice(None),
 ) -> Batch:
-    """Random crops of the photos, at level 0 of the pyramid or, `halved`, at level 1 with twice the field of view.
+    """Random crops of the photos, at level `shift` of the pyramid, with 2^shift the field of view.
 
     The crops are those of `random_boxes`, which draws for all; `part`: of the batch, what is read and returned.
     """
-    shift = int(halved)
     views = [dataset.view(photo) for photo in ids]
     boxes = random_boxes([level_size(*view.labels.shape, shift) for view in views], crop_size, spec.levels, rng)
     chosen = zip(views[part], boxes[part], strict=True)
@@ -99,6 +98,15 @@ def crop_batch(
         torch.stack(photo),
         torch.stack(keep),
     )
+
+
+def crops_for_one(sizes: Sequence[tuple[int, int]], crop_size: int, shift: int) -> int:
+    """How many crops of pictures halved `shift` times have about as many pixels as one crop of `crop_size` squared.
+
+    sizes: (height, width) of the pictures.
+    """
+    side = max(1, min(crop_size, *(min(size) >> shift for size in sizes)))
+    return round((crop_size / side) ** 2)
 
 
 def random_boxes(

@@ -1,5 +1,6 @@
 """What the training stages share: device, optimizer, schedule, averaging, identity of a run, and what a run leaves."""
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -86,6 +87,22 @@ def update_average(averaged: nn.Module, trained: nn.Module, decay: float, step: 
     weights = dict(trained.named_parameters())
     pairs = [(average, weights[name]) for name, average in averaged.named_parameters()]
     torch._foreach_lerp_([average for average, _ in pairs], [weight for _, weight in pairs], 1 - decay)
+
+
+class Best:
+    """Of the averaged weights offered, those that rendered the validation photos best.
+
+    module: the weights. score: theirs, None before the first offer or without validation photos. step: theirs.
+    """
+
+    def __init__(self, averaged: nn.Module):
+        self.module, self.score, self.step = copy.deepcopy(averaged), None, 0
+
+    def offer(self, averaged: nn.Module, score: float | None, step: int) -> None:
+        """Keep these weights if they score higher; without validation photos (score None) the last ones are kept."""
+        if score is None or self.score is None or score > self.score:
+            self.module.load_state_dict(averaged.state_dict())
+            self.score, self.step = score, step
 
 
 def run_fingerprint(config: Mapping, stage: str, dataset_dir: Path | str, *extra: str) -> str:

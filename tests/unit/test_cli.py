@@ -22,7 +22,7 @@ from nrw.models.inputs import BufferSpec
 from nrw.models.scene import SceneModel
 from nrw.paths import CameraPath, look_at, write_path
 from nrw.pointcloud import Cloud, write_cloud
-from nrw.rasterize import pyramid, rasterize
+from nrw.rasterize import pyramid, rasterize, shade
 from nrw.training.stage import finish
 
 WIDTH, HEIGHT = 64, 48
@@ -72,11 +72,8 @@ def make_scene(scene: Path) -> None:
         splatted = pyramid(raster, 1, 3)[0]
         np.save(buffers / f"{photo}_index.npy", raster.index)
         np.save(buffers / f"{photo}_depth.npy", raster.depth)
-        color = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
-        color[splatted.hit] = np.column_stack([colors, np.full(len(colors), 255, np.uint8)])[
-            splatted.index[splatted.hit]
-        ]
-        write_image(aligned / f"{photo}_color.png", color)
+        color = shade([points], colors, camera, raster, splat=3)
+        write_image(aligned / f"{photo}_color.png", np.dstack([color, np.where(splatted.hit, 255, 0).astype(np.uint8)]))
         write_image(aligned / f"{photo}_depth.png", (splatted.depth * 10_000).astype(np.uint16))
         light = (np.array([1.0, 0.9, 0.8]) * (0.4 + 0.1 * number))[None, None]
         write_image(
@@ -237,8 +234,8 @@ def test_appearance_vectors_and_style_distances_are_exported(scene, tmp_path):
     run("appearance-vectors", scene, tmp_path / "z.npy")
     with open(tmp_path / "z.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    vectors = np.load(tmp_path / "z.npy")
-    assert [row["id"] for row in rows] == [f"{i:04d}" for i in range(PHOTOS)] and vectors.shape == (PHOTOS, 4)
+    vectors, z_size = np.load(tmp_path / "z.npy"), SceneModel.load(scene / "finetune", None).networks.encoder.z_size
+    assert [row["id"] for row in rows] == [f"{i:04d}" for i in range(PHOTOS)] and vectors.shape == (PHOTOS, z_size)
     assert float(rows[2]["z1"]) == pytest.approx(float(vectors[2, 1]))
     run("style-distances", scene, tmp_path / "style.csv")
     with open(tmp_path / "style.csv", newline="") as stream:

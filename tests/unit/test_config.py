@@ -19,7 +19,8 @@ def test_user_goes_over_preset_and_preset_over_default():
     resolved = resolve({"photos": "p", "preset": "standard", "training": {"finetune": {"kimg": 3}}})
     assert resolved["device"] == "cuda"
     assert resolved["training"]["finetune"] == {
-        "kimg": 3, "learning_rate": 0.001, "encoder_learning_rate": 0.0005, "half_resolution_share": 0.0,
+        "kimg": 3, "learning_rate": 0.001, "encoder_learning_rate": 0.0005,
+        "quarter_resolution_share": 0.0, "half_resolution_share": 0.0,
     }  # fmt: skip
     assert resolved["training"]["betas"] == [0.9, 0.99]
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from nrw.errors import UserError
 from nrw.models import paper2019
-from nrw.models.appearance import AppearanceEncoder
+from nrw.models.appearance import AppearanceEncoder, apply_colours
 from nrw.models.build import build_networks
 from nrw.models.discriminator import MinibatchDeviation, MultiScaleDiscriminator
 from nrw.models.generator import FilmUNet
@@ -81,21 +81,21 @@ def test_pad_levels_repeats_the_border_and_rejects_what_is_no_pyramid():
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (40, 56), (24, 8), (45, 31)])
 def test_film_unet_returns_the_size_that_it_gets(height, width):
-    net = FilmUNet(NETWORK, [5, 6, 7])
+    net = FilmUNet(NETWORK, [5, 6, 7], 8)
     levels = [torch.randn(2, 5 + level, -(-height // 2**level), -(-width // 2**level)) for level in range(3)]
     assert net(levels, torch.randn(2, 8)).shape == (2, 3, height, width)
 
 
 def test_film_unet_pads_by_repetition():
     """A 40×40 buffer gives what the same buffer gives after repeating its border to 48×48."""
-    net = FilmUNet({**NETWORK, "stages": 4}, [3, 3])
+    net = FilmUNet({**NETWORK, "stages": 4}, [3, 3], 8)
     levels, z = pyramid(1, 3, 40, 40, 2), torch.randn(1, 8)
     extended = [F.pad(level, [0, 8 >> i, 0, 8 >> i], mode="replicate") for i, level in enumerate(levels)]
     assert torch.allclose(net(levels, z), net(extended, z)[..., :40, :40], atol=1e-5)
 
 
 def test_z_changes_every_pixel_and_z_alone_is_enough():
-    net = FilmUNet(NETWORK, [5, 5])
+    net = FilmUNet(NETWORK, [5, 5], 8)
     empty = [torch.zeros(1, 5, 32, 32), torch.zeros(1, 5, 16, 16)]  # sky: nothing in the buffer
     a, b = net(empty, torch.zeros(1, 8)), net(empty, torch.ones(1, 8))
     assert ((a - b).abs().amax(dim=1) > 1e-3).all()
@@ -103,7 +103,7 @@ def test_z_changes_every_pixel_and_z_alone_is_enough():
 
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_every_buffer_level_reaches_the_picture(level):
-    net = FilmUNet(NETWORK, [5, 5, 5])
+    net = FilmUNet(NETWORK, [5, 5, 5], 8)
     levels, z = pyramid(1, 5, 32, 32, 3), torch.randn(1, 8)
     before = net(levels, z)
     levels[level] = levels[level] + 1
@@ -112,7 +112,7 @@ def test_every_buffer_level_reaches_the_picture(level):
 
 def test_film_unet_moves_with_its_input():
     """A shift by 2^stages pixels shifts the picture, away from its borders: nothing is normalised over an area."""
-    net = FilmUNet({**NETWORK, "stages": 2}, [4, 4])
+    net = FilmUNet({**NETWORK, "stages": 2}, [4, 4], 8)
     large = pyramid(1, 4, 96, 96, 2)
     z = torch.randn(1, 8)
     here, there = ([level[..., : 88 >> i, : 88 >> i], level[..., 8 >> i :, 8 >> i :]] for i, level in enumerate(large))
@@ -121,14 +121,14 @@ def test_film_unet_moves_with_its_input():
 
 
 def test_film_unet_treats_each_picture_of_a_batch_alone():
-    net = FilmUNet(NETWORK, [4])
+    net = FilmUNet(NETWORK, [4], 8)
     x, z = torch.randn(3, 4, 32, 32), torch.randn(3, 8)
     assert torch.allclose(net([x], z)[1:2], net([x[1:2]], z[1:2]), atol=1e-5)
 
 
 def test_film_unet_upsamples_without_checkerboards():
     """From a constant buffer, only the borders' padding makes a pattern: the middle of the picture is constant."""
-    net = FilmUNet({**NETWORK, "stages": 2}, [4])
+    net = FilmUNet({**NETWORK, "stages": 2}, [4], 8)
     picture = net([torch.ones(1, 4, 96, 96)], torch.randn(1, 8))
     middle = picture[..., 40:56, 40:56]
     assert (middle - middle.mean(dim=(2, 3), keepdim=True)).abs().max() < 1e-5
@@ -136,18 +136,18 @@ def test_film_unet_upsamples_without_checkerboards():
 
 def test_more_levels_than_stages_is_the_users_error():
     with pytest.raises(UserError, match=r"buffer\.levels is 5.*network\.stages = 3"):
-        FilmUNet(NETWORK, [4] * 5)
+        FilmUNet(NETWORK, [4] * 5, 8)
 
 
 def test_every_parameter_learns():
-    net = FilmUNet(NETWORK, [4, 5])
+    net = FilmUNet(NETWORK, [4, 5], 8)
     net([torch.randn(2, 4, 32, 32), torch.randn(2, 5, 16, 16)], torch.randn(2, 8)).square().mean().backward()
     assert [name for name, parameter in net.named_parameters() if not parameter.grad.abs().max() > 0] == []
 
 
 def test_an_empty_part_of_the_buffer_does_not_blow_up_the_gradients():
     """Features of exactly 0, where pixel norm is steepest, pass through every stage."""
-    net = FilmUNet({**NETWORK, "stages": 4}, [4])
+    net = FilmUNet({**NETWORK, "stages": 4}, [4], 8)
     x = torch.randn(1, 4, 64, 64)
     x[..., :32] = 0
     net([x], torch.randn(1, 8)).abs().mean().backward()
@@ -155,7 +155,7 @@ def test_an_empty_part_of_the_buffer_does_not_blow_up_the_gradients():
 
 
 def test_film_unet_overfits_one_picture():
-    net = FilmUNet({**NETWORK, "base_width": 16, "stages": 2}, [4, 4])
+    net = FilmUNet({**NETWORK, "base_width": 16, "stages": 2}, [4, 4], 8)
     y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij")
     target = torch.stack([x, y, (x * y > 0).float()])[None] * 0.8
     buffer = torch.cat([x[None], y[None], (x * y)[None], torch.ones(1, 32, 32)])[None]
@@ -174,37 +174,87 @@ def test_film_unet_overfits_one_picture():
 # --- our encoder and discriminator
 
 
+def photo_and_buffer(batch, height, width, seed=0):
+    """x of an encoder for SPEC: a random photo beside a random buffer, half of it empty."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(batch, 3 + SPEC.raster_channels, height, width, generator=generator) * 2 - 1
+    hit = torch.arange(height)[:, None].expand(height, width) > height // 2
+    x[:, 3:8] *= hit
+    x[:, 7] = hit.float()
+    return x
+
+
 def test_encoder_ignores_what_is_masked():
-    encoder = AppearanceEncoder(7, 8)
-    x, keep = torch.randn(2, 7, 64, 48), torch.ones(2, 1, 64, 48)
+    encoder = AppearanceEncoder(SPEC, 8)
+    x, keep = photo_and_buffer(2, 64, 48), torch.ones(2, 1, 64, 48)
     keep[..., 24:] = 0
     changed = torch.where(keep > 0, x, torch.full_like(x, 5.0))
     z = encoder(x, keep)
-    assert z.shape == (2, 8)
-    assert torch.equal(z, encoder(changed, keep))
-    assert (z - encoder(x)).abs().max() > 1e-3
-    assert torch.equal(encoder(x), encoder(x, torch.ones_like(keep)))
+    assert z.shape == (2, encoder.z_size) == (2, 3 * SPEC.colour_terms + 8)
+    assert torch.allclose(z, encoder(changed, keep), atol=1e-5)
+    whole = encoder(x)
+    assert (encoder.learned(z) - encoder.learned(whole)).abs().max() > 1e-3
+    assert torch.equal(whole, encoder(x, torch.ones_like(keep)))
 
 
 def test_encoder_averages_over_the_kept_part_only():
     """In a photo of one colour, away from the borders, the mean over a kept half is that of the whole."""
-    encoder = AppearanceEncoder(3, 8)
-    x = torch.full((1, 3, 512, 512), 0.3)
+    encoder = AppearanceEncoder(SPEC, 8)
+    x = torch.full((1, 3 + SPEC.raster_channels, 512, 512), 0.3)
     keep = torch.ones(1, 1, 512, 512)
     keep[..., 256:] = 0
-    assert (encoder(x, keep) - encoder(x)).abs().max() < 0.2 * encoder(x).abs().max()
+    half, whole = encoder.learned(encoder(x, keep)), encoder.learned(encoder(x))
+    assert (half - whole).abs().max() < 0.2 * whole.abs().max()
 
 
-def test_codes_are_inside_the_cube_and_finite_when_all_is_masked():
-    encoder = AppearanceEncoder(3, 8)
-    assert encoder(100 * torch.randn(4, 3, 40, 24)).abs().max() <= 1
-    assert torch.isfinite(encoder(torch.randn(1, 3, 40, 24), torch.zeros(1, 1, 40, 24))).all()
+def test_learned_codes_are_inside_the_cube_and_all_are_finite_when_all_is_masked():
+    encoder = AppearanceEncoder(SPEC, 8)
+    assert encoder.learned(encoder(100 * photo_and_buffer(4, 40, 24))).abs().max() <= 1
+    z = encoder(photo_and_buffer(1, 40, 24), torch.zeros(1, 1, 40, 24))
+    colours = z[:, : 3 * SPEC.colour_terms].view(-1, 3)
+    assert torch.allclose(colours, encoder.usual_colours, atol=1e-5)  # nothing is known of the photo
+    changed = z[0].clone() + 7
+    encoder.clamp_(changed)
+    assert (changed[: -encoder.z_dim] == z[0, : -encoder.z_dim] + 7).all() and (changed[-encoder.z_dim :] <= 1).all()
 
 
 def test_brightness_changes_the_code():
-    encoder = AppearanceEncoder(3, 8)
-    photo = torch.rand(1, 3, 64, 64) - 0.5
-    assert (encoder(photo) - encoder(photo * 0.5)).abs().max() > 1e-2
+    encoder = AppearanceEncoder(SPEC, 8)
+    x = photo_and_buffer(1, 64, 64)
+    darker = torch.cat([x[:, :3] * 0.5, x[:, 3:]], dim=1)
+    assert (encoder.learned(encoder(x)) - encoder.learned(encoder(darker))).abs().max() > 1e-2
+
+
+def test_colours_are_measured_and_painted():
+    """A photo that is another exposure of the render, under a sky that brightens upwards, over a lawn: all is found."""
+    encoder = AppearanceEncoder(SPEC, 8)
+    x = photo_and_buffer(2, 64, 48, seed=1)
+    raster, hit = x[:, 3:], x[:, 7:8]
+    elevation = torch.linspace(0.6, -0.6, 64)[:, None].expand(64, 48)
+    raster[:, 7] = elevation
+    sky = torch.tensor([0.1, 0.3, 0.6])[:, None, None] + elevation * 0.4
+    empty = torch.where(elevation > 0, sky, torch.tensor([-0.5, 0.1, -0.8])[:, None, None])
+    seen = raster[:, :3].flip(1) * 0.7 + 0.1
+    x[:, :3] = torch.where(hit > 0, seen, empty)
+    z = encoder(x)
+    error = (apply_colours(SPEC, raster, z) - x[:, :3]).abs()
+    clear = elevation.abs() > 0.06  # off the horizon
+    assert error[..., clear].mean() < 0.01 and error[..., clear].max() < 0.1
+    left = torch.ones(2, 1, 64, 48)
+    left[..., 24:] = 0
+    assert (apply_colours(SPEC, raster, encoder(x, left)) - x[:, :3]).abs()[..., clear].mean() < 0.01
+    between = apply_colours(SPEC, raster, z.mean(dim=0, keepdim=True))  # appearances mix as pictures do
+    apart = [apply_colours(SPEC, raster[:1], code[None]) for code in z]
+    assert torch.allclose(between[:1], (apart[0] + apart[1]) / 2, atol=1e-5)
+
+
+def test_an_untrained_renderer_shows_the_measured_colours():
+    networks = build_networks(CONFIG, SPEC)
+    x = photo_and_buffer(1, 64, 48)
+    levels = [F.avg_pool2d(x[:, 3:], 1 << level) for level in range(SPEC.levels)]
+    index = [torch.zeros(level.shape[0], *level.shape[2:], dtype=torch.long) for level in levels]
+    z = networks.encoder(x)
+    assert torch.allclose(networks.render(levels, index, z), apply_colours(SPEC, x[:, 3:], z))
 
 
 def test_minibatch_deviation_by_hand():
@@ -290,6 +340,7 @@ def test_paper_code_is_mean_plus_deviation_and_masks_hold():
 def test_networks_render_with_learned_channels():
     networks = build_networks(CONFIG, SPEC)
     assert networks.discriminator is None
+    torch.nn.init.normal_(networks.renderer.to_rgb.weight)  # as after some training
     rasters = pyramid(2, SPEC.raster_channels, 32, 48, 3)
     index = [torch.randint(-1, 100, (2, 32 >> level, 48 >> level)) for level in range(3)]
     z = networks.encoder(torch.cat([torch.zeros(2, 3, 32, 48), rasters[0]], dim=1))
@@ -308,7 +359,12 @@ def test_networks_without_points_ignore_the_index():
     spec = BufferSpec("corrected", 1, False, 0, 0, (), 1.0, 10.0)
     networks = build_networks(CONFIG, spec)
     assert networks.points is None
-    assert networks.render([torch.zeros(1, 5, 16, 16)], [None], torch.zeros(1, 8)).shape == (1, 3, 16, 16)
+    assert networks.render([torch.zeros(1, 5, 16, 16)], [None], torch.zeros(1, networks.encoder.z_size)).shape == (
+        1,
+        3,
+        16,
+        16,
+    )
 
 
 def test_an_adversarial_weight_brings_the_discriminator():

@@ -13,7 +13,7 @@ from test_training import make_config, make_scene, rows_of, weights
 from nrw.errors import UserError
 from nrw.training import parallel
 
-STAGE = {"kimg": 0.012, "half_resolution_share": 0.0}
+STAGE = {"kimg": 0.012, "quarter_resolution_share": 0.0, "half_resolution_share": 0.0}
 SETTINGS = dict(
     batch_size=4,
     accumulate=2,  # as two processes cut a batch

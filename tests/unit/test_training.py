@@ -25,7 +25,7 @@ from nrw.models import paper2019
 from nrw.models.inputs import BufferSpec
 from nrw.models.perceptual import VGGFeatures, gram_matrices, style_distance
 from nrw.pointcloud import Cloud
-from nrw.rasterize import rasterize
+from nrw.rasterize import rasterize, shade
 from nrw.training import completion, pretrain, rerender, sampler
 from nrw.training.stage import steps_of, update_average
 
@@ -57,6 +57,7 @@ def make_scene(
         raster = rasterize([points], camera)
         np.save(buffers / f"{photo}_index.npy", raster.index)
         np.save(buffers / f"{photo}_depth.npy", raster.depth)
+        write_image(aligned / f"{photo}_color.png", shade([points], cloud.colors, camera, raster, splat=3))
         rays = camera.ray_directions()
         x, y = np.moveaxis(camera.center + rays * ((WALL_DEPTH - camera.center[2]) / rays[..., 2:]), -1, 0)[:2]
         gain = 0.3 + 0.7 * number / (photos - 1)
@@ -86,7 +87,7 @@ def texture(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def make_config(**training: object) -> dict:
     """A small configuration; `training` goes over its section, stages key by key."""
-    stage = {"kimg": 0.012, "learning_rate": 0.002, "half_resolution_share": 0.5}
+    stage = {"kimg": 0.012, "learning_rate": 0.002, "quarter_resolution_share": 0.0, "half_resolution_share": 0.5}
     config = {
         "device": "cpu",
         "seed": 1,
@@ -104,6 +105,7 @@ def make_config(**training: object) -> dict:
             "schedule": "cosine",
             "mask_transient": True,
             "tick_kimg": 0.004,
+            "patience": 1000,
             "appearance": {
                 "kimg": 0.012, "batch_size": 2, "learning_rate": 0.001, "margin": 0.1, "positives": 5, "negatives": 13,
                 "style_size": 32,
@@ -264,9 +266,12 @@ def test_stage_2_leaves_the_encoder_as_it_is_and_stage_3_does_not(trained):
     assert fixed["points.table"].abs().max() > 0  # they start at zero
 
 
-def test_the_loss_goes_down(scene, trained, tmp_path):
+def test_the_loss_goes_down(scene, tmp_path):
+    """From the channels of 2019, of which no colours are measured: training starts from grey."""
     config = make_config(rerender={"kimg": 0.16, "half_resolution_share": 0.0}, tick_kimg=0.04)
-    run("rerender", scene[0], tmp_path, config, trained)
+    config["buffer"] = {"representation": "paper2019", "levels": 1, "view_direction": False, "point_channels": 0}
+    run("appearance", scene[0], tmp_path, config)
+    run("rerender", scene[0], tmp_path, config)
     rows = rows_of(tmp_path / "rerender")
     assert rows[-1]["total"] < 0.6 * rows[0]["total"]
     assert rows[-1]["val_psnr"] > rows[0]["val_psnr"] + 2
@@ -317,7 +322,11 @@ def test_pieces_of_a_batch_give_the_whole_batchs_gradient(scene, trained, tmp_pa
 
 def test_all_losses_train_together(scene, trained, tmp_path):
     losses = {"l1": 0.0, "gradient": 0.0, "dssim": 0.0, "perceptual": 0.3, "adversarial": 1.0}
-    config = make_config(losses=losses, crop_size=64, rerender={"kimg": 0.004, "half_resolution_share": 0.0})
+    config = make_config(
+        losses=losses,
+        crop_size=64,
+        rerender={"kimg": 0.004, "half_resolution_share": 0.0},
+    )
     dataset, _, _ = make_scene(tmp_path / "larger", 4, (80, 64))
     run("appearance", dataset, tmp_path, make_config(losses=losses, appearance={"kimg": 0}))
     run("rerender", dataset, tmp_path, config)

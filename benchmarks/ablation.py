@@ -1,0 +1,195 @@
+"""What each part of the rerenderer is worth: variants trained for the same time on one data set, in one table.
+
+python -m benchmarks.ablation results/SCENE OUT [--minutes 10] [--seeds 0 1] [--variants NAME …] [--jobs 2]
+
+Every variant goes through the three stages in `--minutes` of training; how many images that is follows from the speed
+of the variant's own first steps. `--jobs` runs go on side by side, with the machine's cores divided among them. Scored
+are the validation photos, under the protocols of nrw.evaluation. A finished run is not repeated. The rows `raw` and
+`R` need no training.
+"""
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from nrw.config import complete_preset, merge
+
+SHARES = {"appearance": 0.05, "rerender": 0.35, "finetune": 0.6}  # of the time
+PILOT_STEPS = 60  # half of them before the clock is read
+PAPER = {  # preset paper, but what a GPU and its memory allow: the networks, losses and rates of 2019
+    "buffer": {"representation": "paper2019", "levels": 1, "view_direction": False, "point_channels": 0},
+    "network": {"architecture": "paper2019"},
+    "training": {
+        "betas": [0.0, 0.99],
+        "mask_transient": False,
+        "schedule": "constant",
+        "rerender": {"learning_rate": 0.001, "half_resolution_share": 0.0},
+        "finetune": {"learning_rate": 0.001, "encoder_learning_rate": 0.0001},
+        "losses": {"l1": 0.0, "gradient": 0.0, "dssim": 0.0, "perceptual": 0.3, "adversarial": 1.0},
+    },
+}
+JOINT = {"rerender": {"encoder_learning_rate": 0.002}, "finetune": {"encoder_learning_rate": 0.001}}
+QUARTER = {"quarter": 0.3, "half_resolution_share": 0.7, "fill": True}
+VARIANTS: dict[str, dict] = {  # what differs from the draft preset
+    "draft": {},
+    "paper": PAPER,
+    "joint": {"training": JOINT},
+    "quarter": {"training": {"rerender": QUARTER}},
+    "joint quarter": {"training": merge(JOINT, {"rerender": QUARTER})},
+    "z16": {"network": {"z_dim": 16}},
+    "no view direction": {"buffer": {"view_direction": False}},
+    "one scale": {"buffer": {"levels": 1}},
+    "no point channels": {"buffer": {"point_channels": 0}},
+    "no pretraining": {"training": {"appearance": {"kimg": 0.0}}},
+    "full resolution from the start": {"training": {"rerender": {"half_resolution_share": 0.0}}},
+}
+FIGURES = [
+    ("half_refined", "psnr"),
+    ("half_refined", "ssim"),
+    ("half_refined", "hit_ssim"),
+    ("full", "psnr"),
+    ("full", "ssim"),
+]
+
+
+def config_of(variant: str, seed: int, threads: int) -> dict:
+    config = merge(complete_preset("draft"), VARIANTS[variant])
+    return merge(config, {"seed": seed, "training": {"threads": threads}})
+
+
+def train(scene: Path, out: Path, config: dict, minutes: float) -> dict[str, dict]:
+    """The three stages in `minutes`; returns kimg, seconds and images a second of each."""
+    from nrw.training import pretrain, rerender
+
+    dataset, spent = scene / "dataset", {}
+    before = None
+    for stage, share in SHARES.items():
+        folder, checkpoints = out / stage, out / "checkpoints" / stage
+
+        def run(config: dict, folder: Path) -> dict:
+            if stage == "appearance":
+                pretrain.train(dataset, folder, checkpoints, config)
+            else:
+                rerender.train(dataset, before, folder, checkpoints, config, stage)
+            rows = (folder / "stats.jsonl").read_text().splitlines()
+            return json.loads(rows[-1]) if rows else {"kimg": 0.0, "seconds": 0.0, "images_per_s": 0.0}
+
+        part = config["training"][stage]
+        if part["kimg"] > 0:
+            batch = part.get("batch_size", config["training"]["batch_size"])
+            pilot = merge(
+                config,
+                {
+                    "training": {
+                        "tick_kimg": PILOT_STEPS / 2 * batch / 1000,
+                        stage: {"kimg": PILOT_STEPS * batch / 1000},
+                    }
+                },
+            )
+            speed = run(pilot, out / "pilot")["images_per_s"]
+            shutil.rmtree(out / "pilot")
+            kimg = share * minutes * 60 * speed / 1000
+            config = merge(config, {"training": {stage: {"kimg": kimg}}})
+        began = time.monotonic()
+        last = run(config, folder)
+        spent[stage] = {key: last[key] for key in ("kimg", "images_per_s")} | {"seconds": time.monotonic() - began}
+        before = folder
+    return spent
+
+
+def evaluate(scene: Path, out: Path, refine_steps: int) -> dict:
+    from nrw.dataset import PackedDataset
+    from nrw.evaluation import evaluate
+    from nrw.models.scene import SceneModel
+
+    completion = scene / "completion"
+    model = SceneModel.load(out / "finetune", completion if completion.is_dir() else None)
+    return evaluate(model, PackedDataset(scene / "dataset"), out / "evaluation", refine_steps=refine_steps)["protocols"]
+
+
+def run_one(scene: Path, out: Path, variant: str, seed: int, minutes: float, threads: int) -> None:
+    import torch
+
+    config = config_of(variant, seed, threads)
+    torch.set_num_threads(threads)
+    out.mkdir(parents=True, exist_ok=True)
+    stages = train(scene, out, config, minutes)
+    scores = evaluate(scene, out, config["evaluation"]["refine_steps"])
+    result = {"variant": variant, "seed": seed, "minutes": minutes, "stages": stages, "protocols": scores}
+    (out / "result.json").write_text(json.dumps(result, indent=1))
+
+
+def table(results: list[Mapping]) -> Iterator[str]:
+    yield "| variant | runs | kimg | half, z refined: PSNR | SSIM | hit SSIM | full: PSNR | SSIM |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for method in ("raw", "R"):
+        protocols = results[0]["protocols"]
+        cells = [f"{protocols[protocol][method][figure]:.3f}" for protocol, figure in FIGURES]
+        yield f"| {method} | | | {' | '.join(cells)} |"
+    for variant in dict.fromkeys(result["variant"] for result in results):
+        runs = [result for result in results if result["variant"] == variant]
+        kimg = statistics.mean(
+            sum(part["kimg"] for name, part in run["stages"].items() if name != "appearance") for run in runs
+        )
+        cells = []
+        for protocol, figure in FIGURES:
+            values = [run["protocols"][protocol]["ours"][figure] for run in runs]
+            spread = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.3f}{spread}")
+        yield f"| {variant} | {len(runs)} | {kimg:.1f} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scene", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="NAME")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS, metavar=("VARIANT", "SEED"))
+    arguments = parser.parse_args()
+    threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
+    if arguments.one:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        run_one(arguments.scene, arguments.out, arguments.one[0], int(arguments.one[1]), arguments.minutes, threads)
+        return
+
+    def start(run: tuple[str, int]) -> Path:
+        variant, seed = run
+        out = arguments.out / f"{variant.replace(' ', '-')}-{seed}"
+        if not (out / "result.json").exists():
+            out.mkdir(parents=True, exist_ok=True)
+            shared = ["--minutes", str(arguments.minutes), "--jobs", str(arguments.jobs)]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.ablation",
+                arguments.scene,
+                out,
+                *shared,
+                "--one",
+                variant,
+                str(seed),
+            ]
+            with open(out / "log.txt", "w") as log:
+                subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
+        return out / "result.json"
+
+    runs = [(variant, seed) for variant in arguments.variants for seed in arguments.seeds]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        results = [json.loads(path.read_text()) for path in pool.map(start, runs)]
+    print(*table(results), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
