@@ -32,25 +32,22 @@ PAPER = {  # preset paper, but what a GPU and its memory allow: the networks, lo
         "betas": [0.0, 0.99],
         "mask_transient": False,
         "schedule": "constant",
-        "rerender": {"learning_rate": 0.001, "half_resolution_share": 0.0},
+        "rerender": {"learning_rate": 0.001, "quarter_resolution_share": 0.0, "half_resolution_share": 0.0},
         "finetune": {"learning_rate": 0.001, "encoder_learning_rate": 0.0001},
         "losses": {"l1": 0.0, "gradient": 0.0, "dssim": 0.0, "perceptual": 0.3, "adversarial": 1.0},
     },
 }
-JOINT = {"rerender": {"encoder_learning_rate": 0.002}, "finetune": {"encoder_learning_rate": 0.001}}
-QUARTER = {"quarter": 0.3, "half_resolution_share": 0.7, "fill": True}
+WHOLE = {"quarter_resolution_share": 0.0, "half_resolution_share": 0.0}
 VARIANTS: dict[str, dict] = {  # what differs from the draft preset
     "draft": {},
     "paper": PAPER,
-    "joint": {"training": JOINT},
-    "quarter": {"training": {"rerender": QUARTER}},
-    "joint quarter": {"training": merge(JOINT, {"rerender": QUARTER})},
-    "z16": {"network": {"z_dim": 16}},
+    "encoder trained in stage 2": {"training": {"rerender": {"encoder_learning_rate": 0.002}}},
+    "no pretraining": {"training": {"appearance": {"kimg": 0.0}}},
+    "whole size from the start": {"training": {"rerender": WHOLE}},
     "no view direction": {"buffer": {"view_direction": False}},
     "one scale": {"buffer": {"levels": 1}},
     "no point channels": {"buffer": {"point_channels": 0}},
-    "no pretraining": {"training": {"appearance": {"kimg": 0.0}}},
-    "full resolution from the start": {"training": {"rerender": {"half_resolution_share": 0.0}}},
+    "z of 16": {"network": {"z_dim": 16}},
 }
 FIGURES = [
     ("half_refined", "psnr"),
@@ -67,43 +64,40 @@ def config_of(variant: str, seed: int, threads: int) -> dict:
 
 
 def train(scene: Path, out: Path, config: dict, minutes: float) -> dict[str, dict]:
-    """The three stages in `minutes`; returns kimg, seconds and images a second of each."""
-    from nrw.training import pretrain, rerender
-
-    dataset, spent = scene / "dataset", {}
-    before = None
+    """Run the three stages in `minutes`; returns kimg, images a second and seconds of each."""
+    spent, before = {}, None
     for stage, share in SHARES.items():
-        folder, checkpoints = out / stage, out / "checkpoints" / stage
-
-        def run(config: dict, folder: Path) -> dict:
-            if stage == "appearance":
-                pretrain.train(dataset, folder, checkpoints, config)
-            else:
-                rerender.train(dataset, before, folder, checkpoints, config, stage)
-            rows = (folder / "stats.jsonl").read_text().splitlines()
-            return json.loads(rows[-1]) if rows else {"kimg": 0.0, "seconds": 0.0, "images_per_s": 0.0}
-
-        part = config["training"][stage]
-        if part["kimg"] > 0:
-            batch = part.get("batch_size", config["training"]["batch_size"])
-            pilot = merge(
-                config,
-                {
-                    "training": {
-                        "tick_kimg": PILOT_STEPS / 2 * batch / 1000,
-                        stage: {"kimg": PILOT_STEPS * batch / 1000},
-                    }
-                },
-            )
-            speed = run(pilot, out / "pilot")["images_per_s"]
+        if config["training"][stage]["kimg"] > 0:
+            speed = train_stage(stage, scene, before, out / "pilot", pilot(config, stage))["images_per_s"]
             shutil.rmtree(out / "pilot")
             kimg = share * minutes * 60 * speed / 1000
             config = merge(config, {"training": {stage: {"kimg": kimg}}})
         began = time.monotonic()
-        last = run(config, folder)
-        spent[stage] = {key: last[key] for key in ("kimg", "images_per_s")} | {"seconds": time.monotonic() - began}
-        before = folder
+        last = train_stage(stage, scene, before, out, config)
+        spent[stage] = {**last, "seconds": time.monotonic() - began}
+        before = out / stage
     return spent
+
+
+def pilot(config: dict, stage: str) -> dict:
+    """The configuration of a stage of a few steps, with a tick half-way."""
+    batch = config["training"][stage].get("batch_size", config["training"]["batch_size"])
+    kimg = PILOT_STEPS * batch / 1000
+    return merge(config, {"training": {"tick_kimg": kimg / 2, stage: {"kimg": kimg}}})
+
+
+def train_stage(stage: str, scene: Path, before: Path | None, out: Path, config: dict) -> dict[str, float]:
+    """Train one stage into out/<stage>; returns its kimg and images a second (of its last tick)."""
+    from nrw.training import pretrain, rerender
+
+    dataset, folder, checkpoints = scene / "dataset", out / stage, out / "checkpoints" / stage
+    if stage == "appearance":
+        pretrain.train(dataset, folder, checkpoints, config)
+    else:
+        rerender.train(dataset, before, folder, checkpoints, config, stage)
+    rows = (folder / "stats.jsonl").read_text().splitlines()
+    last = json.loads(rows[-1]) if rows else {"kimg": 0.0, "images_per_s": 0.0}
+    return {key: last[key] for key in ("kimg", "images_per_s")}
 
 
 def evaluate(scene: Path, out: Path, refine_steps: int) -> dict:
@@ -116,7 +110,7 @@ def evaluate(scene: Path, out: Path, refine_steps: int) -> dict:
     return evaluate(model, PackedDataset(scene / "dataset"), out / "evaluation", refine_steps=refine_steps)["protocols"]
 
 
-def run_one(scene: Path, out: Path, variant: str, seed: int, minutes: float, threads: int) -> None:
+def run(scene: Path, out: Path, variant: str, seed: int, minutes: float, threads: int) -> None:
     import torch
 
     config = config_of(variant, seed, threads)
@@ -129,23 +123,23 @@ def run_one(scene: Path, out: Path, variant: str, seed: int, minutes: float, thr
 
 
 def table(results: list[Mapping]) -> Iterator[str]:
-    yield "| variant | runs | kimg | half, z refined: PSNR | SSIM | hit SSIM | full: PSNR | SSIM |"
-    yield "|---|---|---|---|---|---|---|---|"
+    """A line a variant: means over its runs, and half of their range."""
+    yield "| variant | runs | kimg | minutes | half, z refined: PSNR | SSIM | hit SSIM | full: PSNR | SSIM |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for method in ("raw", "R"):
         protocols = results[0]["protocols"]
         cells = [f"{protocols[protocol][method][figure]:.3f}" for protocol, figure in FIGURES]
-        yield f"| {method} | | | {' | '.join(cells)} |"
+        yield f"| {method} | | | | {' | '.join(cells)} |"
     for variant in dict.fromkeys(result["variant"] for result in results):
         runs = [result for result in results if result["variant"] == variant]
-        kimg = statistics.mean(
-            sum(part["kimg"] for name, part in run["stages"].items() if name != "appearance") for run in runs
-        )
+        kimg = statistics.mean(run["stages"]["rerender"]["kimg"] + run["stages"]["finetune"]["kimg"] for run in runs)
+        minutes = statistics.mean(sum(stage["seconds"] for stage in run["stages"].values()) / 60 for run in runs)
         cells = []
         for protocol, figure in FIGURES:
             values = [run["protocols"][protocol]["ours"][figure] for run in runs]
             spread = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
             cells.append(f"{statistics.mean(values):.3f}{spread}")
-        yield f"| {variant} | {len(runs)} | {kimg:.1f} | {' | '.join(cells)} |"
+        yield f"| {variant} | {len(runs)} | {kimg:.1f} | {minutes:.1f} | {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -161,26 +155,16 @@ def main() -> None:
     threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
     if arguments.one:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
-        run_one(arguments.scene, arguments.out, arguments.one[0], int(arguments.one[1]), arguments.minutes, threads)
+        run(arguments.scene, arguments.out, arguments.one[0], int(arguments.one[1]), arguments.minutes, threads)
         return
 
-    def start(run: tuple[str, int]) -> Path:
-        variant, seed = run
+    def start(chosen: tuple[str, int]) -> Path:
+        variant, seed = chosen
         out = arguments.out / f"{variant.replace(' ', '-')}-{seed}"
         if not (out / "result.json").exists():
             out.mkdir(parents=True, exist_ok=True)
-            shared = ["--minutes", str(arguments.minutes), "--jobs", str(arguments.jobs)]
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.ablation",
-                arguments.scene,
-                out,
-                *shared,
-                "--one",
-                variant,
-                str(seed),
-            ]
+            command = [sys.executable, "-m", "benchmarks.ablation", arguments.scene, out, "--one", variant, str(seed)]
+            command += ["--minutes", str(arguments.minutes), "--jobs", str(arguments.jobs)]
             with open(out / "log.txt", "w") as log:
                 subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
         return out / "result.json"
