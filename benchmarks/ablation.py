@@ -31,6 +31,7 @@ PAPER = {  # preset paper, but what a GPU and its memory allow: the networks, lo
     "training": {
         "betas": [0.0, 0.99],
         "mask_transient": False,
+        "colour_jitter": 0.0,
         "schedule": "constant",
         "rerender": {"learning_rate": 0.001, "quarter_resolution_share": 0.0, "half_resolution_share": 0.0},
         "finetune": {"learning_rate": 0.001, "encoder_learning_rate": 0.0001},
@@ -43,6 +44,7 @@ VARIANTS: dict[str, dict] = {  # what differs from the draft preset
     "paper": PAPER,
     "encoder trained in stage 2": {"training": {"rerender": {"encoder_learning_rate": 0.002}}},
     "no pretraining": {"training": {"appearance": {"kimg": 0.0}}},
+    "no colour jitter": {"training": {"colour_jitter": 0.0}},
     "whole size from the start": {"training": {"rerender": WHOLE}},
     "no view direction": {"buffer": {"view_direction": False}},
     "one scale": {"buffer": {"levels": 1}},

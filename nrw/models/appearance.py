@@ -66,10 +66,6 @@ class AppearanceEncoder(nn.Module):
         """The part of z (B, 3 K + z_dim) that the network found, (B, z_dim)."""
         return z[:, -self.z_dim :]
 
-    def clamp_(self, z: Tensor) -> None:
-        """Bring a code (3 K + z_dim,) that was changed back into the range of what the encoder gives, in place."""
-        z[-self.z_dim :].clamp_(-1, 1)
-
 
 def apply_colours(spec: BufferSpec, raster: Tensor, z: Tensor) -> Tensor:
     """The picture (B, 3, h, w), not clamped, that the linear maps in codes z (B, 3 K + z_dim) make of (B, C, h, w)."""

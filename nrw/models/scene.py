@@ -23,6 +23,7 @@ from nrw.training.checkpoint import load_weights
 from nrw.training.sampler import crop_buffer, encode, encoder_input, lasting, photo_tensor
 
 REFINE_RATE = 0.05  # Adam's, on a code of about unit range
+REFINE_MEASURED_RATE = 0.005  # on colours that the photo itself gave: larger steps fit the region and lose the rest
 REFINE_DSSIM = 0.2  # weight beside L1, as in training
 POINTS_AT_ONCE = 1 << 20
 
@@ -93,11 +94,14 @@ class SceneModel:
             view = replace(view, labels=self.predict_labels(view))
         rasters, index = self._on_device(*crop_buffer(view, self.spec, (first, 0, last - first, height)))
 
-        code = z.detach().clone().to(self.device).requires_grad_()
-        optimizer = torch.optim.Adam([code], REFINE_RATE)
+        measured, learned = (part.clone().requires_grad_() for part in self._parts(z.detach().to(self.device)))
+        optimizer = torch.optim.Adam(
+            [{"params": [measured], "lr": REFINE_MEASURED_RATE}, {"params": [learned], "lr": REFINE_RATE}]
+        )
         best, least = z, float("inf")
         for step in range(steps + 1):
             with torch.enable_grad():
+                code = torch.cat([measured, learned])
                 output = self.networks.render(rasters, index, code[None])
                 target = torch.where(keep > 0, photo, output.detach())  # also hides transients from their neighbours
                 loss = losses.l1(output, target, keep) + REFINE_DSSIM * losses.dssim(output, target, keep)
@@ -107,9 +111,15 @@ class SceneModel:
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                if isinstance(self.networks.encoder, AppearanceEncoder):
-                    self.networks.encoder.clamp_(code.data)
+                if isinstance(self.networks.encoder, AppearanceEncoder):  # whose learned codes lie in a cube
+                    learned.data.clamp_(-1, 1)
         return best
+
+    def _parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """What of a code (Z,) was measured in the photo, none of it by the encoder of 2019, and what was learned."""
+        encoder = self.networks.encoder
+        start = len(z) - encoder.z_dim if isinstance(encoder, AppearanceEncoder) else 0
+        return z[:start], z[start:]
 
     def render(
         self,

@@ -19,7 +19,16 @@ from nrw.models.inputs import BufferSpec
 from nrw.models.perceptual import VGGFeatures, perceptual_loss
 from nrw.training import checkpoint, losses, parallel
 from nrw.training.log import TrainingLog, sheet_of
-from nrw.training.sampler import crop, crop_batch, crops_for_one, encode, encoder_input, generator_of, photos_of
+from nrw.training.sampler import (
+    crop,
+    crop_batch,
+    crops_for_one,
+    encode,
+    encoder_input,
+    generator_of,
+    jittered,
+    photos_of,
+)
 from nrw.training.stage import (
     Best,
     adam,
@@ -114,10 +123,10 @@ def train(
     sizes = [dataset.view(photo).labels.shape for photo in dataset.train_ids]
     whole = next((step for step in range(steps) if halvings(part, step, steps, sizes) == 0), steps)
     log = TrainingLog(out_dir, stage, steps, batch_size, start, state, writes=first)
-    if fixed_encoder:
-        codes = all_codes(networks, dataset, spec, device)
     if start == 0 and first:
-        log.samples(0, validate(averaged, dataset, spec, device)[0])
+        sheet, scores = validate(averaged, dataset, spec, device)
+        log.samples(0, sheet)
+        best.offer(averaged, scores.get("val_psnr"), 0)
     log.restart_clock()
 
     def save(done: int) -> None:
@@ -132,7 +141,8 @@ def train(
             rng = generator_of(seed, stage, step)
             torch.manual_seed(int(rng.integers(2**63)))
             ids = photos_of(dataset.train_ids, seed, stage, step, crops)
-            batch = crop_batch(dataset, spec, ids, settings["crop_size"], shift, rng, parallel.part_of(crops))
+            views = [jittered(dataset.view(photo), rng, settings["colour_jitter"]) for photo in ids]
+            batch = crop_batch(views, spec, transient, settings["crop_size"], shift, rng, parallel.part_of(crops))
             for optimizer in optimizers.values():
                 rate = set_learning_rates(optimizer, config, step, steps)
                 optimizer.zero_grad(set_to_none=True)
@@ -144,11 +154,8 @@ def train(
                 share = len(piece) / crops
                 piece = piece.to(device)
                 with autocast(device):
-                    if fixed_encoder:
-                        z = torch.stack([codes[photo] for photo in piece.ids])
-                    else:
-                        seen = [encoder_input(dataset.view(photo), spec, transient) for photo in piece.ids]
-                        z = encode(networks.encoder, seen, device)
+                    seen = [encoder_input(view, spec, transient) for view in piece.views]
+                    z = encode(networks.encoder, seen, device)
                     output = networks.render(piece.rasters, piece.index, z)
                 output = output.float()
                 # Where the photo shows something transient the target is the output itself: no loss can see the photo.
@@ -246,16 +253,6 @@ def add_to(totals: dict[str, Tensor], values: Mapping[str, Tensor], share: float
     """Add a piece's losses to the step's, by the piece's share of the batch."""
     for name, value in values.items():
         totals[name] = totals.get(name, 0.0) + share * value.detach()
-
-
-@torch.no_grad()
-def all_codes(networks: Networks, dataset: PackedDataset, spec: BufferSpec, device: torch.device) -> dict[str, Tensor]:
-    """z (Z,) of every training photo, by id."""
-    codes = {}
-    for photo in dataset.train_ids:
-        seen = encoder_input(dataset.view(photo), spec, dataset.meta["transient"])
-        codes[photo] = encode(networks.encoder, [seen], device)[0]
-    return codes
 
 
 @torch.no_grad()

@@ -213,9 +213,6 @@ def test_learned_codes_are_inside_the_cube_and_all_are_finite_when_all_is_masked
     z = encoder(photo_and_buffer(1, 40, 24), torch.zeros(1, 1, 40, 24))
     colours = z[:, : 3 * SPEC.colour_terms].view(-1, 3)
     assert torch.allclose(colours, encoder.usual_colours, atol=1e-5)  # nothing is known of the photo
-    changed = z[0].clone() + 7
-    encoder.clamp_(changed)
-    assert (changed[: -encoder.z_dim] == z[0, : -encoder.z_dim] + 7).all() and (changed[-encoder.z_dim :] <= 1).all()
 
 
 def test_brightness_changes_the_code():
