@@ -10,7 +10,6 @@ import pycolmap
 from scipy.spatial import cKDTree
 
 from nrw import pointcloud
-from nrw.cameras import Camera
 from nrw.errors import UserError
 from nrw.io import write_json
 from nrw.mvs.workspace import Workspace, read_map, read_usable
@@ -109,41 +108,43 @@ def _sparse_filling(workspace: Workspace, dense: Cloud, segmentation_dir: Path |
     """The well-observed sparse points that have no dense point near, with normals towards the photos that see them."""
     model = pycolmap.Reconstruction(str(workspace.sparse))
     photo_of = {id_: Path(image.name).stem for id_, image in model.images.items() if image.has_pose}
-    usable = {
-        photo: read_usable(segmentation_dir, photo, masked, camera) if segmentation_dir is not None else None
-        for photo, camera in workspace.cameras.items()
-    }
-    points, colors, normals, footprints = [], [], [], []
+    points, tracks = [], []
     for point in model.points3D.values():
         seen_by = {photo_of[element.image_id] for element in point.track.elements}
-        if len(seen_by) < MIN_FILL_TRACK or point.error > MAX_FILL_ERROR:
-            continue
+        if len(seen_by) >= MIN_FILL_TRACK and point.error <= MAX_FILL_ERROR:
+            points.append(point)
+            tracks.append(sorted(seen_by))
+    places = np.array([point.xyz for point in points]).reshape(-1, 3)
+    lasting = np.ones(len(points), bool)
+    if segmentation_dir is not None:
+        lasting = _share_unmasked(workspace, places, tracks, segmentation_dir, masked) >= 0.5
+    normals, footprints = np.zeros_like(places), np.zeros(len(points))
+    for number, (place, seen_by) in enumerate(zip(places, tracks, strict=True)):
         cameras = [workspace.cameras[photo] for photo in seen_by]
-        if segmentation_dir is not None:
-            votes = [_is_usable(point.xyz, workspace.cameras[photo], usable[photo]) for photo in seen_by]
-            if np.mean(votes) < 0.5:
-                continue
-        towards = np.mean([camera.center for camera in cameras], axis=0) - point.xyz
-        points.append(point.xyz)
-        colors.append(point.color)
-        normals.append(towards / max(np.linalg.norm(towards), 1e-12))
-        footprints.append(min(camera.project(point.xyz[None])[1][0] / camera.fx for camera in cameras))
-    cloud = Cloud(
-        np.array(points, np.float32).reshape(-1, 3),
-        np.array(colors, np.uint8).reshape(-1, 3),
-        np.array(normals, np.float32).reshape(-1, 3),
-    )
-    if not len(dense.points) or not len(points):
-        return cloud
-    distance, _ = cKDTree(dense.points).query(cloud.points)
-    lonely = distance > FILL_PIXELS * np.array(footprints)
-    return Cloud(*(values[lonely] for values in _arrays(cloud)))
+        towards = np.mean([camera.center for camera in cameras], axis=0) - place
+        normals[number] = towards / max(np.linalg.norm(towards), 1e-12)
+        footprints[number] = min(camera.project(place[None])[1][0] / camera.fx for camera in cameras)
+    colors = np.array([point.color for point in points], np.uint8).reshape(-1, 3)
+    if len(dense.points) and len(points):
+        lasting &= cKDTree(dense.points).query(places)[0] > FILL_PIXELS * footprints
+    return Cloud(places[lasting].astype(np.float32), colors[lasting], normals[lasting].astype(np.float32))
 
 
-def _is_usable(point: np.ndarray, camera: Camera, usable: np.ndarray) -> bool:
-    (x, y) = camera.project(point[None])[0][0]
-    row, column = int(np.clip(y, 0, camera.height - 1)), int(np.clip(x, 0, camera.width - 1))
-    return bool(usable[row, column])
+def _share_unmasked(
+    workspace: Workspace, places: np.ndarray, tracks: list[list[str]], segmentation_dir: Path, masked: frozenset[int]
+) -> np.ndarray:
+    """(N,): in what share of the photos that see it (tracks) each of the points (N, 3) has no masked label."""
+    seen_in: dict[str, list[int]] = {}
+    for number, track in enumerate(tracks):
+        for photo in track:
+            seen_in.setdefault(photo, []).append(number)
+    votes = np.zeros(len(places))
+    for photo, numbers in seen_in.items():  # one photo's labels at a time
+        camera = workspace.cameras[photo]
+        usable = read_usable(segmentation_dir, photo, masked, camera)
+        x, y = np.floor(camera.project(places[numbers])[0]).astype(int).T
+        votes[numbers] += usable[y.clip(0, camera.height - 1), x.clip(0, camera.width - 1)]
+    return votes / np.array([len(track) for track in tracks])
 
 
 def _arrays(cloud: Cloud) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
