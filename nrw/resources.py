@@ -101,7 +101,8 @@ def _training_memory(load: Load) -> float:
     training = load.config["training"]
     crops = training["batch_size"] / training["accumulate"] * (training["crop_size"] / 160) ** 2
     width = load.config["network"]["base_width"] / 16
-    table = 20 * load.points * load.config["buffer"]["point_channels"] / 1e6  # weight, gradient, Adam's two, average
+    # weight, gradient, Adam's two, average, best average
+    table = 24 * load.points * load.config["buffer"]["point_channels"] / 1e6
     return 600 + 110 * crops * width + table + 4 * load.photos**2 / 1e6
 
 
@@ -156,7 +157,9 @@ COSTS = {
         lambda x: 330 + 50 * x.points / 1e6 + 30 * x.threads,
         parallel=True,
     ),
-    "compose_aligned": Cost(lambda x: 0.15 * x.buffer / 0.077 * x.photos, lambda x: 340 + 200 * x.buffer),
+    "compose_aligned": Cost(
+        lambda x: (0.15 * x.buffer / 0.077 + 0.1 * x.points / 1e6) * x.photos, lambda x: 350 + 300 * x.buffer
+    ),
     "index_aligned": Cost(lambda x: 0.001 * x.photos, lambda x: 330),
     "import_aligned": Cost(lambda x: 0.1 * x.photos, lambda x: 330),
     "pack_dataset": Cost(lambda x: 0.03 * x.buffer / 0.077 * x.photos, lambda x: 330 + 200 * x.buffer),

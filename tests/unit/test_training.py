@@ -570,8 +570,8 @@ def test_small_sizes_come_first_with_more_photos_and_never_too_small():
     sizes = [(208, 320), (320, 240)]
     assert [rerender.halvings(part, step, 8, sizes) for step in range(8)] == [2, 2, 1, 1, 1, 1, 0, 0]
     assert [rerender.halvings(part, step, 8, [(64, 80)]) for step in (0, 2, 6)] == [1, 1, 0]
-    assert [crops_for_one(sizes, 160, shift) for shift in range(3)] == [1, 2, 9]
-    assert crops_for_one([(64, 80)], 160, 0) == 6
+    assert [crops_for_one(sizes, 160, shift) for shift in range(3)] == [1, 2, 4]
+    assert crops_for_one([(104, 120)], 160, 0) == 2
 
 
 def test_jitter_is_another_exposure_of_the_same_photo(scene):
