@@ -133,12 +133,13 @@ def generalisation(curve: Sequence[tuple[str, float, float]], training: int) -> 
     last = curve[-1][2]
     gained = last - curve[-1 - max(1, len(curve) // 3)][2]
     if best - last > FALLEN:
-        level = POOR if best - last > 3 * FALLEN else FAIR
-        text = f"Validation was best after {kimg:g} kimg of stage {stage}, {best:.1f} dB, and ended at {last:.1f} dB."
-        shorter = f"{kimg:g} instead of {curve[-1][1]:g}" if stage == curve[-1][0] else "much smaller"
-        return Finding(
-            level, "It learns its photos by heart", text, (f"stop earlier: training.finetune.kimg {shorter}", *few)
+        text = (
+            f"Validation was best after {kimg:g} kimg of stage {stage}, {best:.1f} dB, and ended at {last:.1f} dB; "
+            "kept are the weights of then."
         )
+        shorter = f"{kimg:g} instead of {curve[-1][1]:g}" if stage == curve[-1][0] else "much smaller"
+        advice = (f"a shorter training loses nothing: training.finetune.kimg {shorter}", *few)
+        return Finding(FAIR, "It learns its photos by heart", text, advice)
     text = f"Validation ended at {last:.1f} dB"
     if gained > RISING:
         text += f" and still gained {gained:.1f} dB in the last third of the training."
