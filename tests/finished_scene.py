@@ -155,8 +155,8 @@ def _aligned(scene: Path, ids: list[str], points: np.ndarray, colors: np.ndarray
     depth = max(report["max_depth"] for report in reports)
     segmentation = scene / "segmentation" if labelled else None
     compose(
-        framebuffers, mvs, segmentation, framebuffers / "colors.npy", aligned, ids, framebuffers / "b.key",
-        splat=3, max_depth=depth,
+        mvs / "cloud.ply", framebuffers, mvs, segmentation, framebuffers / "colors.npy", aligned, ids,
+        framebuffers / "b.key", splat=3, max_depth=depth,
     )  # fmt: skip
     write_index(aligned, mvs, scene / "photos" / "photos.csv", reports, max_depth=depth)
     pack(
