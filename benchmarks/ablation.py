@@ -24,7 +24,7 @@ from pathlib import Path
 from nrw.config import complete_preset, merge
 
 SHARES = {"appearance": 0.05, "rerender": 0.35, "finetune": 0.6}  # of the time
-PILOT_STEPS = 60  # half of them before the clock is read
+PILOT_STEPS = 16  # half of them before the clock is read
 PAPER = {  # preset paper, but what a GPU and its memory allow: the networks, losses and rates of 2019
     "buffer": {"representation": "paper2019", "levels": 1, "view_direction": False, "point_channels": 0},
     "network": {"architecture": "paper2019"},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.ablation import VARIANTS, config_of, pilot, table
+from benchmarks.ablation import PILOT_STEPS, VARIANTS, config_of, pilot, table
 from nrw.config import resolve
 from nrw.models.build import build_networks
 from nrw.models.inputs import BufferSpec
@@ -21,7 +21,7 @@ def test_variants_are_configurations_that_networks_can_be_built_for(variant):
 
 def test_a_pilot_is_short_and_read_half_way():
     part = pilot(config_of("draft", 0, 1), "rerender")["training"]
-    assert part["rerender"]["kimg"] == 2 * part["tick_kimg"] == 0.12
+    assert part["rerender"]["kimg"] == 2 * part["tick_kimg"] == PILOT_STEPS * 2 / 1000
     assert part["rerender"]["learning_rate"] == config_of("draft", 0, 1)["training"]["rerender"]["learning_rate"]
 
 
