@@ -3,6 +3,7 @@
 python -m benchmarks.dense cost results/SCENE OUT [--size 640]      any scene with finished stage sfm
 python -m benchmarks.dense demo results/demo OUT [--size 640]       true poses, true labels as masks
 python -m benchmarks.dense lights results/demo OUT                  noon only against as many photos of mixed light
+python -m benchmarks.dense rivals results/demo OUT [--size 640]     ours, OpenCV's SGBM, COLMAP's patch-match with CUDA
 
 Two processes of one thread each, as the workflow runs it on 2 cores.
 """
@@ -27,12 +28,16 @@ from benchmarks.demo_truth import DemoTruth, Surfaces, widely_seen
 from benchmarks.truth import KINDS, TRANSIENT, Truth
 from nrw.ade20k import label_of
 from nrw.chunks import chunk
+from nrw.errors import UserError
 from nrw.io import read_json
+from nrw.mvs.colmap import estimate_depths_colmap
+from nrw.mvs.select import read_sparse
 from nrw.mvs.undistort import undistort
-from nrw.mvs.workspace import Workspace, read_map
+from nrw.mvs.workspace import Workspace, read_map, read_usable, write_map
 from nrw.pointcloud import read_cloud
 
 PROCESSES = 2
+SGBM_PAIRS = 4  # of each photo
 MASKED = TRANSIENT | {label_of("sky")}
 
 
@@ -201,6 +206,44 @@ def lights(scene: Path, out: Path, size: int, sources: int) -> None:
         judge.cloud()
 
 
+def rivals(scene: Path, out: Path, size: int, sources: int) -> None:
+    """Of the same photos with the same poses: ours, OpenCV's SGBM through our filter, and COLMAP where CUDA is."""
+    truth = DemoTruth(scene / "photos/photos.csv")
+    mvs = true_workspace(scene, out, truth, registered(scene, truth), size)
+    print("### ours\n")
+    reconstruct(mvs, out / "segmentation", sources)
+    Judge(truth, mvs).depths("geometric")
+    print("### SGBM\n")
+    shutil.copytree(mvs, out / "sgbm")  # with our normals, which only the fusion looks at
+    ids = list(Workspace(mvs).cameras)
+    pieces = [chunk(ids, f"{n}-of-{PROCESSES}") for n in range(1, PROCESSES + 1)]
+    matched = in_processes(_sgbm, [(out / "sgbm", out / "segmentation", piece) for piece in pieces])
+    in_processes(_filter, [(out / "sgbm", piece) for piece in pieces])
+    print(f"{matched.cpu / len(ids):.2f} CPU s a photo, {matched.memory:.0f} MB a process\n")
+    judge = Judge(truth, out / "sgbm")
+    judge.depths("photometric")
+    judge.depths("geometric")
+    print("### COLMAP\n")
+    shutil.copytree(mvs, out / "colmap", ignore=shutil.ignore_patterns("*.bin"))
+    try:
+        estimate_depths_colmap(out / "colmap", out / "segmentation", masked=MASKED)
+    except UserError as error:
+        print(f"not run: {error}")
+    else:
+        Judge(truth, out / "colmap").depths("geometric")
+
+
+def _sgbm(mvs: Path, labels: Path, ids: list[str]) -> None:
+    from benchmarks import sgbm
+
+    sgbm.cv2.setNumThreads(1)
+    workspace = Workspace(mvs)
+    scene = read_sparse(workspace.sparse, workspace.cameras)
+    for photo in ids:
+        usable = read_usable(labels, photo, frozenset(MASKED), workspace.cameras[photo])
+        write_map(workspace.depth_map(photo, "photometric"), sgbm.estimate(workspace, scene, photo, usable, SGBM_PAIRS))
+
+
 def cost(scene: Path, out: Path, size: int, sources: int) -> None:
     shutil.rmtree(out, ignore_errors=True)
     undistort(scene / "photos/images", scene / "sfm/sparse", out / "mvs", max_size=size)
@@ -209,13 +252,13 @@ def cost(scene: Path, out: Path, size: int, sources: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", choices=["cost", "demo", "lights"])
+    parser.add_argument("study", choices=["cost", "demo", "lights", "rivals"])
     parser.add_argument("scene", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", type=int, default=640)
     parser.add_argument("--sources", type=int, default=8)
     options = parser.parse_args()
-    studies = {"cost": cost, "demo": demo, "lights": lights}
+    studies = {"cost": cost, "demo": demo, "lights": lights, "rivals": rivals}
     sys.stdout.reconfigure(line_buffering=True)
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # for the processes to come
     print(f"`python -m benchmarks.dense {options.study} … --size {options.size} --sources {options.sources}`\n")
