@@ -32,6 +32,7 @@ PAPER = {  # preset paper, but what a GPU and its memory allow: the networks, lo
         "betas": [0.0, 0.99],
         "mask_transient": False,
         "colour_jitter": 0.0,
+        "patience": 0,
         "schedule": "constant",
         "rerender": {"learning_rate": 0.001, "quarter_resolution_share": 0.0, "half_resolution_share": 0.0},
         "finetune": {"learning_rate": 0.001, "encoder_learning_rate": 0.0001},

@@ -6,7 +6,7 @@ Meshry et al., CVPR 2019, section 3.3). What differs between them is a section o
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -63,12 +63,12 @@ def train(
     holds what is the stage's own.
 
     The stage ends when its budget is spent, or when the validation photos have not been rendered better for
-    `training.patience` ticks (of full resolution).
+    `training.patience` ticks (of full resolution; 0: it does not end early).
 
     Leaves in out_dir: model.safetensors, the averaged (EMA) weights of renderer, encoder and point channels that
-    rendered the validation photos best, which inference uses and the next stage starts from, and the last ones of the
-    discriminator; config.json, all that is needed to build the networks again, and why the stage `ended`; stats.jsonl,
-    TensorBoard events and samples/. The checkpoint in checkpoint_dir is removed.
+    rendered the validation photos best (with patience 0 the last ones), which inference uses and the next stage starts
+    from, and the last ones of the discriminator; config.json, all that is needed to build the networks again, and why
+    the stage `ended`; stats.jsonl, TensorBoard events and samples/. The checkpoint in checkpoint_dir is removed.
 
     Of several processes (`nrw.training.parallel`) each computes its part of every batch.
 
@@ -77,7 +77,7 @@ def train(
     out_dir, checkpoint_dir = Path(out_dir), Path(checkpoint_dir)
     settings, weights = config["training"], config["training"]["losses"]
     part, seed, batch_size = settings[stage], config["seed"], settings["batch_size"]
-    first = parallel.is_first()
+    patience, first = settings["patience"], parallel.is_first()
     device = training_device(config)
     dataset = open_dataset(dataset_dir, config)
     spec, transient = BufferSpec.from_config(config, dataset.meta), dataset.meta["transient"]
@@ -120,13 +120,13 @@ def train(
     start, state = checkpoint.restore(checkpoint_dir, fingerprint, modules, optimizers) or (0, None)
     if state:
         best.score, best.step = state["best"]
-    sizes = [dataset.view(photo).labels.shape for photo in dataset.train_ids]
-    whole = next((step for step in range(steps) if halvings(part, step, steps, sizes) == 0), steps)
+    smallest = min(min(dataset.view(photo).labels.shape) for photo in dataset.train_ids)
+    whole_from = (part["quarter_resolution_share"] + part["half_resolution_share"]) * steps
     log = TrainingLog(out_dir, stage, steps, batch_size, start, state, writes=first)
     if start == 0 and first:
         sheet, scores = validate(averaged, dataset, spec, device)
         log.samples(0, sheet)
-        best.offer(averaged, scores.get("val_psnr"), 0)
+        best.offer(averaged, scores.get("val_psnr") if patience else None, 0)
     log.restart_clock()
 
     def save(done: int) -> None:
@@ -136,8 +136,8 @@ def train(
     done, hopeless = start, torch.zeros(())
     with checkpoint.StopSignal(patient=parallel.size() > 1) as stop:
         for step in range(start, steps):
-            shift = halvings(part, step, steps, sizes)
-            crops = batch_size * crops_for_one(sizes, settings["crop_size"], shift)
+            shift = halvings(part, step / steps, smallest)
+            crops = batch_size * crops_for_one(settings["crop_size"], smallest >> shift)
             rng = generator_of(seed, stage, step)
             torch.manual_seed(int(rng.integers(2**63)))
             ids = photos_of(dataset.train_ids, seed, stage, step, crops)
@@ -191,12 +191,12 @@ def train(
             done = step + 1
             if first and (done % tick == 0 or done == steps):
                 sheet, scores = validate(averaged, dataset, spec, device)
-                best.offer(averaged, scores.get("val_psnr"), done)
+                best.offer(averaged, scores.get("val_psnr") if patience else None, done)
                 log.tick(done, {**scores, "learning_rate": rate})
                 log.samples(done, sheet)
                 save(done)
                 log.restart_clock()
-                hopeless.fill_(done - max(best.step, whole) >= settings["patience"] * tick)
+                hopeless.fill_(patience > 0 and done - max(best.step, whole_from) >= patience * tick)
             parallel.agree(stop, device)
             if stop.received:
                 if first:
@@ -215,7 +215,7 @@ def train(
     kimg, best_kimg = done * batch_size / 1000, best.step * batch_size / 1000
     reason = {
         "budget": f"its budget of {part['kimg']:g} kimg is spent",
-        "validation": f"no better validation for {settings['patience']} ticks (budget: {part['kimg']:g} kimg)",
+        "validation": f"no better validation for {patience} ticks (budget: {part['kimg']:g} kimg)",
     }[ended]
     logger.info("%s ended after %.2f kimg: %s; kept are the weights of %.2f kimg", stage, kimg, reason, best_kimg)
     trained = dict(best.module.named_children())
@@ -225,14 +225,14 @@ def train(
     finish(out_dir, checkpoint_dir, stage, trained, config, ended=ended, kimg=kimg, best_kimg=best_kimg, **facts)
 
 
-def halvings(part: Mapping, step: int, steps: int, sizes: Sequence[tuple[int, int]]) -> int:
+def halvings(part: Mapping, done: float, smallest: int) -> int:
     """How often the pictures of a step are halved: first twice, then once, then not at all, as the stage says.
 
-    part: the stage's configuration. sizes: (height, width) of the pictures; none gets too small for the losses.
+    part: the stage's configuration. done: share of the stage that is over. smallest: shortest side of all pictures,
+    pixels; none gets too small for the losses.
     """
-    done, quarter = step / steps, part["quarter_resolution_share"]
+    quarter = part["quarter_resolution_share"]
     wanted = 2 if done < quarter else 1 if done < quarter + part["half_resolution_share"] else 0
-    smallest = min(min(size) for size in sizes)
     return next(shift for shift in range(wanted, -1, -1) if shift == 0 or smallest >> shift >= SMALLEST_SIDE)
 
 

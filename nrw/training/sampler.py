@@ -114,13 +114,12 @@ def crop_batch(
     )
 
 
-def crops_for_one(sizes: Sequence[tuple[int, int]], crop_size: int, shift: int) -> int:
-    """How many crops of pictures halved `shift` times have about as many pixels as one crop of `crop_size` squared.
+def crops_for_one(crop_size: int, smallest: int) -> int:
+    """How many crops have about the pixels of one of `crop_size` squared, where the pictures' sides are `smallest`.
 
-    sizes: (height, width) of the pictures. At most 4: every photo of a step is also read and encoded.
+    At most 4: every photo of a step is also read and encoded.
     """
-    side = max(1, min(crop_size, *(min(size) >> shift for size in sizes)))
-    return min(4, round((crop_size / side) ** 2))
+    return min(4, round((crop_size / max(1, min(crop_size, smallest))) ** 2))
 
 
 def random_boxes(

@@ -108,7 +108,7 @@ def make_config(**training: object) -> dict:
             "mask_transient": True,
             "colour_jitter": 0.0,
             "tick_kimg": 0.004,
-            "patience": 1000,
+            "patience": 0,
             "appearance": {
                 "kimg": 0.012, "batch_size": 2, "learning_rate": 0.001, "margin": 0.1, "positives": 5, "negatives": 13,
                 "style_size": 32,
@@ -208,7 +208,7 @@ import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_training import make_config, run
-config = make_config(rerender={{"kimg": 0.06}}, tick_kimg=0.02)
+config = make_config(rerender={{"kimg": 0.06}}, tick_kimg=0.02, patience=1000)
 run("rerender", Path({dataset!r}), Path({out!r}), config, Path({init!r}))
 """
 
@@ -224,7 +224,13 @@ def test_a_process_that_was_killed_resumes_and_gives_what_an_uninterrupted_one_g
     assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed" / "rerender" / "model.safetensors").exists()
     for out in ("killed", "whole"):
-        run("rerender", scene[0], tmp_path / out, make_config(rerender={"kimg": 0.06}, tick_kimg=0.02), trained)
+        run(
+            "rerender",
+            scene[0],
+            tmp_path / out,
+            make_config(rerender={"kimg": 0.06}, tick_kimg=0.02, patience=1000),
+            trained,
+        )
     assert_same(weights(tmp_path / "killed", "rerender"), weights(tmp_path / "whole", "rerender"))
     assert untimed(rows_of(tmp_path / "killed" / "rerender")) == untimed(rows_of(tmp_path / "whole" / "rerender"))
 
@@ -567,11 +573,9 @@ def test_a_stage_says_that_its_budget_is_spent(trained):
 
 def test_small_sizes_come_first_with_more_photos_and_never_too_small():
     part = {"quarter_resolution_share": 0.25, "half_resolution_share": 0.5}
-    sizes = [(208, 320), (320, 240)]
-    assert [rerender.halvings(part, step, 8, sizes) for step in range(8)] == [2, 2, 1, 1, 1, 1, 0, 0]
-    assert [rerender.halvings(part, step, 8, [(64, 80)]) for step in (0, 2, 6)] == [1, 1, 0]
-    assert [crops_for_one(sizes, 160, shift) for shift in range(3)] == [1, 2, 4]
-    assert crops_for_one([(104, 120)], 160, 0) == 2
+    assert [rerender.halvings(part, step / 8, smallest=208) for step in range(8)] == [2, 2, 1, 1, 1, 1, 0, 0]
+    assert [rerender.halvings(part, done, smallest=64) for done in (0, 0.3, 0.8)] == [1, 1, 0]
+    assert [crops_for_one(160, 208 >> shift) for shift in range(3)] == [1, 2, 4]
 
 
 def test_jitter_is_another_exposure_of_the_same_photo(scene):
