@@ -1,6 +1,6 @@
 """The README's picture: frames of a finished scene's three videos, one video a row.
 
-python benchmarks/readme_picture.py results/demo docs/demo.png
+python benchmarks/readme_picture.py results/demo docs/demo.jpg
 """
 
 import sys
@@ -8,8 +8,6 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-
-from nrw.io import write_image
 
 FRAMES = 4
 WIDTH = 320
@@ -30,6 +28,5 @@ def row(video: Path) -> np.ndarray:
 
 if __name__ == "__main__":
     scene, out = map(Path, sys.argv[1:])
-    write_image(
-        out, np.concatenate([row(scene / "videos" / f"{kind}.mp4") for kind in ("flythrough", "appearance", "joint")])
-    )
+    rows = [row(scene / "videos" / f"{kind}.mp4") for kind in ("flythrough", "appearance", "joint")]
+    iio.imwrite(out, np.concatenate(rows), quality=90)
