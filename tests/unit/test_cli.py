@@ -76,9 +76,8 @@ def make_scene(scene: Path) -> None:
         write_image(aligned / f"{photo}_color.png", np.dstack([color, np.where(splatted.hit, 255, 0).astype(np.uint8)]))
         write_image(aligned / f"{photo}_depth.png", (splatted.depth * 10_000).astype(np.uint16))
         light = (np.array([1.0, 0.9, 0.8]) * (0.4 + 0.1 * number))[None, None]
-        write_image(
-            aligned / f"{photo}_reference.png", (rng.uniform(150, 255, (HEIGHT, WIDTH, 3)) * light).astype(np.uint8)
-        )
+        seen = np.where(splatted.hit[..., None], color, [200, 220, 255]) + rng.normal(0, 5, color.shape)
+        write_image(aligned / f"{photo}_reference.png", (seen * light).clip(0, 255).astype(np.uint8))
         labels = np.where(splatted.hit, BUILDING, SKY).astype(np.uint8)
         write_image(aligned / f"{photo}_seg.png", labels)
         write_image(aligned / f"{photo}_seg_rgb.png", ade20k.colorize(labels))
