@@ -39,6 +39,7 @@ class Job:
 class Cluster:
     def __init__(self, folder: Path):
         self.folder = folder
+        self.runs: list[subprocess.Popen] = []
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("SLURM_")},
             "SLURM_CONF": str(folder / "etc" / "slurm.conf"),
@@ -92,13 +93,15 @@ class Cluster:
     def start(self, folder: Path, *arguments: str) -> subprocess.Popen:
         """Snakemake on the cluster, with the tiny configuration; what it says goes to folder/snakemake.log."""
         with open(folder / "snakemake.log", "a") as log:
-            return subprocess.Popen(
+            run = subprocess.Popen(
                 command(*arguments, *HERE_AND_NOW, *SAME, *TINY),
                 cwd=folder,
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+        self.runs.append(run)
+        return run
 
     def run(self, folder: Path, *arguments: str) -> None:
         self.finish(self.start(folder, *arguments), folder)
@@ -155,7 +158,9 @@ def cluster():
             ["bash", HERE / "slurm_up.sh", folder, "3"], env=environment, capture_output=True, text=True
         )
         assert up.returncode == 0, up.stdout + up.stderr + (folder / "log" / "slurmctld.log").read_text()
-        yield Cluster(folder)
+        yield (cluster := Cluster(folder))
+        for run in cluster.runs:  # one that a failed test did not wait for
+            run.kill()
     finally:
         subprocess.run(["bash", HERE / "slurm_down.sh", folder])
         shutil.rmtree(folder)
