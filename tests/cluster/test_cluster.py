@@ -170,7 +170,7 @@ def test_two_gpus_are_one_job_of_two_processes(cluster, survived, on_two_gpus):
     assert before.keys() == after.keys()
     before, after = (torch.cat([weights.flatten() for weights in found.values()]) for found in (before, after))
     apart = (after - before).abs()
-    # where a gradient is almost 0, Adam makes steps of rounding errors: a few weights may be a step apart, 0.002 at most
+    # where a gradient is almost 0, Adam makes steps of rounding errors: a few weights may be a step (0.002) apart
     assert (apart > 1e-4 + 1e-3 * before.abs()).float().mean() < 1e-3
     assert apart.max() < 2e-3
 
