@@ -60,7 +60,10 @@ def match_pair(
         for picture, homography in ((image, to_photo), (source_image, to_source))
     ]
     lowest = int(focal * length / far)
-    count = int(np.clip(-(-(focal * length / near - lowest) // 16) * 16, 16, MAX_DISPARITIES))
+    wanted = min(focal * length / near - lowest, MAX_DISPARITIES, size[0] - lowest - 2 * BLOCK)
+    count = int(wanted) // 16 * 16  # OpenCV's steps
+    if count < 16:
+        return np.zeros((camera.height, camera.width), np.float32)
     matcher = cv2.StereoSGBM.create(
         minDisparity=lowest, numDisparities=count, blockSize=BLOCK, P1=8 * BLOCK**2, P2=32 * BLOCK**2, disp12MaxDiff=1,
         uniquenessRatio=5, speckleWindowSize=50, speckleRange=2, mode=cv2.STEREO_SGBM_MODE_HH,
