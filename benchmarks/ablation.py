@@ -21,28 +21,32 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from nrw.config import complete_preset, merge
+from nrw.config import complete_preset, merge, read_preset
+from nrw.io import read_json, write_json
 
 SHARES = {"appearance": 0.05, "rerender": 0.35, "finetune": 0.6}  # of the time
 PILOT_STEPS = 16  # half of them before the clock is read
-PAPER = {  # preset paper, but what a GPU and its memory allow: the networks, losses and rates of 2019
-    "buffer": {"representation": "paper2019", "levels": 1, "view_direction": False, "point_channels": 0},
-    "network": {"architecture": "paper2019"},
-    "training": {
-        "betas": [0.0, 0.99],
-        "mask_transient": False,
-        "colour_jitter": 0.0,
-        "patience": 0,
-        "schedule": "constant",
-        "rerender": {"learning_rate": 0.001, "quarter_resolution_share": 0.0, "half_resolution_share": 0.0},
-        "finetune": {"learning_rate": 0.001, "encoder_learning_rate": 0.0001},
-        "losses": {"l1": 0.0, "gradient": 0.0, "dssim": 0.0, "perceptual": 0.3, "adversarial": 1.0},
-    },
-}
+ON_A_GPU = (
+    "batch_size",
+    "crop_size",
+    "tick_kimg",
+    "appearance",
+    "completion",
+)  # in preset paper
+
+
+def paper() -> dict:
+    """The networks, losses and rates of 2019 (preset paper) at the size and with the memory of draft."""
+    preset = read_preset("paper")
+    training = {key: value for key, value in preset["training"].items() if key not in ON_A_GPU}
+    network = {"architecture": preset["network"]["architecture"]}  # whose widths are its own
+    return {"buffer": preset["buffer"], "network": network, "training": training}
+
+
 WHOLE = {"quarter_resolution_share": 0.0, "half_resolution_share": 0.0}
 VARIANTS: dict[str, dict] = {  # what differs from the draft preset
     "draft": {},
-    "paper": PAPER,
+    "paper": paper(),
     "encoder trained in stage 2": {"training": {"rerender": {"encoder_learning_rate": 0.002}}},
     "no pretraining": {"training": {"appearance": {"kimg": 0.0}}},
     "no colour jitter": {"training": {"colour_jitter": 0.0}},
@@ -122,7 +126,7 @@ def run(scene: Path, out: Path, variant: str, seed: int, minutes: float, threads
     stages = train(scene, out, config, minutes)
     scores = evaluate(scene, out, config["evaluation"]["refine_steps"])
     result = {"variant": variant, "seed": seed, "minutes": minutes, "stages": stages, "protocols": scores}
-    (out / "result.json").write_text(json.dumps(result, indent=1))
+    write_json(out / "result.json", result)
 
 
 def table(results: list[Mapping]) -> Iterator[str]:
@@ -174,7 +178,7 @@ def main() -> None:
 
     runs = [(variant, seed) for variant in arguments.variants for seed in arguments.seeds]
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        results = [json.loads(path.read_text()) for path in pool.map(start, runs)]
+        results = [read_json(path) for path in pool.map(start, runs)]
     print(*table(results), sep="\n")
 
 

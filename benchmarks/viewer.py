@@ -18,10 +18,10 @@ import imageio.v3 as iio
 import torch
 
 from nrw.dataset import PackedDataset
-from nrw.models.scene import SceneModel
+from nrw.models.scene import POINTS_AT_ONCE, SceneModel
 from nrw.rasterize import rasterize
 from nrw.videos import read_colored_cloud
-from nrw.viewer.session import MOVING_POINTS, POINTS_AT_ONCE, Session, Viewpoint
+from nrw.viewer.session import MOVING_POINTS, Session, Viewpoint
 
 SIZES = (256, 512)
 ASPECT = 16 / 9

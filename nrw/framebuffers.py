@@ -122,9 +122,9 @@ def compose(
     """Write the aligned images of a chunk of photos, all of the size of the photo's framebuffer.
 
     reference: the photo. color: RGBA of the splatted points in the colours of `colors_npy`, anti-aliased, alpha 255
-    where there is one, else all 0. depth: uint16,
-    `png / 65535 * max_depth` is z in the camera in world units, 0 = none; `max_depth` is the largest of all photos'
-    reports, one scale for the set. seg: uint8 ADE20K labels, 0 = unknown. seg_rgb: the same in the palette's colours.
+    where there is one, else all 0. depth: uint16, `png / 65535 * max_depth` is z in the camera in world units, 0 =
+    none; `max_depth` is the largest of all photos' reports, one scale for the set. seg: uint8 ADE20K labels, 0 =
+    unknown. seg_rgb: the same in the palette's colours.
     Photos that are done are skipped (`nrw.resume`; `key_file` belongs to this chunk).
     """
     fingerprint = {
