@@ -42,34 +42,36 @@ def match_pair(
     z /= np.linalg.norm(z)
     rectified = np.stack([x, np.cross(z, x), z])  # rows: axes of both rectified cameras; the source is to the right
     focal = (camera.fx + source.fx) / 2
-    # pixels of the photo to rectified ones, up to a shift that keeps the photo inside
-    turn = np.diag([focal, focal, 1]) @ rectified @ camera.rotation.T @ np.linalg.inv(camera.K)
+
+    def rectification(of: Camera) -> np.ndarray:
+        """From a photo's pixels to those of its rectified picture, up to a shift."""
+        return np.diag([focal, focal, 1]) @ rectified @ of.rotation.T @ np.linalg.inv(of.K)
+
+    turn = rectification(camera)
     corners = np.array([[0, 0], [camera.width, 0], [camera.width, camera.height], [0, camera.height]], np.float64)
     seen = cv2.perspectiveTransform(corners[None], turn)[0]
     (left, top), (right, bottom) = seen.min(axis=0), seen.max(axis=0)
     size = round(min(right - left, 2 * camera.width)), round(min(bottom - top, 2 * camera.height))
-    if (rectified @ camera.rotation.T @ np.linalg.inv(camera.K) @ [*corners.mean(axis=0), 1])[2] <= 0 or min(
-        size
-    ) < 2 * BLOCK:
+    lowest = int(focal * length / far)
+    wanted = min(focal * length / near - lowest, MAX_DISPARITIES, size[0] - 2 * BLOCK)
+    count = int(wanted) // 16 * 16  # OpenCV's steps
+    behind = (turn @ [*corners.mean(axis=0), 1])[2] <= 0
+    if behind or count < 16 or min(size) < 2 * BLOCK:
         return np.zeros((camera.height, camera.width), np.float32)
-    shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]])
-    to_photo = shift @ turn
-    to_source = shift @ np.diag([focal, focal, 1]) @ rectified @ source.rotation.T @ np.linalg.inv(source.K)
+    to_photo = shifted(-left, -top) @ turn
+    # the source's picture is moved on by the lowest disparity: no column is lost to what cannot be
+    to_source = shifted(lowest - left, -top) @ rectification(source)
     grey = [
         cv2.cvtColor(cv2.warpPerspective(picture, half_pixel(homography), size), cv2.COLOR_RGB2GRAY)
         for picture, homography in ((image, to_photo), (source_image, to_source))
     ]
-    lowest = int(focal * length / far)
-    wanted = min(focal * length / near - lowest, MAX_DISPARITIES, size[0] - lowest - 2 * BLOCK)
-    count = int(wanted) // 16 * 16  # OpenCV's steps
-    if count < 16:
-        return np.zeros((camera.height, camera.width), np.float32)
     matcher = cv2.StereoSGBM.create(
-        minDisparity=lowest, numDisparities=count, blockSize=BLOCK, P1=8 * BLOCK**2, P2=32 * BLOCK**2, disp12MaxDiff=1,
+        minDisparity=0, numDisparities=count, blockSize=BLOCK, P1=8 * BLOCK**2, P2=32 * BLOCK**2, disp12MaxDiff=1,
         uniquenessRatio=5, speckleWindowSize=50, speckleRange=2, mode=cv2.STEREO_SGBM_MODE_HH,
     )  # fmt: skip
     disparity = matcher.compute(*grey).astype(np.float32) / 16
-    depth = np.where(disparity >= max(lowest, 1), focal * length / np.maximum(disparity, 1e-6), 0).astype(np.float32)
+    found = (disparity > 0) & (disparity + lowest >= 1)  # at 0 black borders match one another
+    depth = np.where(found, focal * length / np.maximum(disparity + lowest, 1), 0).astype(np.float32)
     # back: where each pixel of the photo lies in the rectified picture, and its depth along the photo's own axis
     columns, rows = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
     place = cv2.perspectiveTransform(np.stack([columns, rows], axis=-1).astype(np.float64), to_photo) - 0.5
@@ -79,8 +81,11 @@ def match_pair(
     return np.where(along > 0, found / np.maximum(along, 1e-6), 0).astype(np.float32)
 
 
+def shifted(x: float, y: float) -> np.ndarray:
+    """The homography that moves pixels."""
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
+
+
 def half_pixel(homography: np.ndarray) -> np.ndarray:
     """A homography between coordinates with pixel centres at +0.5, for OpenCV, whose centres are whole numbers."""
-    there, back = np.eye(3), np.eye(3)
-    there[:2, 2], back[:2, 2] = 0.5, -0.5
-    return back @ homography @ there
+    return shifted(-0.5, -0.5) @ homography @ shifted(0.5, 0.5)
