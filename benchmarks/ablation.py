@@ -53,6 +53,7 @@ VARIANTS: dict[str, dict] = {  # what differs from the draft preset
     "whole size from the start": {"training": {"rerender": WHOLE}},
     "no view direction": {"buffer": {"view_direction": False}},
     "one scale": {"buffer": {"levels": 1}},
+    "no lighting": {"buffer": {"lighting": 0}},
     "no point channels": {"buffer": {"point_channels": 0}},
     "z of 16": {"network": {"z_dim": 16}},
 }

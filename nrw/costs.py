@@ -18,7 +18,18 @@ RULES = (  # names of the records, in the order of the workflow
         "depths",
         "filter",
     ),
-    *("patch_match", "fuse", "rasterize", "split", "recolour", "compose", "index", "import_aligned", "pack"),
+    *(
+        "patch_match",
+        "fuse",
+        "rasterize",
+        "split",
+        "recolour",
+        "lighting",
+        "compose",
+        "index",
+        "import_aligned",
+        "pack",
+    ),
     *("appearance", "rerender", "finetune", "completion", "evaluation", "videos"),
 )
 

@@ -2,8 +2,9 @@
 
 A packed set is a folder of headerless little-endian files, one for each kind of array, each holding the photos one
 after the other in the order of dataset.json: photo.u8 and labels.u8, and for each level l of the deep buffer
-color_l.u8, depth_l.f32 and index_l.i32 (the last only where the set comes from a point cloud). Nothing is decoded
-when it is read, the operating system caches what is used, and any number of readers share that cache.
+color_l.u8, depth_l.f32 and, only where the set comes from a point cloud, index_l.i32 and lighting_l.u8 (where the cloud
+has lighting; points.u8 then holds that of all points). Nothing is decoded when it is read, the operating system caches
+what is used, and any number of readers share that cache.
 """
 
 import json
@@ -20,14 +21,16 @@ from nrw.errors import UserError
 from nrw.framebuffers import POSE_FIELDS
 from nrw.io import atomic_path, read_csv, read_image, read_json, write_csv, write_json
 from nrw.log import progress
-from nrw.rasterize import DeepBuffer, color_pyramid, pyramid
+from nrw.pointcloud import stream_points
+from nrw.rasterize import DeepBuffer, color_pyramid, pyramid, shade
 
-FORMAT = 1  # of dataset.json and the raw files
+FORMAT = 2  # of dataset.json and the raw files
 SIZE_MULTIPLE = 8  # of the sides of every picture
 MIN_PHOTOS = 3
 SPLIT_FIELDS = ("id", "density", "split", "reason")
 
 _PHOTO, _LABELS, _COLOR, _DEPTH, _INDEX = "photo.u8", "labels.u8", "color_{}.u8", "depth_{}.f32", "index_{}.i32"
+_LIGHTING, _POINTS = "lighting_{}.u8", "points.u8"
 
 
 def split(
@@ -83,7 +86,8 @@ class View:
     photo: (H, W, 3) uint8. labels: (H, W) uint8, ADE20K 1–150, 0 = unknown. H and W are multiples of 8.
     color, depth, index: a list with one array for each level l, of size h = ceil(H / 2^l), w = ceil(W / 2^l):
     (h, w, 3) uint8, 0 where no point is seen; (h, w) float32, z in the camera, 0 = none; (h, w) int32 point index,
-    -1 = none. index is None where the set has no point cloud.
+    -1 = none. index is None where the set has no point cloud. lighting: the same of (h, w, K) uint8 (`nrw.lighting`),
+    means of the points, 0 where no point is seen; None where the cloud has none.
     camera: of the full size; None where unknown.
     """
 
@@ -94,6 +98,7 @@ class View:
     depth: list[np.ndarray]
     index: list[np.ndarray] | None
     camera: Camera | None
+    lighting: list[np.ndarray] | None = None
 
 
 class PackedDataset:
@@ -104,8 +109,9 @@ class PackedDataset:
       near, far: 1st and 99th percentile of the positive depths of the training photos.
       classes: sorted indices of the 29 groups (nrw.ade20k) that the training photos show beside transient and unknown
         pixels; empty where there are no labels. transient, sky: sorted ADE20K labels 1–150.
-      has_index: whether views have point indices. n_points: points of the cloud, 0 where there is none.
-    ids: all photos in order; split: train or val by id.
+      has_index: whether views have point indices. n_points: points of the cloud, 0 where there is none. lighting:
+        numbers of each point's lighting, 0 where there is none.
+    ids: all photos in order; split: train or val by id. point_lighting: (n_points, lighting) uint8, or None.
 
     Raises UserError where the folder is missing, damaged or of another format.
     """
@@ -121,6 +127,13 @@ class PackedDataset:
         self._color = [self._open(_COLOR.format(level), level, 3) for level in levels]
         self._depth = [self._open(_DEPTH.format(level), level) for level in levels]
         self._index = [self._open(_INDEX.format(level), level) for level in levels] if self.meta["has_index"] else None
+        channels = self.meta["lighting"]
+        self._lighting = (
+            [self._open(_LIGHTING.format(level), level, channels) for level in levels] if channels else None
+        )
+        self.point_lighting = None
+        if channels:
+            self.point_lighting = self._map(_POINTS, self.meta["n_points"] * channels).reshape(-1, channels)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -146,29 +159,32 @@ class PackedDataset:
             [level[photo_id] for level in self._color],
             [level[photo_id] for level in self._depth],
             [level[photo_id] for level in self._index] if self._index is not None else None,
-            camera and Camera(**{**camera, "cam_from_world": np.array(camera["cam_from_world"])}),
+            camera and _camera(camera),
+            [level[photo_id] for level in self._lighting] if self._lighting is not None else None,
         )
 
     def _open(self, name: str, level: int, channels: int = 0) -> dict[str, np.ndarray]:
         """The arrays of one file by photo id, (h, w) or (h, w, channels)."""
-        dtype = _dtype(name)
         shapes = {
             photo: (*level_size(info["height"], info["width"], level), *([channels] if channels else []))
             for photo, info in self._photos.items()
         }
-        expected = sum(int(np.prod(shape)) for shape in shapes.values()) * dtype.itemsize
-        file = self.path / name
-        found = file.stat().st_size if file.is_file() else None
-        if found != expected:
-            state = "is missing" if found is None else f"has {found} bytes instead of {expected}"
-            raise _damaged(self.path, f"{name} {state}")
-        data = np.memmap(file, dtype, mode="r")
+        data = self._map(name, sum(int(np.prod(shape)) for shape in shapes.values()))
         arrays, offset = {}, 0
         for photo, shape in shapes.items():
             count = int(np.prod(shape))
             arrays[photo] = data[offset : offset + count].reshape(shape)
             offset += count
         return arrays
+
+    def _map(self, name: str, count: int) -> np.ndarray:
+        """The `count` numbers of a file."""
+        dtype, file = _dtype(name), self.path / name
+        found = file.stat().st_size if file.is_file() else None
+        if found != count * dtype.itemsize:
+            state = "is missing" if found is None else f"has {found} bytes instead of {count * dtype.itemsize}"
+            raise _damaged(self.path, f"{name} {state}")
+        return np.memmap(file, dtype, mode="r")
 
 
 def level_size(height: int, width: int, level: int) -> tuple[int, int]:
@@ -187,6 +203,8 @@ def pack(
     transient: Iterable[str] = (),
     sky: Iterable[str] = (),
     colors_npy: Path | str | None = None,
+    cloud_ply: Path | str | None = None,
+    lighting_npy: Path | str | None = None,
 ) -> None:
     """Write the packed set of the photos that split.csv sends to training or validation, photo by photo.
 
@@ -197,6 +215,7 @@ def pack(
       imported, and its levels are made from `<id>_depth.png`, whose points have their size already (`splat` is not
       used): a coarse pixel has the depth of the nearest of the pixels it covers.
       The colours are those of `<id>_color.png`; a coarse pixel has the mean of the surface that it shows.
+    cloud_ply, lighting_npy: the cloud and its points' lighting (N, K) uint8 (`nrw.lighting`); None: there is none.
     transient, sky: ADE20K names.
 
     Raises UserError where files are missing or disagree in size, or a class name is unknown.
@@ -206,13 +225,27 @@ def pack(
     labelled = _check_labels(aligned_dir, chosen)
     transient, sky = ade20k.labels_of(transient), ade20k.labels_of(sky)
     colors = None if framebuffers_dir is None else _load(Path(colors_npy), mmap_mode="r")
+    n_points = 0 if colors is None else len(colors)
+    lighting = None if lighting_npy is None else _load(Path(lighting_npy), mmap_mode="r")
+    if lighting is not None and len(lighting) != n_points:
+        raise UserError(
+            f"{lighting_npy} is of {len(lighting)} points, {colors_npy} of {n_points}: they are of different clouds; "
+            "delete the framebuffers folder and run again."
+        )
     cameras = _cameras(aligned_dir / "index.csv")
     depths = DepthPercentiles()
     class_pixels = np.zeros(256, np.int64)
     photos = []
     with atomic_path(out_dir) as folder, ExitStack() as stack:
         folder.mkdir(parents=True)
-        files = {name: stack.enter_context(open(folder / name, "wb")) for name in _names(levels, colors is not None)}
+        kinds = [
+            _COLOR,
+            _DEPTH,
+            *([_INDEX] if colors is not None else []),
+            *([_LIGHTING] if lighting is not None else []),
+        ]
+        names = [_PHOTO, _LABELS, *(kind.format(level) for kind in kinds for level in range(levels))]
+        files = {name: stack.enter_context(open(folder / name, "wb")) for name in names}
 
         def append(name: str, array: np.ndarray) -> None:
             files[name].write(np.ascontiguousarray(array, _dtype(name)).data)
@@ -228,27 +261,35 @@ def pack(
             labels = np.zeros((height, width), np.uint8)
             if labelled:
                 labels = _image(aligned_dir / f"{photo}_seg.png", (), like=reference)
-            color = _image(aligned_dir / f"{photo}_color.png", (3, 4), like=reference)[..., :3]
+            if photo not in cameras:
+                raise UserError(f"Photo {photo} is in {split_csv} but not in {aligned_dir}/index.csv; make both again.")
+            picture = _image(aligned_dir / f"{photo}_color.png", (3, 4), like=reference)[..., :3]
             if colors is None:
-                buffers = _imported_levels(aligned_dir, photo, color, levels)
+                buffers = _imported_levels(aligned_dir, photo, picture, levels)
             else:
-                buffers = _cloud_levels(Path(framebuffers_dir), photo, color, len(colors), levels, splat)
+                raster = _raster(Path(framebuffers_dir), photo, (height, width), n_points)
+                if lighting is not None:
+                    points, camera = stream_points(cloud_ply), _camera(cameras[photo])
+                    picture = np.dstack([picture, shade(points, lighting, camera, raster, splat)])
+                buffers = _cloud_levels(raster, picture, levels, splat)
             append(_PHOTO, reference)
             append(_LABELS, labels)
-            for level, (color, buffer) in enumerate(buffers):
-                append(_COLOR.format(level), color)
+            for level, (picture, buffer) in enumerate(buffers):
+                append(_COLOR.format(level), picture[..., :3])
                 append(_DEPTH.format(level), buffer.depth)
                 if colors is not None:
                     append(_INDEX.format(level), buffer.index)
+                if lighting is not None:
+                    append(_LIGHTING.format(level), picture[..., 3:])
                 if level == 0 and where == "train":
                     depths.add(buffer.depth)
             if where == "train":
                 class_pixels += np.bincount(labels.ravel(), minlength=256)
-            if photo not in cameras:
-                raise UserError(f"Photo {photo} is in {split_csv} but not in {aligned_dir}/index.csv; make both again.")
             record = {"id": photo, "split": where, "height": height, "width": width, "camera": cameras[photo]}
             photos.append(record)
 
+        if lighting is not None:
+            np.ascontiguousarray(lighting).tofile(folder / _POINTS)
         near, far = depths.percentiles(1, 99)
         shown = {int(label) for label in class_pixels.nonzero()[0]} - transient - {0}
         meta = {
@@ -261,7 +302,8 @@ def pack(
             "transient": sorted(transient),
             "sky": sorted(sky),
             "has_index": colors is not None,
-            "n_points": 0 if colors is None else len(colors),
+            "n_points": n_points,
+            "lighting": 0 if lighting is None else lighting.shape[1],
             "photos": photos,
         }
         write_json(folder / "dataset.json", meta)
@@ -296,15 +338,13 @@ class DepthPercentiles:
         return [float(value) for value in middles.astype(np.uint32).view(np.float32)]
 
 
-def _cloud_levels(
-    folder: Path, photo: str, color: np.ndarray, n_points: int, levels: int, splat: int
-) -> Iterator[tuple[np.ndarray, DeepBuffer]]:
-    """Colour (h, w, 3) uint8 and buffer of each level, from the raster of the cloud and its picture at full size."""
+def _raster(folder: Path, photo: str, size: tuple[int, int], n_points: int) -> DeepBuffer:
+    """What a photo of a (height, width) shows of a cloud of n_points. Raises UserError where it is of another run."""
     raster = DeepBuffer(_load(folder / f"{photo}_index.npy"), _load(folder / f"{photo}_depth.npy"))
     for name, array in (("index", raster.index), ("depth", raster.depth)):
-        if array.shape != color.shape[:2]:
+        if array.shape != size:
             raise UserError(
-                f"{folder}/{photo}_{name}.npy has shape {array.shape}, its photo {color.shape[:2]}: they are of "
+                f"{folder}/{photo}_{name}.npy has shape {array.shape}, its photo {size}: they are of "
                 "different runs; delete the framebuffers folder and run again."
             )
     if raster.index.max(initial=-1) >= n_points:
@@ -312,8 +352,15 @@ def _cloud_levels(
             f"{folder}/{photo}_index.npy names point {raster.index.max()}, but colors.npy has {n_points} points: "
             "they are of different clouds; delete the framebuffers folder and run again."
         )
+    return raster
+
+
+def _cloud_levels(
+    raster: DeepBuffer, picture: np.ndarray, levels: int, splat: int
+) -> Iterator[tuple[np.ndarray, DeepBuffer]]:
+    """Picture (h, w, C) uint8 and buffer of each level, from those at full size."""
     buffers = pyramid(raster, levels, splat)
-    return zip(color_pyramid(color, buffers, splat), buffers, strict=True)
+    return zip(color_pyramid(picture, buffers, splat), buffers, strict=True)
 
 
 def _imported_levels(
@@ -326,6 +373,11 @@ def _imported_levels(
     return zip(color_pyramid(color, buffers), buffers, strict=True)
 
 
+def _camera(record: Mapping) -> Camera:
+    """The camera of a record of `_cameras`."""
+    return Camera(**{**record, "cam_from_world": np.array(record["cam_from_world"])})
+
+
 def _cameras(index_csv: Path) -> dict[str, dict | None]:
     """The fields of each photo's Camera, in terms of JSON; None for photos of sets that came without cameras."""
     cameras = {}
@@ -336,12 +388,6 @@ def _cameras(index_csv: Path) -> dict[str, dict | None]:
             record["cam_from_world"] = np.array([float(row[name]) for name in POSE_FIELDS]).reshape(3, 4).tolist()
         cameras[row["id"]] = record if row["fx"] else None
     return cameras
-
-
-def _names(levels: int, has_index: bool) -> list[str]:
-    """The raw files of a packed set."""
-    kinds = [_COLOR, _DEPTH, *([_INDEX] if has_index else [])]
-    return [_PHOTO, _LABELS, *(kind.format(level) for kind in kinds for level in range(levels))]
 
 
 def _dtype(name: str) -> np.dtype:

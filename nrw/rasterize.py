@@ -86,15 +86,16 @@ def shade(
     splat: int = 1,
     device: str = "cpu",
 ) -> np.ndarray:
-    """The picture (H, W, 3) uint8 of a cloud, anti-aliased: a pixel is the mean of all points of the surface it shows.
+    """The picture (H, W, C) uint8 of a cloud, anti-aliased: a pixel is the mean of all points of the surface it shows.
 
     The colour of the nearest point alone is that of one point in dozens, another one after every move of the camera.
-    point_chunks, camera: those of which `rasterize` made `buffer` with splat=1. colors: (N, 3) uint8, of all points.
+    point_chunks, camera: those of which `rasterize` made `buffer` with splat=1. colors: (N, C) uint8, of all points.
     splat: as for `rasterize`; neighbours' points weigh less than a pixel's own. 0 where no point is seen.
     """
     height, width = buffer.depth.shape
+    channels = colors.shape[1] + 1
     front = torch.as_tensor(buffer.depth.ravel(), device=device)  # (H*W,)
-    sums = torch.zeros(height * width, 4, device=device)  # of whole numbers, so that their order does not matter
+    sums = torch.zeros(height * width, channels, device=device)  # of whole numbers, so that their order does not matter
     first = 0
     for points in point_chunks:
         points = torch.as_tensor(points, dtype=torch.float32, device=device)
@@ -104,11 +105,11 @@ def shade(
         chunk = torch.as_tensor(np.array(colors[first : first + len(points)]), device=device)
         sums.index_add_(0, pixel, torch.cat([chunk[seen].float(), torch.ones_like(pixel[:, None]).float()], dim=1))
         first += len(points)
-    return _blend(sums.view(height, width, 4).cpu(), torch.as_tensor(buffer.depth), splat)
+    return _blend(sums.view(height, width, channels).cpu(), torch.as_tensor(buffer.depth), splat)
 
 
 def color_pyramid(color: np.ndarray, buffers: Sequence[DeepBuffer], splat: int = 1) -> list[np.ndarray]:
-    """The pictures (h, w, 3) uint8 of a pyramid's buffers, anti-aliased, from that of its first, (H, W, 3) uint8.
+    """The pictures (h, w, C) uint8 of a pyramid's buffers, anti-aliased, from that of its first, (H, W, C) uint8.
 
     splat: as for `pyramid`.
     """
@@ -119,7 +120,7 @@ def color_pyramid(color: np.ndarray, buffers: Sequence[DeepBuffer], splat: int =
 
 
 def _shrink(color: np.ndarray, buffer: DeepBuffer, splat: int) -> np.ndarray:
-    """The picture of the level below that of a color (H, W, 3) and its buffer."""
+    """The picture of the level below that of a color (H, W, C) and its buffer."""
     depth = torch.as_tensor(buffer.depth)
     height, width = depth.shape
     odd = (0, width % 2, 0, height % 2)
@@ -128,17 +129,17 @@ def _shrink(color: np.ndarray, buffer: DeepBuffer, splat: int) -> np.ndarray:
     blocks = depth.unfold(0, 2, 2).unfold(1, 2, 2)  # (h, w, 2, 2)
     front = torch.where(blocks > 0, blocks, torch.inf).amin(dim=(2, 3))
     shown = (blocks > 0) & (blocks <= front[..., None, None] * (1 + SAME_SURFACE))
-    sums = (sums.unfold(0, 2, 2).unfold(1, 2, 2) * shown.unsqueeze(2)).sum(dim=(3, 4))  # (h, w, 3)
+    sums = (sums.unfold(0, 2, 2).unfold(1, 2, 2) * shown.unsqueeze(2)).sum(dim=(3, 4))  # (h, w, C)
     sums = torch.cat([sums, shown.sum(dim=(2, 3)).unsqueeze(2)], dim=2)
     return _blend(sums, torch.where(torch.isinf(front), 0, front), splat)
 
 
 def _blend(sums: torch.Tensor, front: torch.Tensor, splat: int) -> np.ndarray:
-    """(H, W, 3) uint8 means over splats of sums (H, W, 4), of colours and their number, at depth `front` (H, W)."""
+    """(H, W, C) uint8 means over splats of sums (H, W, C + 1), of colours and their number; front: (H, W) depth."""
     height, width = front.shape
     radius = splat // 2
     padded = F.pad(sums, (0, 0, radius, radius, radius, radius))
-    depths = F.pad(torch.where(sums[..., 3] > 0, front, torch.inf), [radius] * 4, value=torch.inf)
+    depths = F.pad(torch.where(sums[..., -1] > 0, front, torch.inf), [radius] * 4, value=torch.inf)
     shifts = [(y, x) for y in range(splat) for x in range(splat)]
     nearest = torch.stack([depths[y : y + height, x : x + width] for y, x in shifts]).amin(dim=0)
     total = torch.zeros_like(sums)
@@ -146,7 +147,7 @@ def _blend(sums: torch.Tensor, front: torch.Tensor, splat: int) -> np.ndarray:
         part = slice(y, y + height), slice(x, x + width)
         weight = NEIGHBOUR ** ((y - radius) ** 2 + (x - radius) ** 2)
         total += weight * padded[part] * (depths[part] <= nearest * (1 + SAME_SURFACE)).unsqueeze(2)
-    return (total[..., :3] / total[..., 3:].clamp_min(1e-6)).round().byte().numpy()
+    return (total[..., :-1] / total[..., -1:].clamp_min(1e-6)).round().byte().numpy()
 
 
 def _project(

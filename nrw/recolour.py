@@ -5,28 +5,18 @@ exposures of whatever photos fusion happened to use, validation photos among the
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from nrw.cameras import Camera, read_cameras
 from nrw.errors import UserError
-from nrw.framebuffers import load_buffer, read_labels, read_photo
 from nrw.io import atomic_path
-from nrw.log import progress
+from nrw.observations import Photos, Samples, sample
 from nrw.pointcloud import count_points, read_cloud, stream_points
-from nrw.rasterize import pyramid
 
 ROBUST_PASSES = 2  # after the plain mean: with few views, one still leaves a tenth of an outlier
 MIN_PIXELS = 100  # fewer do not tell a photo's exposure
 MIN_SPREAD = 2.0  # of 255, and of a photo's channel as of a point's colours: less is rounding
-DEPTH_TOLERANCE = 0.02  # of the depth: within it, a point belongs to the surface that the photo sees
-
-# Point numbers (S,) int64, no number twice, and their colours (S, 3) float32, of one photo and one chunk of points.
-Samples = tuple[np.ndarray, np.ndarray]
-Result = TypeVar("Result")
 
 
 def recolour(
@@ -54,24 +44,17 @@ def recolour(
     depend on `threads`.
     Raises UserError if no training photo shows enough of the cloud.
     """
-    excluded = sorted(excluded_labels)
-    cameras = read_cameras(mvs_dir / "sparse")
-
-    def view(photo: str) -> tuple[np.ndarray, np.ndarray]:
-        depth = pyramid(load_buffer(framebuffers_dir, photo), levels=1, splat=splat)[0].depth
-        height, width = depth.shape
-        picture = read_photo(mvs_dir, photo, width, height).astype(np.float32)
-        picture[np.isin(read_labels(segmentation_dir, photo, width, height), excluded)] = np.nan
-        return picture, depth
-
-    def of_every(photos: Sequence[str], function: Callable[[str], Result]) -> Iterator[tuple[str, Result]]:
-        """(photo, function(photo)) in order, computed `threads` at a time (numpy lets go of the interpreter's lock)."""
-        with ThreadPoolExecutor(threads) as pool:
-            batches = (photos[start : start + threads] for start in range(0, len(photos), threads))
-            results = (result for batch in batches for result in zip(batch, pool.map(function, batch), strict=True))
-            yield from progress(results, len(photos), "colouring the cloud, one of 4 passes")
-
-    seen_exposures = of_every(train_ids, lambda photo: _exposure(*view(photo)))
+    photos = Photos(
+        framebuffers_dir,
+        mvs_dir,
+        segmentation_dir,
+        train_ids,
+        excluded=excluded_labels,
+        splat=splat,
+        threads=threads,
+    )
+    passed = "colouring the cloud, one of 4 passes"
+    seen_exposures = photos.of_every(lambda photo: _exposure(*photos.view(photo)[:2]), passed)
     exposures = {photo: exposure for photo, exposure in seen_exposures if exposure is not None}
     if not exposures:
         raise UserError(
@@ -79,16 +62,16 @@ def recolour(
             "free of transient objects; look at mvs/cloud.ply and at segmentation/"
         )
     common = np.median(list(exposures.values()), axis=0)  # (2, 3): median and deviation
+    photos.ids = list(exposures)
 
-    def sample(photo: str) -> list[Samples]:
-        picture, depth = view(photo)
+    def sample_of(photo: str) -> list[Samples]:
+        picture, depth, camera = photos.view(photo)
         median, deviation = exposures[photo]
         picture = (picture - median) * (common[1] / deviation) + common[0]
-        height, width = depth.shape
-        return list(_sample(picture.astype(np.float32), depth, cameras[photo].resized(width, height), cloud_ply))
+        return list(sample(picture.astype(np.float32), depth, camera, stream_points(cloud_ply)))
 
     def samples() -> Iterator[Samples]:
-        for _, found in of_every(list(exposures), sample):
+        for _, found in photos.of_every(sample_of, passed):
             yield from found
 
     colors, seen = _robust_mean(samples, count_points(cloud_ply))
@@ -104,33 +87,6 @@ def _exposure(picture: np.ndarray, depth: np.ndarray) -> np.ndarray | None:
     if len(pixels) < MIN_PIXELS:
         return None
     return np.stack([np.median(pixels, axis=0), np.maximum(pixels.std(axis=0), MIN_SPREAD)])
-
-
-def _sample(picture: np.ndarray, depth: np.ndarray, camera: Camera, cloud_ply: Path) -> Iterator[Samples]:
-    """The points that a photo sees: their colours in the picture (H, W, 3), bilinear, without those next to a NaN."""
-    height, width = depth.shape
-    first = 0
-    for points in stream_points(cloud_ply):
-        uv, z = camera.project(points)
-        inside = np.flatnonzero((z > 0) & np.all((uv >= 0) & (uv < [width, height]), axis=1))
-        uv, z = uv[inside], z[inside]
-        surface = depth[uv[:, 1].astype(np.int64), uv[:, 0].astype(np.int64)]
-        visible = np.abs(z - surface) <= DEPTH_TOLERANCE * surface  # a hole has depth 0, and no z is that
-        colors = _bilinear(picture, uv[visible])
-        usable = ~np.isnan(colors[:, 0])
-        yield first + inside[visible][usable], colors[usable]
-        first += len(points)
-
-
-def _bilinear(picture: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """(S, 3) float32 values of a picture (H, W, 3) at (S, 2) pixel coordinates, centres at +0.5, edges repeated."""
-    height, width = picture.shape[:2]
-    x, y = np.clip(uv - 0.5, 0, [width - 1, height - 1]).astype(np.float32).T
-    left, top = np.minimum(x.astype(np.int64), width - 2), np.minimum(y.astype(np.int64), height - 2)
-    x, y = (x - left)[:, None], (y - top)[:, None]
-    upper = picture[top, left] * (1 - x) + picture[top, left + 1] * x
-    lower = picture[top + 1, left] * (1 - x) + picture[top + 1, left + 1] * x
-    return upper * (1 - y) + lower * y
 
 
 def _robust_mean(samples: Callable[[], Iterable[Samples]], n_points: int) -> tuple[np.ndarray, np.ndarray]:

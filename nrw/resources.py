@@ -103,6 +103,7 @@ def _training_memory(load: Load) -> float:
     width = load.config["network"]["base_width"] / 16
     # weight, gradient, Adam's two, average, best average
     table = 24 * load.points * load.config["buffer"]["point_channels"] / 1e6
+    table += 3 * load.points * load.config["buffer"]["lighting"] / 1e6
     return 600 + 110 * crops * width + table + 4 * load.photos**2 / 1e6
 
 
@@ -157,12 +158,20 @@ COSTS = {
         lambda x: 330 + 50 * x.points / 1e6 + 30 * x.threads,
         parallel=True,
     ),
+    "light_cloud": Cost(
+        lambda x: (0.2 + 1.3 * x.points / 1e6 * (x.config["buffer"]["lighting"] / 12) ** 2) * x.photos,
+        lambda x: 350 + 2 * min(x.points / 1e6, 0.26) * x.config["buffer"]["lighting"] ** 2 * 4 + 50 * x.points / 1e6
+        + 30 * x.threads,
+        parallel=True,
+    ),
     "compose_aligned": Cost(
         lambda x: (0.15 * x.buffer / 0.077 + 0.1 * x.points / 1e6) * x.photos, lambda x: 350 + 300 * x.buffer
     ),
     "index_aligned": Cost(lambda x: 0.001 * x.photos, lambda x: 330),
     "import_aligned": Cost(lambda x: 0.1 * x.photos, lambda x: 330),
-    "pack_dataset": Cost(lambda x: 0.03 * x.buffer / 0.077 * x.photos, lambda x: 330 + 200 * x.buffer),
+    "pack_dataset": Cost(
+        lambda x: (0.04 * x.buffer / 0.077 + 0.1 * x.points / 1e6) * x.photos, lambda x: 330 + 400 * x.buffer
+    ),
     "train_appearance": Cost(
         lambda x: _training("appearance", 0.04)(x) + 0.3 * x.photos + 6e-5 * x.photos**2,
         _training_memory,

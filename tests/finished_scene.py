@@ -58,7 +58,7 @@ def finish_aligned_scene(root: Path, source: Path) -> tuple[Path, dict]:
     config = resolve(
         {
             "scenes": {"old": {"aligned": str(exported)}},
-            "buffer": {"point_channels": 0, "view_direction": False},
+            "buffer": {"lighting": 0, "point_channels": 0, "view_direction": False},
             "dataset": {"min_density": 0.05},
         }
     )

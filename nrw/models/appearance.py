@@ -9,16 +9,17 @@ from nrw.models.layers import LEAK
 
 WIDTHS = (32, 64, 96, 128)
 RIDGE = 3e-4  # weight of the colours that a photo has where it does not show, in shares of its pixels
+LIGHTING_RIDGE = 3e-3  # a part of a photo says less about the light on the rest than about its exposure
 
 
 class AppearanceEncoder(nn.Module):
     """What the photo's colours are measured to be, and what a small network finds in it beside that.
 
     z is (B, 3 K + z_dim). Its first part is a linear map from the K terms of `colour_terms` to RGB, the ridge
-    regression of the photo on its own deep buffer: exposure and white balance of what the cloud shows, and the colours
-    of sky, ground and classes. The rest comes from four strided convolutions, a mean over the pixels that count, and a
-    linear map squashed by tanh. Both parts lie in convex sets: a straight line between two photos' codes stays among
-    such.
+    regression of the photo on its own deep buffer: exposure and white balance of what the cloud shows, the colours of
+    sky, ground and classes, and the light that falls on the cloud (`nrw.lighting`). The rest comes from four strided
+    convolutions, a mean over the pixels that count, and a linear map squashed by tanh. Both parts lie in convex sets: a
+    straight line between two photos' codes stays among such.
 
     spec: of the buffer. Appearance is in the large areas: a photo of a few hundred pixels is enough. There is no
     normalisation, for how bright a photo is belongs to its z.
@@ -35,6 +36,9 @@ class AppearanceEncoder(nn.Module):
             nn.init.kaiming_normal_(layer.weight, LEAK)
             nn.init.zeros_(layer.bias)
         self.to_z = nn.Linear(WIDTHS[-1], z_dim)
+        ridge = torch.full((spec.colour_terms,), RIDGE)
+        ridge[spec.colour_terms - spec.lighting :] = LIGHTING_RIDGE
+        self.register_buffer("ridge", ridge, persistent=False)
         self.usual_colours = nn.Parameter(torch.eye(spec.colour_terms, 3))  # of terms that a photo does not show
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -58,9 +62,10 @@ class AppearanceEncoder(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             terms = colour_terms(self.spec, x[:, 3:].float()).flatten(2)  # (B, K, N)
             weighted = terms * (keep / keep.sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)).flatten(2)
-            ridge = RIDGE * torch.eye(terms.shape[1], device=x.device)
             photo = x[:, :3].float().flatten(2).mT  # (B, N, 3)
-            return torch.linalg.solve(weighted @ terms.mT + ridge, weighted @ photo + RIDGE * self.usual_colours)
+            return torch.linalg.solve(
+                weighted @ terms.mT + self.ridge.diag(), weighted @ photo + self.ridge[:, None] * self.usual_colours
+            )
 
     def learned(self, z: Tensor) -> Tensor:
         """The part of z (B, 3 K + z_dim) that the network found, (B, z_dim)."""

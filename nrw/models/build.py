@@ -10,11 +10,13 @@ from nrw.models import paper2019
 from nrw.models.appearance import AppearanceEncoder, apply_colours
 from nrw.models.discriminator import MultiScaleDiscriminator
 from nrw.models.generator import FilmUNet
-from nrw.models.inputs import BufferSpec, PointFeatures
+from nrw.models.inputs import BufferSpec, PointFeatures, PointLighting
 
 
 class Networks(nn.Module):
     """Trained on a scene; `discriminator` is None without an adversarial loss, `points` without learned channels.
+
+    lighting: of the cloud's points, for novel views; not trained. None where the deep buffer has no such channels.
 
     colours: the spec of the deep buffer where the first part of z is a linear map from it to a picture
     (`AppearanceEncoder`), to which the renderer adds; else None.
@@ -26,6 +28,7 @@ class Networks(nn.Module):
         encoder: nn.Module,
         discriminator: nn.Module | None = None,
         points: PointFeatures | None = None,
+        lighting: PointLighting | None = None,
         colours: BufferSpec | None = None,
     ):
         super().__init__()
@@ -33,6 +36,7 @@ class Networks(nn.Module):
         self.encoder = encoder
         self.discriminator = discriminator
         self.points = points
+        self.lighting = lighting
         self.colours = colours
 
     def render(self, raster_levels: Sequence[Tensor], index_levels: Sequence[Tensor | None], z: Tensor) -> Tensor:
@@ -62,6 +66,7 @@ def build_networks(config: Mapping, spec: BufferSpec) -> Networks:
             paper2019.Discriminator(conditioned),
             points,
         )
+
     if architecture == "film":
         adversarial = config["training"]["losses"]["adversarial"] > 0
         encoder = AppearanceEncoder(spec, z_dim)
@@ -69,5 +74,6 @@ def build_networks(config: Mapping, spec: BufferSpec) -> Networks:
         nn.init.zeros_(renderer.to_rgb.weight)  # training starts from the picture that the linear map makes
         nn.init.zeros_(renderer.to_rgb.bias)
         discriminator = MultiScaleDiscriminator(conditioned) if adversarial else None
-        return Networks(renderer, encoder, discriminator, points, spec)
+        lighting = PointLighting(spec.n_points, spec.lighting) if spec.lighting else None
+        return Networks(renderer, encoder, discriminator, points, lighting, spec)
     raise UserError(f"network.architecture is {architecture!r}: choose film or paper2019")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nrw import ade20k
 from nrw.errors import UserError
+from nrw.lighting import decode
 
 Array = np.ndarray | Tensor
 HORIZON = 0.05  # sine of the elevation from which on an empty pixel is all sky
@@ -21,7 +22,8 @@ class BufferSpec:
 
     representation: `corrected` or `paper2019` (RGB, depth and the label's colour, all in [-1, 1], one level). levels:
     sizes at which the cloud is rasterized, each half of the one before. view_direction: three channels with the unit
-    ray in the world. point_channels: learned channels per point; n_points: points in the cloud. classes: groups of
+    ray in the world. lighting: numbers per point that say how it answers to light (`nrw.lighting`). point_channels:
+    learned channels per point; n_points: points in the cloud. classes: groups of
     labels (`nrw.ade20k.GROUPS`) that have a channel of their own, and one more is for all others; empty without
     segmentation. near, far: depths, in world
     units, at which the depth channel saturates.
@@ -30,6 +32,7 @@ class BufferSpec:
     representation: str
     levels: int
     view_direction: bool
+    lighting: int
     point_channels: int
     n_points: int
     classes: tuple[int, ...]
@@ -49,18 +52,23 @@ class BufferSpec:
                 f"buffer.levels is {buffer['levels']}, but the packed data set holds {meta['levels']}: "
                 "pack the data set again, or lower buffer.levels"
             )
+        if buffer["lighting"] > meta["lighting"]:
+            raise UserError(
+                f"buffer.lighting is {buffer['lighting']}, but the data set holds {meta['lighting']} such channels "
+                "(sets in the 2019 format have none): make it again, or lower buffer.lighting"
+            )
         if buffer["point_channels"] and not meta["has_index"]:
             raise UserError(
                 f"buffer.point_channels is {buffer['point_channels']}, but the data set has no point indices "
                 "(sets in the 2019 format have none): set buffer.point_channels to 0"
             )
         if representation == "paper2019":
-            extras = {"levels": 1, "view_direction": False, "point_channels": 0}
+            extras = {"levels": 1, "view_direction": False, "lighting": 0, "point_channels": 0}
             wrong = [f"buffer.{key}: {buffer[key]}" for key, value in extras.items() if buffer[key] != value]
             if wrong:
                 raise UserError(
                     f"buffer.representation paper2019 is 7 channels at one size, but the configuration has "
-                    f"{', '.join(wrong)}: set levels to 1, view_direction to false and point_channels to 0"
+                    f"{', '.join(wrong)}: set levels to 1, view_direction to false, lighting and point_channels to 0"
                 )
         elif representation != "corrected":
             raise UserError(f"buffer.representation is {representation!r}: choose corrected or paper2019")
@@ -68,6 +76,7 @@ class BufferSpec:
             representation,
             buffer["levels"],
             buffer["view_direction"],
+            buffer["lighting"],
             buffer["point_channels"],
             meta["n_points"],
             tuple(meta["classes"]) if representation == "corrected" else (),
@@ -80,14 +89,14 @@ class BufferSpec:
         """Channels per level without the learned ones."""
         if self.representation == "paper2019":
             return 7
-        return 5 + 3 * self.view_direction + (len(self.classes) + 1 if self.classes else 0)
+        return 5 + 3 * self.view_direction + (len(self.classes) + 1 if self.classes else 0) + self.lighting
 
     @property
     def colour_terms(self) -> int:
         """Number of `colour_terms`; 0 in the representation of 2019."""
         if self.representation == "paper2019":
             return 0
-        return 4 + (4 if self.view_direction else 1) + (len(self.classes) + 1 if self.classes else 0)
+        return 4 + (4 if self.view_direction else 1) + (len(self.classes) + 1 if self.classes else 0) + self.lighting
 
     @property
     def channels(self) -> int:
@@ -99,14 +108,15 @@ def raster_tensors(spec: BufferSpec, levels: Sequence[Mapping]) -> tuple[list[Te
     """The fixed channels of each level, and its point indices.
 
     levels: `spec.levels` mappings, finest first, of arrays or tensors (on any device) with any leading batch
-    dimensions: color (…, h, w, 3) uint8; depth (…, h, w) float32, 0 without a hit; index (…, h, w) int32, -1 without
-    a hit, or None where the spec has no point channels; labels (…, h, w) uint8, or None where it has no classes; rays
-    (…, h, w, 3) float32 unit vectors in the world, or None without view direction.
+    dimensions: color (…, h, w, 3) uint8; depth (…, h, w) float32, 0 without a hit; lighting (…, h, w, at least
+    spec.lighting) uint8, or None where the spec has none; index (…, h, w) int32, -1 without a hit, or None where the
+    spec has no point channels; labels (…, h, w) uint8, or None where it has no classes; rays (…, h, w, 3) float32 unit
+    vectors in the world, or None without view direction.
 
     Returns per level (…, C, h, w) float32, C = spec.raster_channels, and (…, h, w) int64, or None where the spec has
     no learned channels. Order of the channels: `corrected`: RGB in [-1, 1], 0 without a hit; inverse depth, 0 at
     `far` and 1 at `near`, clamped, 0 without a hit; hit (0 or 1); view direction; one-hot labels, the last for all
-    other labels. `paper2019`: RGB, depth, label colour.
+    other labels; lighting in [-1, 1], 0 without a hit. `paper2019`: RGB, depth, label colour.
 
     Raises UserError when view directions are wanted and there are no rays.
     """
@@ -148,6 +158,9 @@ def _corrected_channels(spec: BufferSpec, level: Mapping) -> Tensor:
     if spec.classes:
         slot = _class_slots(spec.classes).to(depth.device)[_tensor(level["labels"]).long()]
         out[..., filled:, :, :].scatter_(-3, slot.unsqueeze(-3), 1.0)
+    if spec.lighting:
+        lighting = decode(_tensor(level["lighting"])[..., : spec.lighting].float())
+        out[..., -spec.lighting :, :, :] = lighting.movedim(-1, -3) * hit.unsqueeze(-3)
     return out
 
 
@@ -177,7 +190,8 @@ def colour_terms(spec: BufferSpec, raster: Tensor) -> Tensor:
 
     raster: (…, C, h, w), channels of `raster_tensors`; there are no terms in the representation of 2019. The terms are
     the render's RGB and hit; then, without a hit, the sky and the ground (what lies above and below the horizon) and
-    both times the sine of the elevation, or, without view directions, one for all that is empty; then the labels.
+    both times the sine of the elevation, or, without view directions, one for all that is empty; then the labels; then
+    the lighting.
     """
     if spec.representation == "paper2019":
         return raster[..., :0, :, :]
@@ -206,3 +220,14 @@ class PointFeatures(nn.Module):
         """index: (B, h, w) int64, -1 without a hit. Returns (B, C, h, w), 0 without a hit."""
         features = torch.nn.functional.embedding(index.clamp_min(0), self.table)  # (B, h, w, C)
         return (features * (index >= 0).unsqueeze(-1)).movedim(-1, 1)
+
+
+class PointLighting(nn.Module):
+    """The cloud's points' lighting as `nrw.lighting` finds it, kept with the networks for views that are not packed.
+
+    table: (N, K) uint8.
+    """
+
+    def __init__(self, n_points: int, channels: int):
+        super().__init__()
+        self.register_buffer("table", torch.zeros(n_points, channels, dtype=torch.uint8))

@@ -121,22 +121,6 @@ class SceneModel:
         start = len(z) - encoder.z_dim if isinstance(encoder, AppearanceEncoder) else 0
         return z[:start], z[start:]
 
-    def render(
-        self,
-        buffers: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray | None]],
-        camera: Camera | None,
-        z: Tensor,
-        labels: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """A picture (H, W, 3) uint8 of a deep buffer.
-
-        buffers: per level color (h, w, 3) uint8, depth (h, w) float32, index (h, w) int32 or None, as in `View`.
-        camera: of level 0, needed with view directions. z: (Z,). labels: (H, W) uint8 ADE20K; None: predicted by the
-        completion network, or, in a scene without labels, none.
-        Raises UserError when labels are needed and there is nothing to predict them with.
-        """
-        return self.render_view(_view(buffers, camera, labels), z, predict_labels=labels is None)
-
     @torch.no_grad()
     def render_view(
         self, view: View, z: Tensor, predict_labels: bool = False, edit: np.ndarray | None = None
@@ -177,19 +161,36 @@ class SceneModel:
         colors: np.ndarray,
         camera: Camera,
         labels: np.ndarray | None = None,
+        chosen: np.ndarray | None = None,
     ) -> View:
         """What any camera sees of points (N, 3) in colours (N, 3) uint8, as the view of a black photo.
 
-        labels: (H, W) uint8; None: all unknown. Points that are on the model's device already stay there.
+        labels: (H, W) uint8; None: all unknown. chosen: (N,) int64, which points of the cloud these are; None: all, in
+        order. Points that are on the model's device already stay there.
         """
         device = str(self.device)
         chunks = [points[start : start + POINTS_AT_ONCE] for start in range(0, len(points), POINTS_AT_ONCE)]
         raster = rasterize(chunks, camera, device=device)
+        if self.networks.lighting is not None:
+            lighting = self.networks.lighting.table.cpu().numpy()
+            colors = np.concatenate([colors, lighting if chosen is None else lighting[chosen]], axis=1)
         color = shade(chunks, colors, camera, raster, self.splat, device)
         levels = pyramid(raster, self.spec.levels, self.splat)
         pictures = color_pyramid(color, levels, self.splat)
-        buffers = [(picture, level.depth, level.index) for picture, level in zip(pictures, levels, strict=True)]
-        return _view(buffers, camera, labels)
+        index = [level.index for level in levels]
+        if chosen is not None:
+            index = [np.where(level >= 0, chosen[level], -1) for level in index]
+        color = [picture[..., :3] for picture in pictures]
+        return View(
+            id="",
+            photo=np.zeros_like(color[0]),
+            labels=np.zeros(raster.depth.shape, np.uint8) if labels is None else labels,
+            color=color,
+            depth=[level.depth for level in levels],
+            index=index,
+            camera=camera,
+            lighting=[picture[..., 3:] for picture in pictures] if self.networks.lighting is not None else None,
+        )
 
     def completed(self, view: View) -> View:
         """The view with predicted labels in place of its own; as it is in a scene without labels.
@@ -221,18 +222,6 @@ class SceneModel:
         """As a batch of one on the device."""
         rasters = [level[None].to(self.device) for level in rasters]
         return rasters, None if index is None else [level[None].to(self.device) for level in index]
-
-
-def _view(
-    buffers: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray | None]],
-    camera: Camera | None,
-    labels: np.ndarray | None,
-) -> View:
-    """A deep buffer as the view of no photo (its place is taken by a black one); labels None: all unknown."""
-    color, depth, index = (list(kind) for kind in zip(*buffers, strict=True))
-    if labels is None:
-        labels = np.zeros(depth[0].shape, np.uint8)
-    return View("", np.zeros_like(color[0]), labels, color, depth, None if index[0] is None else index, camera)
 
 
 def _read_config(folder: Path | str) -> dict:

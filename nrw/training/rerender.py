@@ -92,6 +92,8 @@ def train(
     checkpoint.load_weights(init, {"encoder": networks.encoder})
     others = {name: module for name, module in networks.named_children() if name != "encoder"}
     checkpoint.load_weights(init, others, required=False)
+    if networks.lighting is not None:
+        networks.lighting.table.copy_(torch.tensor(dataset.point_lighting[:, : spec.lighting]))
     fixed_encoder = part["encoder_learning_rate"] == 0
     networks.encoder.requires_grad_(not fixed_encoder)
     averaged = copy.deepcopy(networks).requires_grad_(False)

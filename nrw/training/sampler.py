@@ -227,13 +227,15 @@ def _level(view: View, spec: BufferSpec, level: int, box: tuple[int, int, int, i
     part = slice(y, y + height), slice(x, x + width)
     if level < len(view.depth):
         color, depth = view.color[level][part], view.depth[level][part]
+        lighting = view.lighting[level][part] if spec.lighting else None
         index = view.index[level][part] if spec.point_channels else None
     else:  # beyond the packed pyramid: the nearest hit of each 2x2 pixels of the level above
         above = _level(view, spec, level - 1, (2 * x, 2 * y, 2 * width, 2 * height))
-        color, depth, index = _halve(above["color"], above["depth"], above["index"])
+        color, depth, lighting, index = _halve(*(above[kind] for kind in ("color", "depth", "lighting", "index")))
     found = {
         "color": color,
         "depth": depth,
+        "lighting": lighting,
         "index": index,
         "labels": view.labels[:: 1 << level, :: 1 << level][part],
     }
@@ -246,9 +248,9 @@ def _level(view: View, spec: BufferSpec, level: int, box: tuple[int, int, int, i
 
 
 def _halve(
-    color: np.ndarray, depth: np.ndarray, index: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Colour, depth and index at half the size: of each 2x2 block the nearest pixel with a hit."""
+    color: np.ndarray, depth: np.ndarray, lighting: np.ndarray | None, index: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Colour, depth, lighting and index at half the size: of each 2x2 block the nearest pixel with a hit."""
 
     def blocks(array: np.ndarray) -> np.ndarray:
         """(h, w, …) to (h / 2, w / 2, 4, …); an odd last row or column stands twice."""
@@ -261,8 +263,10 @@ def _halve(
     depths = blocks(depth)
     nearest = np.where(depths > 0, depths, np.inf).argmin(axis=2)[..., None]  # (h / 2, w / 2, 1)
 
-    def pick(array: np.ndarray) -> np.ndarray:
-        return np.take_along_axis(blocks(array), nearest, axis=2)[:, :, 0]
+    def pick(array: np.ndarray | None) -> np.ndarray | None:
+        if array is None:
+            return None
+        place = nearest.reshape(*nearest.shape, *[1] * (array.ndim - 2))
+        return np.take_along_axis(blocks(array), place, axis=2)[:, :, 0]
 
-    pick_color = np.take_along_axis(blocks(color), nearest[..., None], axis=2)[:, :, 0]
-    return pick_color, pick(depth), None if index is None else pick(index)
+    return pick(color), pick(depth), pick(lighting), pick(index)

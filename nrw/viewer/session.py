@@ -1,7 +1,7 @@
 """What is looked at in a trained scene, without the browser: pictures, snapshots, key frames."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import RLock
@@ -177,8 +177,7 @@ class Session:
         camera = viewpoint.camera(size)
         if fine:
             return self.model.view_of(self._points, self.cloud.colors, camera)
-        view = self.model.view_of(self._some_points, self._some_colors, camera)
-        return replace(view, index=[np.where(index >= 0, self._some[index], -1) for index in view.index])
+        return self.model.view_of(self._some_points, self._some_colors, camera, chosen=self._some)
 
 
 def thinned(count: int, limit: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from nrw.config import resolve
 from nrw.models.build import build_networks
 from nrw.models.inputs import BufferSpec
 
-META = {"levels": 3, "has_index": True, "n_points": 10, "classes": [1], "near": 0.5, "far": 3.0}
+META = {"levels": 3, "has_index": True, "n_points": 10, "lighting": 12, "classes": [1], "near": 0.5, "far": 3.0}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

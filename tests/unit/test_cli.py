@@ -31,7 +31,7 @@ BUILDING, SKY = (ade20k.label_of(name) for name in ("building", "sky"))
 CONFIG = {
     "seed": 1,
     "segmentation": {"model": "a model"},
-    "buffer": {"representation": "corrected", "levels": 2, "view_direction": True, "point_channels": 2},
+    "buffer": {"representation": "corrected", "levels": 2, "view_direction": True, "lighting": 2, "point_channels": 2},
     "network": {"architecture": "film", "base_width": 4, "max_width": 8, "stages": 2, "z_dim": 4},
     "perceptual": {"weights": "none"},
     "training": {"losses": {"adversarial": 0.0}},
@@ -63,6 +63,7 @@ def make_scene(scene: Path) -> None:
     aligned, buffers = scene / "aligned", scene / "framebuffers"
     buffers.mkdir()
     np.save(buffers / "colors.npy", colors)
+    np.save(buffers / "lighting.npy", rng.integers(1, 256, (len(points), 2), np.uint8))
     rows = []
     for number, azimuth in enumerate(np.radians(np.linspace(-50, 50, PHOTOS))):
         photo = f"{number:04d}"
@@ -90,6 +91,7 @@ def make_scene(scene: Path) -> None:
     pack(
         aligned, buffers, aligned / "split.csv", scene / "dataset",
         levels=2, splat=3, transient=["person"], sky=["sky"], colors_npy=buffers / "colors.npy",
+        cloud_ply=scene / "mvs/cloud.ply", lighting_npy=buffers / "lighting.npy",
     )  # fmt: skip
 
     save_networks(scene, CONFIG)
@@ -103,6 +105,8 @@ def save_networks(scene: Path, config: dict) -> None:
     dataset = PackedDataset(scene / "dataset")
     spec = BufferSpec.from_config(config, dataset.meta)
     networks = build_networks(config, spec)
+    if spec.lighting:
+        networks.lighting.table.copy_(torch.tensor(dataset.point_lighting))
     for parameter in networks.encoder.parameters():  # so that photos differ visibly in their codes
         parameter.data *= 2
     finish(
@@ -324,6 +328,7 @@ def test_an_edit_that_cannot_be_is_an_error_that_says_why(scene, tmp_path):
     pack(
         unlabelled / "aligned", scene / "framebuffers", scene / "aligned/split.csv", unlabelled / "dataset",
         levels=2, splat=3, colors_npy=scene / "framebuffers/colors.npy",
+        cloud_ply=scene / "mvs/cloud.ply", lighting_npy=scene / "framebuffers/lighting.npy",
     )  # fmt: skip
     save_networks(unlabelled, CONFIG)
     shutil.rmtree(unlabelled / "completion")
@@ -340,7 +345,7 @@ def test_a_set_in_the_2019_format_goes_out_comes_in_and_is_rendered(scene, tmp_p
     imported = tmp_path / "results" / "imported"
     run("import-aligned", tmp_path / "out", imported / "aligned")
     pack(imported / "aligned", None, imported / "aligned/split.csv", imported / "dataset", levels=2, splat=1)
-    plain = {**CONFIG["buffer"], "view_direction": False, "point_channels": 0}
+    plain = {**CONFIG["buffer"], "view_direction": False, "lighting": 0, "point_channels": 0}
     save_networks(imported, {**CONFIG, "buffer": plain})
     run("render", imported, tmp_path / "out", tmp_path / "pictures")
     assert len(list((tmp_path / "pictures").iterdir())) == PHOTOS

@@ -9,6 +9,7 @@ from nrw.dataset import DepthPercentiles, PackedDataset, pack, read_split, split
 from nrw.errors import UserError
 from nrw.framebuffers import INDEX_FIELDS, POSE_FIELDS
 from nrw.io import write_csv, write_image
+from nrw.pointcloud import Cloud, write_cloud
 
 SETTINGS = {"min_density": 0.15, "validation_share": 0.1, "min_validation": 2, "seed": 1}
 COLORS = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90], [1, 2, 3]], np.uint8)
@@ -134,6 +135,30 @@ class TestPack:
         assert (view.index[0][4:7, 8:11] == 2).all()
         assert (view.index[1][1:4, 3:6] == 2).all()
 
+    def test_lighting_is_shaded_as_colours_are(self, scene, tmp_path):
+        """A fourth point lies behind the first, on the same surface."""
+        _, buffers, *_ = scene
+        points = np.array([[-2.1, -0.9, 7], [-0.97, -0.32, 5], [0.2, 0.29, 6], [-2.13, -0.91, 7.05]], np.float32)
+        write_cloud(tmp_path / "cloud.ply", Cloud(points, np.zeros((4, 3), np.uint8), np.zeros((4, 3), np.float32)))
+        lighting = np.array([[10, 20], [30, 40], [50, 60], [16, 28]], np.uint8)
+        np.save(buffers / "lighting.npy", lighting)
+        options = {"cloud_ply": tmp_path / "cloud.ply", "lighting_npy": buffers / "lighting.npy"}
+        dataset = pack_scene(scene, tmp_path / "dataset", **options)
+        fine, coarse = dataset.view("0000").lighting
+        assert fine.shape == (8, 16, 2)
+        assert [fine[place].tolist() for place in ((0, 0), (1, 1), (5, 9))] == [[13, 24], [30, 40], [50, 60]]
+        assert coarse.shape == (4, 8, 2)
+        assert [coarse[place].tolist() for place in ((0, 0), (2, 4))] == [[30, 40], [50, 60]]
+        assert np.count_nonzero(fine) == 6
+        np.testing.assert_array_equal(dataset.point_lighting, lighting)
+        assert dataset.meta["lighting"] == 2
+
+    def test_lighting_of_another_cloud_is_an_error(self, scene, tmp_path):
+        _, buffers, *_ = scene
+        np.save(buffers / "lighting.npy", np.zeros((3, 2), np.uint8))
+        with pytest.raises(UserError, match=r"of 3 points.*of 4: they are of different clouds"):
+            pack_scene(scene, tmp_path / "dataset", lighting_npy=buffers / "lighting.npy")
+
     def test_meta_says_what_the_set_holds(self, scene, tmp_path):
         meta = pack_scene(scene, tmp_path / "dataset").meta
         assert meta["near"] == pytest.approx(2, rel=2e-3)
@@ -141,7 +166,7 @@ class TestPack:
         assert meta["classes"] == [GROUPS[label_of("building")]]
         assert meta["transient"] == [label_of("person")]
         assert meta["sky"] == [label_of("sky")]
-        assert (meta["levels"], meta["has_index"], meta["n_points"]) == (2, True, len(COLORS))
+        assert (meta["levels"], meta["has_index"], meta["n_points"], meta["lighting"]) == (2, True, len(COLORS), 0)
 
     def test_arrays_lie_over_the_mapped_files(self, scene, tmp_path):
         dataset = pack_scene(scene, tmp_path / "dataset")

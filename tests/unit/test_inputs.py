@@ -6,12 +6,12 @@ import torch
 
 from nrw import ade20k
 from nrw.errors import UserError
-from nrw.models.inputs import BufferSpec, PointFeatures, raster_tensors
+from nrw.models.inputs import BufferSpec, PointFeatures, colour_terms, raster_tensors
 
 CONFIG = {
-    "buffer": {"representation": "corrected", "levels": 2, "view_direction": True, "point_channels": 4},
+    "buffer": {"representation": "corrected", "levels": 2, "view_direction": True, "lighting": 2, "point_channels": 4},
 }
-META = {"levels": 3, "near": 2.0, "far": 10.0, "classes": [2, 3], "n_points": 7, "has_index": True}
+META = {"levels": 3, "near": 2.0, "far": 10.0, "classes": [2, 3], "n_points": 7, "has_index": True, "lighting": 2}
 
 
 def spec(**changes) -> BufferSpec:
@@ -19,6 +19,7 @@ def spec(**changes) -> BufferSpec:
         "representation": "corrected",
         "levels": 1,
         "view_direction": False,
+        "lighting": 0,
         "point_channels": 0,
         "n_points": 0,
         "classes": (),
@@ -35,6 +36,7 @@ def level(depth: list[float], **changes) -> dict:
         "color": np.full((1, width, 3), 255, np.uint8),
         "depth": np.array([depth], np.float32),
         "index": None,
+        "lighting": None,
         "labels": np.zeros((1, width), np.uint8),
         "rays": None,
     }
@@ -47,19 +49,19 @@ def configured(**buffer) -> dict:
 
 def test_spec_from_config():
     made = BufferSpec.from_config(CONFIG, META)
-    assert made == spec(levels=2, view_direction=True, point_channels=4, n_points=7, classes=(2, 3))
-    assert made.raster_channels == 3 + 1 + 1 + 3 + 3
+    assert made == spec(levels=2, view_direction=True, lighting=2, point_channels=4, n_points=7, classes=(2, 3))
+    assert made.raster_channels == 3 + 1 + 1 + 3 + 3 + 2
     assert made.channels == made.raster_channels + 4
 
 
 def test_spec_without_segmentation_has_no_label_channels():
     made = BufferSpec.from_config(CONFIG, {**META, "classes": []})
     assert made.classes == ()
-    assert made.raster_channels == 8
+    assert made.raster_channels == 8 + 2
 
 
 def test_spec_of_2019():
-    buffer = {"representation": "paper2019", "levels": 1, "view_direction": False, "point_channels": 0}
+    buffer = {"representation": "paper2019", "levels": 1, "view_direction": False, "lighting": 0, "point_channels": 0}
     made = BufferSpec.from_config(configured(**buffer), META)
     assert (made.raster_channels, made.channels) == (7, 7)
 
@@ -68,6 +70,7 @@ def test_spec_of_2019():
     ("buffer", "meta", "message"),
     [
         ({"levels": 4}, {}, r"buffer\.levels is 4.*holds 3"),
+        ({}, {"lighting": 0}, r"buffer\.lighting is 2.*holds 0.*lower buffer\.lighting"),
         ({}, {"has_index": False}, r"buffer\.point_channels is 4.*set buffer\.point_channels to 0"),
         ({"representation": "paper2019"}, {}, r"buffer\.levels: 2, buffer\.view_direction: True"),
         ({"representation": "depth"}, {}, r"'depth': choose corrected or paper2019"),
@@ -116,6 +119,13 @@ def test_labels_are_one_hot_and_the_rest_share_a_channel():
     ]  # floor is of road's group
 
 
+def test_lighting_is_decoded_and_zero_without_a_hit():
+    lighting = np.array([[[1, 128, 7], [255, 1, 7]]], np.uint8)  # one number more than the networks see
+    (tensor,), _ = raster_tensors(spec(lighting=2), [level([3.0, 0.0], lighting=lighting)])
+    assert tensor[5:, 0].T.tolist() == [[-1, 0], [0, 0]]
+    assert torch.equal(colour_terms(spec(lighting=2), tensor)[-2:], tensor[5:])
+
+
 def test_the_2019_channels():
     labels = np.array([[ade20k.label_of("sky"), 0, ade20k.label_of("building")]], np.uint8)
     color = np.array([[[0, 255, 51], [0, 0, 0], [255, 255, 255]]], np.uint8)
@@ -130,7 +140,7 @@ def test_the_2019_channels():
 def test_levels_batches_and_read_only_arrays():
     """A batch of tensors gives what its members give alone, from read-only arrays, as memory-mapped files are."""
     rng = np.random.default_rng(0)
-    made = spec(levels=2, view_direction=True, classes=(1, 5), point_channels=1, n_points=9)
+    made = spec(levels=2, view_direction=True, lighting=2, classes=(1, 5), point_channels=1, n_points=9)
     views = []
     for _ in range(2):
         view = []
@@ -139,6 +149,7 @@ def test_levels_batches_and_read_only_arrays():
                 "color": rng.integers(0, 256, (side, side, 3), np.uint8),
                 "depth": (rng.random((side, side)) * (rng.random((side, side)) < 0.5) * 9).astype(np.float32),
                 "index": rng.integers(-1, 9, (side, side), np.int32),
+                "lighting": rng.integers(1, 256, (side, side, 2), np.uint8),
                 "labels": rng.integers(0, 7, (side, side), np.uint8),
                 "rays": rng.normal(size=(side, side, 3)).astype(np.float32),
             }
@@ -150,7 +161,7 @@ def test_levels_batches_and_read_only_arrays():
         {name: torch.from_numpy(np.stack([view[i][name] for view in views])) for name in views[0][i]} for i in range(2)
     ]
     tensors, indices = raster_tensors(made, stacked)
-    assert [tuple(t.shape) for t in tensors] == [(2, 11, 8, 8), (2, 11, 4, 4)]
+    assert [tuple(t.shape) for t in tensors] == [(2, 13, 8, 8), (2, 13, 4, 4)]
     assert [i.dtype for i in indices] == [torch.int64] * 2
     for position, view in enumerate(views):
         alone, index = raster_tensors(made, view)

@@ -20,7 +20,7 @@ CONFIG = {
     "network": NETWORK,
     "training": {"losses": {"adversarial": 0.0}},
 }
-SPEC = BufferSpec("corrected", 3, True, 4, 100, (1, 2), 1.0, 10.0)
+SPEC = BufferSpec("corrected", 3, True, 3, 4, 100, (1, 2), 1.0, 10.0)
 
 
 @pytest.fixture(autouse=True)
@@ -353,7 +353,7 @@ def test_networks_render_with_learned_channels():
 
 
 def test_networks_without_points_ignore_the_index():
-    spec = BufferSpec("corrected", 1, False, 0, 0, (), 1.0, 10.0)
+    spec = BufferSpec("corrected", 1, False, 0, 0, 0, (), 1.0, 10.0)
     networks = build_networks(CONFIG, spec)
     assert networks.points is None
     assert networks.render([torch.zeros(1, 5, 16, 16)], [None], torch.zeros(1, networks.encoder.z_size)).shape == (
@@ -373,7 +373,7 @@ def test_an_adversarial_weight_brings_the_discriminator():
 
 
 def test_paper_architecture_and_an_unknown_one():
-    spec = BufferSpec("paper2019", 1, False, 0, 0, (), 1.0, 10.0)
+    spec = BufferSpec("paper2019", 1, False, 0, 0, 0, (), 1.0, 10.0)
     with torch.device("meta"):
         networks = build_networks({**CONFIG, "network": {**NETWORK, "architecture": "paper2019"}}, spec)
     assert n_parameters(networks.renderer) == size_of(paper2019.Renderer)

@@ -1,20 +1,17 @@
 """Point colours of a synthetic scene: a textured wall behind a small panel, photographed at many exposures."""
 
 import numpy as np
-import pycolmap
 import pytest
 from PIL import Image
 
 from nrw.cameras import read_cameras
 from nrw.errors import UserError
-from nrw.framebuffers import rasterize_photos
-from nrw.pointcloud import Cloud, write_cloud
+from nrw.pointcloud import Cloud
 from nrw.recolour import recolour
+from tests.wall import HEIGHT, WIDTH, write_scene
 
 PERSON, SKY, WALL = 13, 3, 1
 WALL_DEPTH, PANEL_DEPTH, PANEL_HALF = 4.0, 3.0, 0.25
-WIDTH, HEIGHT = 160, 120
-N_VIEWS = 9
 OUTLIER, MARKED = "0002", "0005"  # an unmarked red square; a marked person
 BOX = (slice(40, 80), slice(60, 110))
 PANEL_COLOR = np.array([60.0, 140, 180])
@@ -38,20 +35,9 @@ def photograph(camera, gain, offset):
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     root = tmp_path_factory.mktemp("scene")
-    mvs, segmentation = root / "mvs", root / "segmentation"
-    for folder in (mvs / "images", mvs / "sparse", segmentation):
-        folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
 
-    model = pycolmap.Reconstruction()
-    lens = pycolmap.Camera(camera_id=1, model="PINHOLE", width=WIDTH, height=HEIGHT, params=[150, 150, 80, 60])
-    model.add_camera_with_trivial_rig(lens)
-    for i in range(N_VIEWS):
-        pose = pycolmap.Rigid3d(pycolmap.Rotation3d(), -np.array([0.5 * (i % 3 - 1), 0.4 * (i // 3 - 1), 0]))
-        model.add_image_with_trivial_frame(pycolmap.Image(name=f"{i:04d}.jpg", camera_id=1, image_id=i + 1), pose)
-    model.write(mvs / "sparse")
-
-    for photo, camera in read_cameras(mvs / "sparse").items():
+    def shoot(photo, camera):
         picture = photograph(camera, rng.uniform(0.5, 1.1, 3), rng.uniform(-20, 20, 3))
         labels = np.full((HEIGHT, WIDTH), WALL, np.uint8)
         if photo == OUTLIER:
@@ -59,9 +45,7 @@ def scene(tmp_path_factory):
         if photo == MARKED:
             picture[BOX] = [0, 255, 0]
             labels[BOX] = PERSON
-        picture = Image.fromarray(np.rint(picture).astype(np.uint8))
-        picture.save(mvs / "images" / f"{photo}.jpg", quality=98, subsampling=0)
-        Image.fromarray(labels).save(segmentation / f"{photo}.png")
+        return picture, labels
 
     wall = np.mgrid[-2.6:2.6:0.03, -2.0:2.0:0.03].reshape(2, -1).T
     panel = np.mgrid[-PANEL_HALF:PANEL_HALF:31j, -PANEL_HALF:PANEL_HALF:31j].reshape(2, -1).T
@@ -71,10 +55,7 @@ def scene(tmp_path_factory):
     truth = np.concatenate([texture(*wall.T), np.tile(PANEL_COLOR, (len(panel), 1)), [[125, 125, 125]]])
     own = np.clip(truth * 0.5 + 20, 0, 255).astype(np.uint8)  # the cloud's colours are dark
     normals = np.tile(np.float32([0, 0, -1]), (len(points), 1))
-    write_cloud(mvs / "cloud.ply", Cloud(points.astype(np.float32), own, normals))
-    ids = [f"{i:04d}" for i in range(N_VIEWS)]
-    options = {"max_size": WIDTH, "splat": 3, "backend": "torch", "device": "cpu"}
-    rasterize_photos(mvs / "cloud.ply", mvs, root / "framebuffers", ids, root / "key.json", **options)
+    ids = write_scene(root, Cloud(points.astype(np.float32), own, normals), 9, shoot)
     return root, points, truth, ids
 
 

@@ -25,7 +25,7 @@ from nrw.models import paper2019
 from nrw.models.inputs import BufferSpec
 from nrw.models.perceptual import VGGFeatures, gram_matrices, style_distance
 from nrw.models.scene import SceneModel
-from nrw.pointcloud import Cloud
+from nrw.pointcloud import Cloud, write_cloud
 from nrw.rasterize import rasterize, shade
 from nrw.training import completion, pretrain, rerender, sampler
 from nrw.training.sampler import crops_for_one, jittered
@@ -77,7 +77,11 @@ def make_scene(
     write_csv(folder / "split.csv", rows, ["id", "split"])
     write_csv(aligned / "index.csv", index, INDEX_FIELDS)
     options = {"levels": 2, "splat": 3, "transient": ["person"], "sky": ["sky"]}
-    pack(aligned, buffers, folder / "split.csv", folder / "dataset", colors_npy=buffers / "colors.npy", **options)
+    lighting = np.random.default_rng(1).integers(1, 256, (len(cloud.points), 2), np.uint8)
+    np.save(buffers / "lighting.npy", lighting)
+    write_cloud(folder / "cloud.ply", cloud)
+    options |= {f"{name}_npy": buffers / f"{name}.npy" for name in ("colors", "lighting")}
+    pack(aligned, buffers, folder / "split.csv", folder / "dataset", cloud_ply=folder / "cloud.ply", **options)
     return folder / "dataset", cloud, cameras
 
 
@@ -94,7 +98,13 @@ def make_config(**training: object) -> dict:
         "device": "cpu",
         "seed": 1,
         "segmentation": {"model": "a model"},
-        "buffer": {"representation": "corrected", "levels": 2, "view_direction": True, "point_channels": 2},
+        "buffer": {
+            "representation": "corrected",
+            "levels": 2,
+            "view_direction": True,
+            "lighting": 2,
+            "point_channels": 2,
+        },
         "network": {"architecture": "film", "base_width": 4, "max_width": 8, "stages": 2, "z_dim": 4},
         "perceptual": {"weights": "random"},
         "training": {
@@ -278,7 +288,13 @@ def test_stage_2_leaves_the_encoder_as_it_is_and_stage_3_does_not(trained):
 def test_the_loss_goes_down(scene, tmp_path):
     """From the channels of 2019, of which no colours are measured: training starts from grey."""
     config = make_config(rerender={"kimg": 0.16, "half_resolution_share": 0.0}, tick_kimg=0.04)
-    config["buffer"] = {"representation": "paper2019", "levels": 1, "view_direction": False, "point_channels": 0}
+    config["buffer"] = {
+        "representation": "paper2019",
+        "levels": 1,
+        "view_direction": False,
+        "lighting": 0,
+        "point_channels": 0,
+    }
     run("appearance", scene[0], tmp_path, config)
     run("rerender", scene[0], tmp_path, config)
     rows = rows_of(tmp_path / "rerender")
@@ -353,7 +369,13 @@ def test_networks_of_2019_train(scene, tmp_path, monkeypatch):
         schedule="constant",
         rerender={"kimg": 0.002, "half_resolution_share": 0.0},
     )
-    config["buffer"] = {"representation": "paper2019", "levels": 1, "view_direction": False, "point_channels": 0}
+    config["buffer"] = {
+        "representation": "paper2019",
+        "levels": 1,
+        "view_direction": False,
+        "lighting": 0,
+        "point_channels": 0,
+    }
     config["network"] = {**config["network"], "architecture": "paper2019", "z_dim": 8}
     run("appearance", scene[0], tmp_path, config)
     run("rerender", scene[0], tmp_path, config)
@@ -493,7 +515,7 @@ class TestSampler:
         view = dataset.view("0000")
         rasters, *_ = sampler.crop(view, spec, [PERSON])
         classes = dataset.meta["classes"]
-        one_hot = rasters[0][-len(classes) - 1 :].numpy()
+        one_hot = rasters[0][8 : 8 + len(classes)].numpy()
         for channel, group in enumerate(classes):
             np.testing.assert_array_equal(one_hot[channel] == 1, ade20k.collapse(view.labels) == group)
 

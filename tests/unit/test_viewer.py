@@ -94,8 +94,12 @@ def test_a_large_cloud_is_thinned_while_the_camera_moves(scene, monkeypatch):
     shown = some.index[0][some.index[0] >= 0]
     assert set(shown) <= set(thinned(len(opened.cloud), 1500)) and shown.max() > 1500  # numbers in the whole cloud
     chosen = thinned(len(opened.cloud), 1500)
-    alone = opened.model.view_of(opened.cloud.points[chosen], opened.cloud.colors[chosen], some.camera)
+    points, colors = opened.cloud.points[chosen], opened.cloud.colors[chosen]
+    alone = opened.model.view_of(points, colors, some.camera, chosen=chosen)
     np.testing.assert_array_equal(some.color[0], alone.color[0])
+    np.testing.assert_array_equal(some.lighting[0][some.index[0] < 0], 0)
+    apart = some.lighting[0].astype(float) - opened.model.networks.lighting.table.numpy()[some.index[0]]
+    assert np.median(np.abs(apart[some.index[0] >= 0])) < 30  # means over a pixel's points, of which it is one
     chosen = thinned(10_000, 100)
     assert len(set(chosen)) == 100 and (np.diff(chosen) > 0).all() and np.array_equal(chosen, thinned(10_000, 100))
     assert thinned(5, 100).tolist() == [0, 1, 2, 3, 4]

@@ -191,7 +191,7 @@ def test_an_aligned_data_set_goes_through_from_the_dataset_stage_on(finished, fo
     nrw = Path(sys.executable).parent / "nrw"
     subprocess.run([nrw, "export-aligned", finished, folder / "exported"], check=True, stdout=subprocess.DEVNULL)
     settings = [setting for setting in TINY if not setting.startswith(("--config", "scenes"))]
-    buffer = "buffer={levels: 2, point_channels: 0, view_direction: false}"
+    buffer = "buffer={levels: 2, lighting: 0, point_channels: 0, view_direction: false}"
     source = f"scenes={{old: {{aligned: {folder / 'exported'}}}}}"
     run = snakemake(folder, "--cores", "2", "all", "--config", source, buffer, *settings)
     assert run.returncode == 0, run.stdout

@@ -32,9 +32,19 @@ rule pack_dataset:
     input:
         index="results/{scene}/aligned/index.csv",
         split="results/{scene}/aligned/split.csv",
+        cloud=lambda wildcards: (
+            f"results/{wildcards.scene}/mvs/cloud.ply"
+            if wildcards.scene in FROM_PHOTOS
+            else []
+        ),
         colors=lambda wildcards: (
             f"results/{wildcards.scene}/framebuffers/colors.npy"
             if wildcards.scene in FROM_PHOTOS
+            else []
+        ),
+        lighting=lambda wildcards: (
+            f"results/{wildcards.scene}/framebuffers/lighting.npy"
+            if wildcards.scene in FROM_PHOTOS and config["buffer"]["lighting"]
             else []
         ),
     output:

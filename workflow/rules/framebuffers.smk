@@ -88,6 +88,34 @@ rule recolour:
         "../scripts/recolour.py"
 
 
+rule light_cloud:
+    input:
+        cloud="results/{scene}/mvs/cloud.ply",
+        sparse="results/{scene}/mvs/sparse",
+        rasterized=RASTERIZED,
+        split="results/{scene}/aligned/split.csv",
+        labels=labels,
+        colors="results/{scene}/framebuffers/colors.npy",
+    output:
+        "results/{scene}/framebuffers/lighting.npy",
+    log:
+        "results/{scene}/logs/lighting.log",
+    benchmark:
+        "results/{scene}/benchmarks/lighting.tsv"
+    threads: 16
+    resources:
+        **asks("light_cloud"),
+    params:
+        channels=config["buffer"]["lighting"],
+        excluded=config["segmentation"]["transient"] + config["segmentation"]["sky"],
+        splat=config["framebuffers"]["splat"],
+        seed=config["seed"],
+    message:
+        "{wildcards.scene}: how the cloud answers to the light of the training photos"
+    script:
+        "../scripts/light_cloud.py"
+
+
 rule compose_aligned:
     input:
         cloud="results/{scene}/mvs/cloud.ply",

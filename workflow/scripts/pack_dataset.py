@@ -17,4 +17,6 @@ with stage_log(snakemake.log[0]):
         transient=params.transient,
         sky=params.sky,
         colors_npy=colors or None,
+        cloud_ply=snakemake.input.cloud or None,
+        lighting_npy=snakemake.input.lighting or None,
     )

@@ -1,0 +1,44 @@
+"""Photos of a synthetic wall, taken from nine places, as the stages before `recolour` leave them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from PIL import Image
+
+from nrw.cameras import Camera, read_cameras
+from nrw.framebuffers import rasterize_photos
+from nrw.pointcloud import Cloud, write_cloud
+
+WIDTH, HEIGHT = 160, 120
+
+
+def write_scene(
+    root: Path, cloud: Cloud, count: int, shoot: Callable[[str, Camera], tuple[np.ndarray, np.ndarray]]
+) -> list[str]:
+    """Write mvs/, segmentation/ and framebuffers/ of `count` photos, which look along z; returns their ids.
+
+    shoot: of id and camera, the picture (H, W, 3), 0 to 255, and the labels (H, W) uint8.
+    """
+    mvs, segmentation = root / "mvs", root / "segmentation"
+    for folder in (mvs / "images", mvs / "sparse", segmentation):
+        folder.mkdir(parents=True)
+    model = pycolmap.Reconstruction()
+    lens = pycolmap.Camera(camera_id=1, model="PINHOLE", width=WIDTH, height=HEIGHT, params=[150, 150, 80, 60])
+    model.add_camera_with_trivial_rig(lens)
+    for i in range(count):
+        center = np.array([0.5 * (i % 3 - 1), 0.4 * (i // 3 % 3 - 1), 0])
+        image = pycolmap.Image(name=f"{i:04d}.jpg", camera_id=1, image_id=i + 1)
+        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(pycolmap.Rotation3d(), -center))
+    model.write(mvs / "sparse")
+    for photo, camera in read_cameras(mvs / "sparse").items():
+        picture, labels = shoot(photo, camera)
+        picture = Image.fromarray(np.rint(picture).astype(np.uint8))
+        picture.save(mvs / "images" / f"{photo}.jpg", quality=98, subsampling=0)
+        Image.fromarray(labels).save(segmentation / f"{photo}.png")
+    write_cloud(mvs / "cloud.ply", cloud)
+    ids = [f"{i:04d}" for i in range(count)]
+    options = {"max_size": WIDTH, "splat": 3, "backend": "torch", "device": "cpu"}
+    rasterize_photos(mvs / "cloud.ply", mvs, root / "framebuffers", ids, root / "key.json", **options)
+    return ids
