@@ -23,6 +23,7 @@ from nrw.io import atomic_path, read_csv, read_image, read_json, write_csv, writ
 from nrw.log import progress
 from nrw.pointcloud import stream_points
 from nrw.rasterize import DeepBuffer, color_pyramid, pyramid, shade
+from nrw.threads import in_threads
 
 FORMAT = 2  # of dataset.json and the raw files
 SIZE_MULTIPLE = 8  # of the sides of every picture
@@ -205,8 +206,9 @@ def pack(
     colors_npy: Path | str | None = None,
     cloud_ply: Path | str | None = None,
     lighting_npy: Path | str | None = None,
+    threads: int = 1,
 ) -> None:
-    """Write the packed set of the photos that split.csv sends to training or validation, photo by photo.
+    """Write the packed set of the photos that split.csv sends to training or validation, `threads` photos at a time.
 
     aligned_dir: index.csv with the cameras, `<id>_reference.png`, `<id>_color.png` and, where there are labels,
       `<id>_seg.png`.
@@ -233,59 +235,54 @@ def pack(
             "delete the framebuffers folder and run again."
         )
     cameras = _cameras(aligned_dir / "index.csv")
+
+    def arrays_of(photo: str) -> dict[str, np.ndarray]:
+        """What the photo adds to each file."""
+        reference = _image(aligned_dir / f"{photo}_reference.png", (3,))
+        height, width = reference.shape[:2]
+        if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
+            raise UserError(
+                f"{aligned_dir / photo}_reference.png is {width}x{height}: its sides must be multiples of "
+                f"{SIZE_MULTIPLE}."
+            )
+        labels = np.zeros((height, width), np.uint8)
+        if labelled:
+            labels = _image(aligned_dir / f"{photo}_seg.png", (), like=reference)
+        if photo not in cameras:
+            raise UserError(f"Photo {photo} is in {split_csv} but not in {aligned_dir}/index.csv; make both again.")
+        picture = _image(aligned_dir / f"{photo}_color.png", (3, 4), like=reference)[..., :3]
+        if colors is None:
+            buffers = _imported_levels(aligned_dir, photo, picture, levels)
+        else:
+            raster = _raster(Path(framebuffers_dir), photo, (height, width), n_points)
+            if lighting is not None:
+                points, camera = stream_points(cloud_ply), _camera(cameras[photo])
+                picture = np.dstack([picture, shade(points, lighting, camera, raster, splat)])
+            buffers = _cloud_levels(raster, picture, levels, splat)
+        arrays = {_PHOTO: reference, _LABELS: labels}
+        for level, (picture, buffer) in enumerate(buffers):
+            arrays |= {_COLOR.format(level): picture[..., :3], _DEPTH.format(level): buffer.depth}
+            if colors is not None:
+                arrays[_INDEX.format(level)] = buffer.index
+            if lighting is not None:
+                arrays[_LIGHTING.format(level)] = picture[..., 3:]
+        return arrays
+
     depths = DepthPercentiles()
     class_pixels = np.zeros(256, np.int64)
-    photos = []
+    photos, files = [], {}
     with atomic_path(out_dir) as folder, ExitStack() as stack:
         folder.mkdir(parents=True)
-        kinds = [
-            _COLOR,
-            _DEPTH,
-            *([_INDEX] if colors is not None else []),
-            *([_LIGHTING] if lighting is not None else []),
-        ]
-        names = [_PHOTO, _LABELS, *(kind.format(level) for kind in kinds for level in range(levels))]
-        files = {name: stack.enter_context(open(folder / name, "wb")) for name in names}
-
-        def append(name: str, array: np.ndarray) -> None:
-            files[name].write(np.ascontiguousarray(array, _dtype(name)).data)
-
-        for photo, where in progress(chosen.items(), len(chosen), "packing"):
-            reference = _image(aligned_dir / f"{photo}_reference.png", (3,))
-            height, width = reference.shape[:2]
-            if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
-                raise UserError(
-                    f"{aligned_dir / photo}_reference.png is {width}x{height}: its sides must be multiples of "
-                    f"{SIZE_MULTIPLE}."
-                )
-            labels = np.zeros((height, width), np.uint8)
-            if labelled:
-                labels = _image(aligned_dir / f"{photo}_seg.png", (), like=reference)
-            if photo not in cameras:
-                raise UserError(f"Photo {photo} is in {split_csv} but not in {aligned_dir}/index.csv; make both again.")
-            picture = _image(aligned_dir / f"{photo}_color.png", (3, 4), like=reference)[..., :3]
-            if colors is None:
-                buffers = _imported_levels(aligned_dir, photo, picture, levels)
-            else:
-                raster = _raster(Path(framebuffers_dir), photo, (height, width), n_points)
-                if lighting is not None:
-                    points, camera = stream_points(cloud_ply), _camera(cameras[photo])
-                    picture = np.dstack([picture, shade(points, lighting, camera, raster, splat)])
-                buffers = _cloud_levels(raster, picture, levels, splat)
-            append(_PHOTO, reference)
-            append(_LABELS, labels)
-            for level, (picture, buffer) in enumerate(buffers):
-                append(_COLOR.format(level), picture[..., :3])
-                append(_DEPTH.format(level), buffer.depth)
-                if colors is not None:
-                    append(_INDEX.format(level), buffer.index)
-                if lighting is not None:
-                    append(_LIGHTING.format(level), picture[..., 3:])
-                if level == 0 and where == "train":
-                    depths.add(buffer.depth)
-            if where == "train":
-                class_pixels += np.bincount(labels.ravel(), minlength=256)
-            record = {"id": photo, "split": where, "height": height, "width": width, "camera": cameras[photo]}
+        for photo, arrays in progress(in_threads(arrays_of, list(chosen), threads), len(chosen), "packing"):
+            for name, array in arrays.items():
+                if name not in files:
+                    files[name] = stack.enter_context(open(folder / name, "wb"))
+                files[name].write(np.ascontiguousarray(array, _dtype(name)).data)
+            if chosen[photo] == "train":
+                depths.add(arrays[_DEPTH.format(0)])
+                class_pixels += np.bincount(arrays[_LABELS].ravel(), minlength=256)
+            height, width = arrays[_LABELS].shape
+            record = {"id": photo, "split": chosen[photo], "height": height, "width": width, "camera": cameras[photo]}
             photos.append(record)
 
         if lighting is not None:

@@ -1,7 +1,6 @@
 """What the training photos show of the cloud's points: read photo by photo, several at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +10,7 @@ from nrw.cameras import Camera, read_cameras
 from nrw.framebuffers import load_buffer, read_labels, read_photo
 from nrw.log import progress
 from nrw.rasterize import pyramid
+from nrw.threads import in_threads
 
 DEPTH_TOLERANCE = 0.02  # of the depth: within it, a point belongs to the surface that the photo sees
 
@@ -50,12 +50,8 @@ class Photos:
         return picture, depth, self._cameras[photo].resized(width, height)
 
     def of_every(self, function: Callable[[str], Result], what: str) -> Iterator[tuple[str, Result]]:
-        """(photo, function(photo)) in order, computed `threads` at a time (numpy lets go of the interpreter's lock)."""
-        ids, threads = self.ids, self.threads
-        with ThreadPoolExecutor(threads) as pool:
-            batches = (ids[start : start + threads] for start in range(0, len(ids), threads))
-            results = (result for batch in batches for result in zip(batch, pool.map(function, batch), strict=True))
-            yield from progress(results, len(ids), what)
+        """(photo, function(photo)) in order; the log says how far `what` is."""
+        yield from progress(in_threads(function, self.ids, self.threads), len(self.ids), what)
 
 
 def sample(

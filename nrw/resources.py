@@ -170,7 +170,9 @@ COSTS = {
     "index_aligned": Cost(lambda x: 0.001 * x.photos, lambda x: 330),
     "import_aligned": Cost(lambda x: 0.1 * x.photos, lambda x: 330),
     "pack_dataset": Cost(
-        lambda x: (0.04 * x.buffer / 0.077 + 0.1 * x.points / 1e6) * x.photos, lambda x: 330 + 400 * x.buffer
+        lambda x: (0.04 * x.buffer / 0.077 + 0.1 * x.points / 1e6) * x.photos,
+        lambda x: 330 + 200 * x.buffer * (1 + x.threads),
+        parallel=True,
     ),
     "train_appearance": Cost(
         lambda x: _training("appearance", 0.04)(x) + 0.3 * x.photos + 6e-5 * x.photos**2,

@@ -53,7 +53,7 @@ rule pack_dataset:
         "results/{scene}/logs/pack.log",
     benchmark:
         "results/{scene}/benchmarks/pack.tsv"
-    threads: 1
+    threads: 16
     resources:
         **asks("pack_dataset"),
     params:

@@ -3,8 +3,11 @@ from pathlib import Path
 from nrw.log import stage_log
 
 with stage_log(snakemake.log[0]):
+    import torch
+
     from nrw.dataset import pack
 
+    torch.set_num_threads(1)  # the photos share the cores
     params = snakemake.params
     colors = snakemake.input.colors
     pack(
@@ -19,4 +22,5 @@ with stage_log(snakemake.log[0]):
         colors_npy=colors or None,
         cloud_ply=snakemake.input.cloud or None,
         lighting_npy=snakemake.input.lighting or None,
+        threads=snakemake.threads,
     )
