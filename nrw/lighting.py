@@ -100,7 +100,7 @@ def _samples(photos: Photos, points: np.ndarray) -> Iterator[tuple[str, Samples]
     """Per photo, which of the points (M, 3) it sees, (S,) int64, and their colours there, (S, 3) float32 in [-1, 1]."""
 
     def sample_of(photo: str) -> Samples:
-        ((seen, colors),) = sample(*photos.view(photo), [points])
+        ((seen, colors),) = sample(photos.view(photo), [points])
         return seen, colors / np.float32(127.5) - 1
 
     yield from photos.of_every(sample_of, "light on the cloud")

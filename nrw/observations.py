@@ -1,6 +1,7 @@
 """What the training photos show of the cloud's points: read photo by photo, several at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,8 +20,30 @@ Samples = tuple[np.ndarray, np.ndarray]
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True)
+class Observed:
+    """A photo and what it can show of the cloud.
+
+    picture: (H, W, 3) float32, 0 to 255, NaN where excluded. camera: the picture's. depth: (h, w), of the splats of its
+    framebuffer, which covers the same field of view; 0 = none.
+    """
+
+    picture: np.ndarray
+    depth: np.ndarray
+    camera: Camera
+
+    @property
+    def hit(self) -> np.ndarray:
+        """(H, W) bool: pixels of the picture where the framebuffer shows a point."""
+        rows, columns = (
+            ((np.arange(count) + 0.5) * coarse / count).astype(np.int64)
+            for count, coarse in zip(self.picture.shape[:2], self.depth.shape, strict=True)
+        )
+        return self.depth[rows[:, None], columns] > 0
+
+
 class Photos:
-    """The training photos of a scene at the size of their framebuffers.
+    """The undistorted training photos of a scene, and what their framebuffers show of the cloud.
 
     excluded: ADE20K numbers whose pixels show nothing. splat: diameter of a point, pixels. threads: photos at a time.
     """
@@ -41,35 +64,37 @@ class Photos:
         self._excluded = sorted(excluded)
         self._cameras = read_cameras(mvs_dir / "sparse")
 
-    def view(self, photo: str) -> tuple[np.ndarray, np.ndarray, Camera]:
-        """The photo (H, W, 3) float32, 0 to 255, NaN where excluded; the splats' depth (H, W), 0 = none; the camera."""
+    def view(self, photo: str) -> Observed:
+        camera = self._cameras[photo]
         depth = pyramid(load_buffer(self._framebuffers, photo), levels=1, splat=self.splat)[0].depth
-        height, width = depth.shape
-        picture = read_photo(self._mvs, photo, width, height).astype(np.float32)
-        picture[np.isin(read_labels(self._segmentation, photo, width, height), self._excluded)] = np.nan
-        return picture, depth, self._cameras[photo].resized(width, height)
+        picture = read_photo(self._mvs, photo, camera.width, camera.height).astype(np.float32)
+        labels = read_labels(self._segmentation, photo, camera.width, camera.height)
+        picture[np.isin(labels, self._excluded)] = np.nan
+        return Observed(picture, depth, camera)
 
     def of_every(self, function: Callable[[str], Result], what: str) -> Iterator[tuple[str, Result]]:
         """(photo, function(photo)) in order; the log says how far `what` is."""
         yield from progress(in_threads(function, self.ids, self.threads), len(self.ids), what)
 
 
-def sample(
-    picture: np.ndarray, depth: np.ndarray, camera: Camera, point_chunks: Iterable[np.ndarray]
-) -> Iterator[Samples]:
-    """The points that a photo sees: their colours in the picture (H, W, 3), bilinear, without those next to a NaN.
+def sample(view: Observed, point_chunks: Iterable[np.ndarray]) -> Iterator[Samples]:
+    """The points that a photo sees: their colours in it, bilinear, without those next to a NaN.
 
-    depth: (H, W), of splats, 0 = none. camera: of that size. point_chunks: (M, 3) arrays, numbered through.
+    The photo is finer than the framebuffer that says what is visible: a render is the mean of the points in a pixel,
+    and colours from pixels as coarse as its own would blur it once more.
+    point_chunks: (M, 3) arrays, numbered through; (S,) and (S, 3) for each.
     """
-    height, width = depth.shape
+    camera, depth = view.camera, view.depth
+    scale = np.array(depth.shape[::-1]) / [camera.width, camera.height]
     first = 0
     for points in point_chunks:
         uv, z = camera.project(points)
-        inside = np.flatnonzero((z > 0) & np.all((uv >= 0) & (uv < [width, height]), axis=1))
+        inside = np.flatnonzero((z > 0) & np.all((uv >= 0) & (uv < [camera.width, camera.height]), axis=1))
         uv, z = uv[inside], z[inside]
-        surface = depth[uv[:, 1].astype(np.int64), uv[:, 0].astype(np.int64)]
+        column, row = (uv * scale).astype(np.int64).T
+        surface = depth[row, column]
         visible = np.abs(z - surface) <= DEPTH_TOLERANCE * surface  # a hole has depth 0, and no z is that
-        colors = _bilinear(picture, uv[visible])
+        colors = _bilinear(view.picture, uv[visible])
         usable = ~np.isnan(colors[:, 0])
         yield first + inside[visible][usable], colors[usable]
         first += len(points)

@@ -17,7 +17,7 @@ from nrw.errors import UserError
 
 EMPTY = torch.iinfo(torch.int64).max
 SAME_SURFACE = 0.02  # of the depth: points so little behind the nearest one belong to the surface that it shows
-NEIGHBOUR = 0.15  # weight of a neighbouring pixel's points in a splat, beside 1 for the pixel's own
+NEIGHBOUR = 0.05  # weight of a neighbouring pixel's points in a splat, beside 1 for the pixel's own: more would blur
 
 
 @dataclass(frozen=True)

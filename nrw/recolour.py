@@ -11,7 +11,7 @@ import numpy as np
 
 from nrw.errors import UserError
 from nrw.io import atomic_path
-from nrw.observations import Photos, Samples, sample
+from nrw.observations import Observed, Photos, Samples, sample
 from nrw.pointcloud import count_points, read_cloud, stream_points
 
 ROBUST_PASSES = 2  # after the plain mean: with few views, one still leaves a tenth of an outlier
@@ -33,12 +33,12 @@ def recolour(
 ) -> None:
     """Write the (N, 3) uint8 colours of the cloud's points as a .npy file.
 
-    Each photo, at the size of its framebuffer, is brought to the set's common median and standard deviation per
-    channel, taken over the pixels where it shows a point and no excluded label (transient objects, sky: ADE20K
-    numbers). A photo sees a point whose depth agrees, within 2 %, with that of the splats of `splat` pixels there. A
-    point's colour is the mean over the photos that see it, then twice the mean with Cauchy weights 1 / (1 + (r / s)^2),
-    r being the distance to the previous colour and s the set's typical spread: who stands in front of a wall in one
-    photo loses the vote. Points that no training photo sees keep the cloud's colour, brought to the others' statistics.
+    Each undistorted photo is brought to the set's common median and standard deviation per channel, taken over the
+    pixels where it shows a point and no excluded label (transient objects, sky: ADE20K numbers). A photo sees a point
+    whose depth agrees, within 2 %, with that of its framebuffer's splats of `splat` pixels there. A point's colour is
+    the mean over the photos that see it, then twice the mean with Cauchy weights 1 / (1 + (r / s)^2), r being the
+    distance to the previous colour and s the set's typical spread: who stands in front of a wall in one photo loses the
+    vote. Points that no training photo sees keep the cloud's colour, brought to the others' statistics.
 
     Photos and points stream, four times, `threads` photos side by side; 36 bytes a point are kept. The result does not
     depend on `threads`.
@@ -54,21 +54,20 @@ def recolour(
         threads=threads,
     )
     passed = "colouring the cloud, one of 4 passes"
-    seen_exposures = photos.of_every(lambda photo: _exposure(*photos.view(photo)[:2]), passed)
+    seen_exposures = photos.of_every(lambda photo: _exposure(photos.view(photo)), passed)
     exposures = {photo: exposure for photo, exposure in seen_exposures if exposure is not None}
     if not exposures:
         raise UserError(
             f"{framebuffers_dir}: none of the {len(train_ids)} training photos shows {MIN_PIXELS} pixels of the cloud "
             "free of transient objects; look at mvs/cloud.ply and at segmentation/"
         )
-    common = np.median(list(exposures.values()), axis=0)  # (2, 3): median and deviation
+    common = np.median(list(exposures.values()), axis=0).astype(np.float32)  # (2, 3): median and deviation
     photos.ids = list(exposures)
 
     def sample_of(photo: str) -> list[Samples]:
-        picture, depth, camera = photos.view(photo)
         median, deviation = exposures[photo]
-        picture = (picture - median) * (common[1] / deviation) + common[0]
-        return list(sample(picture.astype(np.float32), depth, camera, stream_points(cloud_ply)))
+        samples = sample(photos.view(photo), stream_points(cloud_ply))
+        return [(seen, (colors - median) * (common[1] / deviation) + common[0]) for seen, colors in samples]
 
     def samples() -> Iterator[Samples]:
         for _, found in photos.of_every(sample_of, passed):
@@ -81,9 +80,9 @@ def recolour(
         np.save(temporary, np.rint(np.clip(colors, 0, 255)).astype(np.uint8))
 
 
-def _exposure(picture: np.ndarray, depth: np.ndarray) -> np.ndarray | None:
+def _exposure(view: Observed) -> np.ndarray | None:
     """(2, 3): median and standard deviation of the channels over the usable pixels; None if those are too few."""
-    pixels = picture[(depth > 0) & ~np.isnan(picture[..., 0])]  # (P, 3)
+    pixels = view.picture[view.hit & ~np.isnan(view.picture[..., 0])]  # (P, 3)
     if len(pixels) < MIN_PIXELS:
         return None
     return np.stack([np.median(pixels, axis=0), np.maximum(pixels.std(axis=0), MIN_SPREAD)])

@@ -19,7 +19,7 @@ class Networks(nn.Module):
     lighting: of the cloud's points, for novel views; not trained. None where the deep buffer has no such channels.
 
     colours: the spec of the deep buffer where the first part of z is a linear map from it to a picture
-    (`AppearanceEncoder`), to which the renderer adds; else None.
+    (`AppearanceEncoder`), which the renderer sees at every level and adds to; else None.
     """
 
     def __init__(
@@ -49,8 +49,11 @@ class Networks(nn.Module):
         if self.points is not None:
             pairs = zip(raster_levels, index_levels, strict=True)
             levels = [torch.cat([raster, self.points(index)], dim=1) for raster, index in pairs]
-        picture = self.renderer(levels, z)
-        return picture if self.colours is None else picture + apply_colours(self.colours, raster_levels[0], z)
+        if self.colours is None:
+            return self.renderer(levels, z)
+        measured = [apply_colours(self.colours, raster, z) for raster in raster_levels]
+        levels = [torch.cat(pair, dim=1) for pair in zip(levels, measured, strict=True)]
+        return measured[0] + self.renderer(levels, z)
 
 
 def build_networks(config: Mapping, spec: BufferSpec) -> Networks:
@@ -70,7 +73,7 @@ def build_networks(config: Mapping, spec: BufferSpec) -> Networks:
     if architecture == "film":
         adversarial = config["training"]["losses"]["adversarial"] > 0
         encoder = AppearanceEncoder(spec, z_dim)
-        renderer = FilmUNet(network, [spec.channels] * spec.levels, encoder.z_size)
+        renderer = FilmUNet(network, [spec.channels + 3] * spec.levels, encoder.z_size)
         nn.init.zeros_(renderer.to_rgb.weight)  # training starts from the picture that the linear map makes
         nn.init.zeros_(renderer.to_rgb.bias)
         discriminator = MultiScaleDiscriminator(conditioned) if adversarial else None

@@ -76,11 +76,11 @@ def error(scene, terms):
     photos = Photos(root / "framebuffers", root / "mvs", None, ids, excluded=(), splat=3, threads=1)
     points, errors = read_cloud(root / "mvs/cloud.ply").points, []
     for photo in ids[TRAINING:]:
-        picture, depth, camera = photos.view(photo)
+        view = photos.view(photo)
         if int(photo) % 3 == 0:
-            picture[COVERED] = np.nan
-        ((seen, colors),) = sample(picture, depth, camera, [points])
-        left = camera.project(points[seen])[0][:, 0] < WIDTH / 2
+            view.picture[COVERED] = np.nan
+        ((seen, colors),) = sample(view, [points])
+        left = view.camera.project(points[seen])[0][:, 0] < WIDTH / 2
         used = np.column_stack([terms[seen], np.ones(len(seen))])
         fitted = np.linalg.lstsq(used[left], colors[left], rcond=None)[0]
         errors.append(used[~left] @ fitted - colors[~left])
