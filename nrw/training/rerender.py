@@ -28,6 +28,7 @@ from nrw.training.sampler import (
     generator_of,
     jittered,
     photos_of,
+    random_region,
 )
 from nrw.training.stage import (
     Best,
@@ -144,7 +145,9 @@ def train(
             torch.manual_seed(int(rng.integers(2**63)))
             ids = photos_of(dataset.train_ids, seed, stage, step, crops)
             views = [jittered(dataset.view(photo), rng, settings["colour_jitter"]) for photo in ids]
-            batch = crop_batch(views, spec, transient, settings["crop_size"], shift, rng, parallel.part_of(crops))
+            regions = [random_region(rng, settings["partial_appearance"]) for _ in ids]
+            mine = parallel.part_of(crops)
+            batch = crop_batch(views, regions, spec, transient, settings["crop_size"], shift, rng, mine)
             for optimizer in optimizers.values():
                 rate = set_learning_rates(optimizer, config, step, steps)
                 optimizer.zero_grad(set_to_none=True)
@@ -156,8 +159,7 @@ def train(
                 share = len(piece) / crops
                 piece = piece.to(device)
                 with autocast(device):
-                    seen = [encoder_input(view, spec, transient) for view in piece.views]
-                    z = encode(networks.encoder, seen, device)
+                    z = encode(networks.encoder, piece.seen, device)
                     output = networks.render(piece.rasters, piece.index, z)
                 output = output.float()
                 # Where the photo shows something transient the target is the output itself: no loss can see the photo.

@@ -24,18 +24,19 @@ ENCODER_SIZE = 256  # pixels: the encoder sees the finest level of the pyramid w
 class Batch:
     """Crops of training photos, all of one size.
 
-    views: the photos. rasters: level l (B, C, h_l, w_l) float32; index: level l (B, h_l, w_l) int64, or None.
+    seen: of each photo, what the encoder sees (`encoder_input`).
+    rasters: level l (B, C, h_l, w_l) float32; index: level l (B, h_l, w_l) int64, or None.
     photo: (B, 3, H, W) float32 in [-1, 1]. keep: (B, 1, H, W) float32, 0 where the photo shows something transient.
     """
 
-    views: list[View]
+    seen: list[tuple[Tensor, Tensor]]
     rasters: list[Tensor]
     index: list[Tensor] | None
     photo: Tensor
     keep: Tensor
 
     def __len__(self) -> int:
-        return len(self.views)
+        return len(self.seen)
 
     def pieces(self, count: int) -> Iterator["Batch"]:
         """The batch cut into at most `count` batches of like size."""
@@ -43,7 +44,7 @@ class Batch:
         for start in range(0, len(self), size):
             part = slice(start, start + size)
             yield Batch(
-                self.views[part],
+                self.seen[part],
                 [level[part] for level in self.rasters],
                 [level[part] for level in self.index] if self.index is not None else None,
                 self.photo[part],
@@ -52,7 +53,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(
-            self.views,
+            self.seen,
             [level.to(device, non_blocking=True) for level in self.rasters],
             [level.to(device, non_blocking=True) for level in self.index] if self.index is not None else None,
             self.photo.to(device, non_blocking=True),
@@ -88,8 +89,21 @@ def jittered(view: View, rng: np.random.Generator, strength: float) -> View:
     return replace(view, photo=table[view.photo, np.arange(3)])
 
 
+def random_region(rng: np.random.Generator, share: float) -> tuple[float, float] | None:
+    """For a `share` of the photos a part of the width, 40 % to 80 %, as `encoder_input` takes it; else None: all.
+
+    What is measured in a part of a photo is wrong in places elsewhere: the renderer learns how far to trust it.
+    """
+    if rng.random() >= share:
+        return None
+    width = rng.uniform(0.4, 0.8)
+    first = rng.uniform(0, 1 - width)
+    return first, first + width
+
+
 def crop_batch(
     views: list[View],
+    regions: Sequence[tuple[float, float] | None],
     spec: BufferSpec,
     transient: Sequence[int],
     crop_size: int,
@@ -99,6 +113,7 @@ def crop_batch(
 ) -> Batch:
     """Random crops of the photos, at level `shift` of the pyramid, with 2^shift the field of view.
 
+    regions: of each photo, where its appearance is taken from.
     The crops are those of `random_boxes`, which draws for all; `part`: of the batch, what is read and returned.
     """
     boxes = random_boxes([level_size(*view.labels.shape, shift) for view in views], crop_size, spec.levels, rng)
@@ -106,7 +121,7 @@ def crop_batch(
     crops = [crop(view, spec, transient, box, shift) for view, box in chosen]
     rasters, index, photo, keep = zip(*crops, strict=True)
     return Batch(
-        views[part],
+        [encoder_input(view, spec, transient, region) for view, region in zip(views[part], regions[part], strict=True)],
         [torch.stack(level) for level in zip(*rasters, strict=True)],
         None if index[0] is None else [torch.stack(level) for level in zip(*index, strict=True)],
         torch.stack(photo),

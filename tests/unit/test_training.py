@@ -117,6 +117,7 @@ def make_config(**training: object) -> dict:
             "schedule": "cosine",
             "mask_transient": True,
             "colour_jitter": 0.0,
+            "partial_appearance": 0.0,
             "tick_kimg": 0.004,
             "patience": 0,
             "appearance": {
@@ -518,6 +519,15 @@ class TestSampler:
         one_hot = rasters[0][8 : 8 + len(classes)].numpy()
         for channel, group in enumerate(classes):
             np.testing.assert_array_equal(one_hot[channel] == 1, ade20k.collapse(view.labels) == group)
+
+    def test_a_share_of_the_photos_gives_its_appearance_in_part(self):
+        regions = [sampler.random_region(np.random.default_rng(number), 0.5) for number in range(400)]
+        parts = np.array([region for region in regions if region is not None])
+        assert 150 < len(parts) < 250
+        assert parts.min() >= 0 and parts.max() <= 1
+        widths = parts[:, 1] - parts[:, 0]
+        assert 0.4 <= widths.min() < 0.45 and 0.75 < widths.max() <= 0.8
+        assert sampler.random_region(np.random.default_rng(0), 0) is None
 
     def test_the_encoder_sees_nothing_outside_its_region(self, scene):
         dataset = PackedDataset(scene[0])
