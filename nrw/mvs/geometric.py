@@ -18,7 +18,7 @@ import torch
 from nrw.io import write_json
 from nrw.mvs.consensus import modes, seen_from
 from nrw.mvs.consistency import agrees
-from nrw.mvs.depths import BEST, CONFIDENCE_RADIUS, CONFIDENCE_SIGMA, FINE_ROUNDS, RADIUS, check_device
+from nrw.mvs.depths import BEST, CONFIDENCE_RADIUS, CONFIDENCE_SIGMA, FINE_ROUNDS, MIN_CONFIDENCE, RADIUS, check_device
 from nrw.mvs.match import GeometricMatcher
 from nrw.mvs.planes import normals_from_depth
 from nrw.mvs.refine import keep_better, refine, upsample
@@ -29,7 +29,6 @@ from nrw.mvs.workspace import Workspace, read_map, write_map
 log = logging.getLogger(__name__)
 
 NEIGHBOURS = 16  # photos whose maps propose and confirm depths; the first of them are the sources
-MIN_CONFIDENCE = 0.4  # bilateral ZNCC; the neighbours' proposals also reach where the photo sees something else
 
 
 @dataclass(frozen=True)
