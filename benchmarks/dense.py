@@ -31,7 +31,9 @@ from nrw.chunks import chunk
 from nrw.errors import UserError
 from nrw.io import read_json
 from nrw.mvs.colmap import estimate_depths_colmap
-from nrw.mvs.select import read_sparse
+from nrw.mvs.consistency import agrees
+from nrw.mvs.geometric import NEIGHBOURS, PASSES
+from nrw.mvs.select import read_sparse, select_sources
 from nrw.mvs.undistort import undistort
 from nrw.mvs.workspace import Workspace, read_map, read_usable, write_map
 from nrw.pointcloud import read_cloud
@@ -71,10 +73,10 @@ def _estimate(mvs: Path, labels: Path | None, ids: list[str], sources: int) -> N
     estimate_depths(mvs, labels, ids, sources=sources, masked=MASKED, resume=False)
 
 
-def _filter(mvs: Path, ids: list[str]) -> None:
-    from nrw.mvs.consistency import filter_depths
+def _match_again(mvs: Path, labels: Path | None, ids: list[str], kind: str, sources: int) -> None:
+    from nrw.mvs.geometric import match_again
 
-    filter_depths(mvs, ids, min_views=3)
+    match_again(mvs, labels, ids, kind, sources=sources, min_views=3, masked=MASKED)
 
 
 def _fuse(mvs: Path, labels: Path | None) -> None:
@@ -91,25 +93,31 @@ def _fuse(mvs: Path, labels: Path | None) -> None:
     )
 
 
-def filter_and_fuse(mvs: Path, labels: Path | None) -> tuple[Cost, Cost]:
+def pieces(mvs: Path) -> list[list[str]]:
     ids = list(Workspace(mvs).cameras)
-    filtered = in_processes(_filter, [(mvs, chunk(ids, f"{n}-of-{PROCESSES}")) for n in range(1, PROCESSES + 1)])
-    return filtered, in_processes(_fuse, [(mvs, labels)])
+    return [chunk(ids, f"{n}-of-{PROCESSES}") for n in range(1, PROCESSES + 1)]
+
+
+def geometric_passes(mvs: Path, labels: Path | None, sources: int) -> dict[str, Cost]:
+    return {
+        kind: in_processes(_match_again, [(mvs, labels, ids, kind, sources) for ids in pieces(mvs)]) for kind in PASSES
+    }
 
 
 def reconstruct(mvs: Path, labels: Path | None, sources: int) -> None:
     """Our dense step on the workspace `mvs`; prints what it cost."""
-    ids = list(Workspace(mvs).cameras)
-    arguments = [(mvs, labels, chunk(ids, f"{n}-of-{PROCESSES}"), sources) for n in range(1, PROCESSES + 1)]
-    depths = in_processes(_estimate, arguments)
-    filtered, fused = filter_and_fuse(mvs, labels)
-    print(f"{len(ids)} photos, {read_json(mvs / 'summary.json')['points']} points")
+    photos = len(Workspace(mvs).cameras)
+    costs = {
+        "depths": in_processes(_estimate, [(mvs, labels, ids, sources) for ids in pieces(mvs)]),
+        **geometric_passes(mvs, labels, sources),
+        "fuse": in_processes(_fuse, [(mvs, labels)]),
+    }
+    print(f"{photos} photos, {read_json(mvs / 'summary.json')['points']} points")
     print("\n| step | CPU s | CPU s a photo | s by the clock | MB a process |\n|---|---|---|---|---|")
-    for name, cost in (("depths", depths), ("filter", filtered), ("fuse", fused)):
-        print(f"| {name} | {cost.cpu:.0f} | {cost.cpu / len(ids):.2f} | {cost.wall:.0f} | {cost.memory:.0f} |")
-    print(f"| all | {sum(c.cpu for c in (depths, filtered, fused)):.0f} | "
-          f"{sum(c.cpu for c in (depths, filtered, fused)) / len(ids):.2f} | "
-          f"{sum(c.wall for c in (depths, filtered, fused)):.0f} | |\n")  # fmt: skip
+    for name, cost in costs.items():
+        print(f"| {name} | {cost.cpu:.0f} | {cost.cpu / photos:.2f} | {cost.wall:.0f} | {cost.memory:.0f} |")
+    cpu, wall = (sum(getattr(cost, part) for cost in costs.values()) for part in ("cpu", "wall"))
+    print(f"| all | {cpu:.0f} | {cpu / photos:.2f} | {wall:.0f} | |\n")
 
 
 class Judge:
@@ -182,8 +190,8 @@ def demo(scene: Path, out: Path, size: int, sources: int) -> None:
     mvs = true_workspace(scene, out, truth, registered(scene, truth), size)
     reconstruct(mvs, out / "segmentation", sources)
     judge = Judge(truth, mvs)
-    judge.depths("photometric")
-    judge.depths("geometric")
+    for kind in ("photometric", *PASSES):
+        judge.depths(kind)
     judge.cloud()
 
 
@@ -207,19 +215,17 @@ def lights(scene: Path, out: Path, size: int, sources: int) -> None:
 
 
 def rivals(scene: Path, out: Path, size: int, sources: int) -> None:
-    """Of the same photos with the same poses: ours, OpenCV's SGBM through our filter, and COLMAP where CUDA is."""
+    """Of the same photos with the same poses: ours, OpenCV's SGBM through our check, and COLMAP where CUDA is."""
     truth = DemoTruth(scene / "photos/photos.csv")
     mvs = true_workspace(scene, out, truth, registered(scene, truth), size)
     print("### ours\n")
     reconstruct(mvs, out / "segmentation", sources)
     Judge(truth, mvs).depths("geometric")
     print("### SGBM\n")
-    shutil.copytree(mvs, out / "sgbm")  # with our normals, which only the fusion looks at
-    ids = list(Workspace(mvs).cameras)
-    pieces = [chunk(ids, f"{n}-of-{PROCESSES}") for n in range(1, PROCESSES + 1)]
-    matched = in_processes(_sgbm, [(out / "sgbm", out / "segmentation", piece) for piece in pieces])
-    in_processes(_filter, [(out / "sgbm", piece) for piece in pieces])
-    print(f"{matched.cpu / len(ids):.2f} CPU s a photo, {matched.memory:.0f} MB a process\n")
+    shutil.copytree(mvs, out / "sgbm")  # with our normals, which tell how depth goes on between pixels
+    matched = in_processes(_sgbm, [(out / "sgbm", out / "segmentation", ids) for ids in pieces(mvs)])
+    in_processes(_keep_consistent, [(out / "sgbm", ids) for ids in pieces(mvs)])
+    print(f"{matched.cpu / len(Workspace(mvs).cameras):.2f} CPU s a photo, {matched.memory:.0f} MB a process\n")
     judge = Judge(truth, out / "sgbm")
     judge.depths("photometric")
     judge.depths("geometric")
@@ -242,6 +248,19 @@ def _sgbm(mvs: Path, labels: Path, ids: list[str]) -> None:
     for photo in ids:
         usable = read_usable(labels, photo, frozenset(MASKED), workspace.cameras[photo])
         write_map(workspace.depth_map(photo, "photometric"), sgbm.estimate(workspace, scene, photo, usable, SGBM_PAIRS))
+
+
+def _keep_consistent(mvs: Path, ids: list[str]) -> None:
+    """Write as geometric depth what of the photometric one two other photos' confirm."""
+    workspace = Workspace(mvs)
+    scene = read_sparse(workspace.sparse, workspace.cameras)
+    for photo in ids:
+        depth = read_map(workspace.depth_map(photo, "photometric"))
+        agreeing = np.zeros(depth.shape, np.int16)
+        for other in select_sources(scene, photo, NEIGHBOURS):
+            maps = (read_map(path(other, "photometric")) for path in (workspace.depth_map, workspace.normal_map))
+            agreeing += agrees(depth, workspace.cameras[photo], *maps, workspace.cameras[other])
+        write_map(workspace.depth_map(photo, "geometric"), np.where(agreeing >= 2, depth, 0))
 
 
 def cost(scene: Path, out: Path, size: int, sources: int) -> None:

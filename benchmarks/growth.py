@@ -19,7 +19,14 @@ from nrw.resources import COSTS, Load, memory_mb, seconds
 
 NODE_THREADS = 16
 FOLDERS = ("photos", "sfm", "mvs", "segmentation", "framebuffers", "aligned", "dataset")
-SCATTERED = ("segment_chunk", "estimate_depths", "filter_depths", "rasterize_photos", "compose_aligned")
+SCATTERED = (
+    "segment_chunk",
+    "estimate_depths",
+    "agree_depths",
+    "geometric_depths",
+    "rasterize_photos",
+    "compose_aligned",
+)
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 

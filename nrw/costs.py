@@ -16,7 +16,8 @@ RULES = (  # names of the records, in the order of the workflow
         "segmentation",
         "classes",
         "depths",
-        "filter",
+        "consensus",
+        "geometric",
     ),
     *(
         "patch_match",

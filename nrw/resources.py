@@ -143,7 +143,16 @@ COSTS = {
     ),
     # not measured
     "patch_match": Cost(lambda x: 40 * x.mvs * x.photos, lambda x: 2000 + 500 * x.mvs, gpu=GPU_GEOMETRY),
-    "filter_depths": Cost(lambda x: 0.3 * x.mvs / 0.31 * x.photos, lambda x: 350 + 200 * x.mvs + x.photos / 5),
+    "agree_depths": Cost(
+        lambda x: 1.5 * x.mvs / 0.31 * x.photos,
+        lambda x: 350 + 800 * x.mvs + x.photos / 5,
+        gpu=GPU_GEOMETRY,
+    ),
+    "geometric_depths": Cost(
+        lambda x: 4.0 * x.mvs / 0.31 * x.photos,
+        lambda x: 350 + 800 * x.mvs + x.photos / 5,
+        gpu=GPU_GEOMETRY,
+    ),
     "fuse_depths": Cost(
         lambda x: 0.2 * x.mvs / 0.31 * x.photos,
         lambda x: 300 + min(2000, 19 * x.mvs * x.photos) + 400 * x.points / 1e6 + x.mvs * x.photos,

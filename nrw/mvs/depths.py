@@ -1,4 +1,4 @@
-"""A depth map for each photo of a chunk: from its sources' photos alone ("photometric")."""
+"""A first depth map for each photo of a chunk: from its sources' photos alone ("photometric")."""
 
 import logging
 import time
@@ -8,14 +8,15 @@ from pathlib import Path
 import torch
 
 from nrw.errors import UserError
-from nrw.io import read_image, write_json
-from nrw.mvs.match import Matcher, View
+from nrw.io import write_json
+from nrw.mvs.match import Matcher
 from nrw.mvs.planes import level_slant, normals_from_depth
 from nrw.mvs.refine import refine, unless_worse, upsample
 from nrw.mvs.select import SparseScene, ground_range, read_sparse, select_sources
 from nrw.mvs.sgm import aggregate, winners
 from nrw.mvs.sweep import Family, depth_range, plane_distances, sweep
-from nrw.mvs.workspace import Workspace, read_usable, write_map
+from nrw.mvs.views import View, read_view
+from nrw.mvs.workspace import Workspace, write_map
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +57,7 @@ def estimate_depths(
 
     Raises UserError if the workspace, a label map or the device is missing.
     """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(
-            "device: cuda is configured, but torch finds no CUDA device; set device: cpu, or install a CUDA torch"
-        )
+    check_device(device)
     workspace = Workspace(Path(mvs_dir))
     workspace.check_ids(ids)
     segmentation_dir = None if segmentation_dir is None else Path(segmentation_dir)
@@ -78,6 +76,14 @@ def estimate_depths(
             *(photo, number, len(todo)),
             f"NO DEPTH, {report['problem']}; " if report["problem"] else "",
             *(report["seconds"], 100 * report["coverage"], remaining),
+        )
+
+
+def check_device(device: str) -> None:
+    """Raises UserError if `device` is a GPU that torch does not find."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(
+            "device: cuda is configured, but torch finds no CUDA device; set device: cpu, or install a CUDA torch"
         )
 
 
@@ -103,7 +109,7 @@ def _estimate(
     device: torch.device,
 ) -> dict:
     started = time.monotonic()
-    reference = _read_view(workspace, segmentation_dir, masked, photo, device)
+    reference = read_view(workspace, segmentation_dir, masked, photo, device)
     points = scene.points[scene.seen_by(photo)]
     chosen = select_sources(scene, photo, count)
     depth, confidence = torch.zeros_like(reference.image), torch.zeros_like(reference.image)
@@ -115,7 +121,7 @@ def _estimate(
     elif not reference.usable.any():
         problem = "every pixel is masked (sky, transient)"
     else:
-        views = [_read_view(workspace, segmentation_dir, masked, source, device) for source in chosen]
+        views = [read_view(workspace, segmentation_dir, masked, source, device) for source in chosen]
         around = scene.points[scene.seen_by(photo, *chosen)]
         depth, confidence = _match(
             reference, views, *depth_range(reference.camera, points), ground_range(reference.camera, around)
@@ -134,16 +140,6 @@ def _estimate(
     }
 
 
-def _read_view(
-    workspace: Workspace, segmentation_dir: Path | None, masked: frozenset[int], photo: str, device: torch.device
-) -> View:
-    camera = workspace.cameras[photo]
-    pixels = torch.from_numpy(read_image(workspace.image(photo))).to(device).float() / 255  # (H, W, 3)
-    grey = pixels @ torch.tensor([0.299, 0.587, 0.114], device=device) if pixels.ndim == 3 else pixels
-    usable = torch.from_numpy(read_usable(segmentation_dir, photo, masked, camera)).to(device).float()
-    return View(grey, usable, camera)
-
-
 def _match(
     reference: View, sources: list[View], near: float, far: float, ground: tuple[float, float] | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -151,7 +147,7 @@ def _match(
 
     near, far: depths to search. ground: how far below the camera level planes are tried, None: nowhere.
     """
-    sources = [_same_footprint(reference, source, (near * far) ** 0.5) for source in sources]
+    sources = [source.no_finer_than(reference, (near * far) ** 0.5) for source in sources]
 
     coarse = reference.scaled(COARSE)
     matcher = Matcher(coarse, [source.scaled(COARSE) for source in sources], BEST, RADIUS)
@@ -177,12 +173,3 @@ def _sweep_and_refine(
     labels = winners(aggregate(sweep(matcher, family, distances), matcher.reference.image, *smoothness))
     inverse_depth = family.slant * (distances[0] + labels * (distances[1] - distances[0]))
     return refine(matcher, inverse_depth.clamp(*limits), limits, COARSE_ROUNDS)
-
-
-def _same_footprint(reference: View, source: View, depth: float) -> View:
-    """The source, shrunk so that its pixels are no finer than the reference's at the reference's `depth`."""
-    surface = reference.camera.center + depth * reference.camera.rotation[2]
-    source_depth = source.camera.project(surface[None])[1][0]
-    if source_depth <= 0:
-        return source
-    return source.scaled(min(1.0, (reference.camera.fx / depth) / (source.camera.fx / source_depth)))

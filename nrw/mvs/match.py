@@ -5,36 +5,16 @@ Warping by the whole map lets windows follow slanted surfaces at one sample a pi
 it is linear in the image on any plane, and equal steps of it are about equal steps of disparity.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from nrw.cameras import Camera
+from nrw.mvs.views import View
 
+GEOMETRIC_WEIGHT = 0.25  # what full agreement is worth, in units of the ZNCC
+MAX_REPROJECTION_ERROR = 3.0  # pixels, from which on there is no agreement
 NOISE = (1.5 / 255) ** 2  # variance of grey values, added to a window's own: windows without texture score low
-
-
-@dataclass(frozen=True)
-class View:
-    """A photo at some scale. image: (H, W) float32 grey in [0, 1]; usable: (H, W) float32, 0 where masked, else 1."""
-
-    image: torch.Tensor
-    usable: torch.Tensor
-    camera: Camera
-
-    def resized(self, width: int, height: int) -> "View":
-        """The view at a smaller size (antialiased)."""
-        if (width, height) == (self.camera.width, self.camera.height):
-            return self
-        both = torch.stack([self.image, self.usable])[None]
-        both = F.interpolate(both, (height, width), mode="bilinear", antialias=True, align_corners=False)[0]
-        return View(both[0].contiguous(), (both[1] > 0.5).float(), self.camera.resized(width, height))
-
-    def scaled(self, factor: float) -> "View":
-        size = (max(8, round(side * factor)) for side in (self.camera.width, self.camera.height))
-        return self.resized(*size)
 
 
 class Matcher:
@@ -62,6 +42,7 @@ class Matcher:
             self._sources.append(torch.stack([source.image - 0.5, source.usable])[None])
         self._sizes = [(source.camera.width, source.camera.height) for source in sources]
 
+        self._grid_x, self._grid_y = 2 * x / width - 1, (2 * y / height - 1)[:, None]
         self._image = reference.image - 0.5
         self._count = self._sum(torch.ones_like(self._image))
         self._mean = self._sum(self._image) / self._count
@@ -74,12 +55,16 @@ class Matcher:
         """
         best = [torch.zeros_like(inverse_depth) for _ in range(self.best)]
         for source in range(len(self._sources)):
-            image, usable = self._warp(source, inverse_depth)
-            mean = self._sum(image) / self._count
-            variance = (self._sum(image.square()) / self._count).sub_(mean.square()).clamp_min_(0).add_(NOISE)
-            covariance = (self._sum(image * self._image) / self._count).sub_(mean.mul_(self._mean))
-            _keep_best(best, covariance.mul_(variance.mul_(self._variance).rsqrt_()).mul_(usable))
+            _keep_best(best, self._similarity(source, inverse_depth))
         return torch.stack(best).mean(0)
+
+    def _similarity(self, source: int, inverse_depth: torch.Tensor) -> torch.Tensor:
+        """(B, H, W) ZNCC of one source's windows, in [-1, 1]; 0 where it does not see the pixel or masks it."""
+        image, usable = self._warp(source, inverse_depth)
+        mean = self._sum(image) / self._count
+        variance = (self._sum(image.square()) / self._count).sub_(mean.square()).clamp_min_(0).add_(NOISE)
+        covariance = (self._sum(image * self._image) / self._count).sub_(mean.mul_(self._mean))
+        return covariance.mul_(variance.mul_(self._variance).rsqrt_()).mul_(usable)
 
     def bilateral_score(self, inverse_depth: torch.Tensor, radius: int, sigma_color: float) -> torch.Tensor:
         """The score of one (H, W) map with windows in which only pixels of the centre's own brightness count.
@@ -131,17 +116,22 @@ class Matcher:
 
     def _warp(self, source: int, inverse_depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """A source as the reference sees it with (B, H, W) inverse depths: grey - 0.5 and 0/1 usable, (B, H, W)."""
+        grid, depth = self._project(source, inverse_depth)
+        image, usable = _sample(self._sources[source], grid)
+        return image, ((usable > 0.5) & (depth > 0)).float()
+
+    def _project(self, source: int, inverse_depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where (B, H, W) inverse depths lie in a source: (B, H, W, 2) in grid_sample's units, and the depth there.
+
+        (B, H, W), in units of the reference's depth; where it is not positive the point is behind the source.
+        """
         (x, y, z), (bx, by, bz) = self._rays[source], self._shifts[source]
-        batch, height, width = inverse_depth.shape
-        depth = torch.add(z, inverse_depth, alpha=bz)  # in units of the reference's depth
+        depth = torch.add(z, inverse_depth, alpha=bz)
         scale = depth.reciprocal()
-        grid = inverse_depth.new_empty(batch, height, width, 2)
+        grid = inverse_depth.new_empty(*inverse_depth.shape, 2)
         torch.mul(torch.add(x, inverse_depth, alpha=bx), scale, out=grid[..., 0])
         torch.mul(torch.add(y, inverse_depth, alpha=by), scale, out=grid[..., 1])
-        # one tall picture instead of a batch: grid_sample would copy the source for every map
-        sampled = F.grid_sample(self._sources[source], grid.view(1, batch * height, width, 2), align_corners=False)
-        image, usable = sampled[0].view(2, batch, height, width)
-        return image, ((usable > 0.5) & (depth > 0)).float()
+        return grid, depth
 
     def _sum(self, values: torch.Tensor) -> torch.Tensor:
         """Sums over the windows, which end at the border: (..., H, W) to (..., H, W)."""
@@ -157,6 +147,14 @@ class Matcher:
         return sums
 
 
+def _sample(maps: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """(C, B, H, W) values of (1, C, h, w) maps at (B, H, W, 2) places in grid_sample's units; 0 outside."""
+    batch, height, width, _ = grid.shape
+    # one tall picture instead of a batch: grid_sample would copy the maps for every grid
+    sampled = F.grid_sample(maps, grid.view(1, batch * height, width, 2), align_corners=False)
+    return sampled[0].view(-1, batch, height, width)
+
+
 def _homography(reference: Camera, source: Camera) -> tuple[np.ndarray, np.ndarray]:
     """(3, 3) A and (3,) b with which A (x, y, 1) + b / depth is a reference pixel's place in the source.
 
@@ -167,6 +165,46 @@ def _homography(reference: Camera, source: Camera) -> tuple[np.ndarray, np.ndarr
     grid_from_pixel = np.array([[2 / source.width, 0, -1], [0, 2 / source.height, -1], [0, 0, 1]])
     projection = grid_from_pixel @ source.K
     return projection @ rotation @ np.linalg.inv(reference.K), projection @ translation
+
+
+class GeometricMatcher(Matcher):
+    """Scores as `Matcher`, and prefers depths that the sources' own depth maps confirm.
+
+    To each source's ZNCC comes a bonus that falls with the forward-backward reprojection error, as in COLMAP
+    (Schönberger et al. 2016, section 4.4, where it is a penalty).
+
+    depths: for each source its inverse depth map, 0 = none, of the source's size.
+    """
+
+    def __init__(self, reference: View, sources: list[View], best: int, radius: int, depths: list[torch.Tensor]):
+        super().__init__(reference, sources, best, radius)
+        # a source's inverse depth, and where there is one
+        self._depths = [torch.stack([depth, (depth > 0).float()])[None] for depth in depths]
+        self._back = []
+        for source in sources:
+            a, b = _homography(source.camera, reference.camera)
+            width, height = source.camera.width / 2, source.camera.height / 2
+            self._back.append((a @ [[width, 0, width], [0, height, height], [0, 0, 1]], b))
+
+    def _similarity(self, source: int, inverse_depth: torch.Tensor) -> torch.Tensor:
+        error = self._reprojection_error(source, inverse_depth)
+        bonus = (1 - error / MAX_REPROJECTION_ERROR).clamp_min_(0).mul_(GEOMETRIC_WEIGHT)
+        return super()._similarity(source, inverse_depth).add_(bonus)
+
+    def _reprojection_error(self, source: int, inverse_depth: torch.Tensor) -> torch.Tensor:
+        """(B, H, W) pixels between a pixel and where the source's depth map, at the pixel's place there, puts it.
+
+        Infinite where the source has no depth.
+        """
+        there, depth = self._project(source, inverse_depth)
+        found, known = _sample(self._depths[source], there)
+        found = found / known  # of those of the four pixels around that have a depth
+        a, b = self._back[source]
+        u, v = there.unbind(-1)
+        x, y, z = (a[row, 0] * u + a[row, 1] * v + a[row, 2] + b[row] * found for row in range(3))
+        height, width = self._image.shape
+        error = torch.hypot((x / z - self._grid_x) * (width / 2), (y / z - self._grid_y) * (height / 2))
+        return torch.where((known > 0.5) & (z > 0) & (depth > 0), error, torch.inf)
 
 
 def _keep_best(best: list[torch.Tensor], new: torch.Tensor) -> None:

@@ -5,13 +5,19 @@ a least-squares fit of a linear function to the inverse depths of a window is a 
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from nrw.cameras import Camera
 
+MAX_SLOPE = 1.1  # ratio of depths half a pixel apart, beyond which a plane is not believed
 STEEPEST = 3.0  # tangent of the angle to the image plane up to which a whole window lies on the centre's surface
+
+
+Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,15 @@ def _support(values: torch.Tensor, weight: torch.Tensor, radius: int, tolerance:
             near = (padded[y : y + height, x : x + width] - values).abs_() < limit
             support.add_(near * padded_weight[y : y + height, x : x + width])
     return support
+
+
+def facing(normals: Array, x: Array, y: Array, camera: Camera) -> Array:
+    """(...) products of normals (..., 3) with the rays, of length 1 along the optical axis, through pixels x, y (...).
+
+    On a plane the inverse depth is in proportion to it. NumPy arrays or tensors.
+    """
+    across, down = (x - float(camera.cx)) / float(camera.fx), (y - float(camera.cy)) / float(camera.fy)
+    return normals[..., 0] * across + normals[..., 1] * down + normals[..., 2]
 
 
 def normals_from_depth(depth: torch.Tensor, camera: Camera, radius: int = 3) -> torch.Tensor:

@@ -37,11 +37,11 @@ def refine(
         best = matcher.score(inverse_depth[None])[0]
         for dx, dy in SIDES:
             proposal = _from_neighbour(planes, dx * distance, dy * distance).clamp(*limits)
-            inverse_depth, best = _keep_better(matcher, inverse_depth, best, proposal)
+            inverse_depth, best = keep_better(matcher, inverse_depth, best, proposal)
         step = offset / _disparity_rate(matcher, inverse_depth)
         for sign in (-1, 1):
             proposal = (inverse_depth + sign * step).clamp(*limits)
-            inverse_depth, best = _keep_better(matcher, inverse_depth, best, proposal)
+            inverse_depth, best = keep_better(matcher, inverse_depth, best, proposal)
     peak = _parabola(matcher, inverse_depth, rounds[-1][1])
     return _fitted(matcher, peak).value.clamp(*limits)
 
@@ -55,17 +55,18 @@ def unless_worse(
     return torch.where(first_score > second_score + handicap, first, second)
 
 
-def _fitted(matcher: Matcher, inverse_depth: torch.Tensor) -> Planes:
-    score = matcher.score(inverse_depth[None])[0]
-    return fit_planes(inverse_depth, score.clamp_min(0.01), FIT_RADIUS, matcher.reference.camera)
-
-
-def _keep_better(
+def keep_better(
     matcher: Matcher, current: torch.Tensor, best: torch.Tensor, proposal: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Take an (H, W) proposal where it scores better than `best`, the score of `current`; both (H, W)."""
     score = matcher.score(proposal[None])[0]
     better = score > best + MARGIN
     return torch.where(better, proposal, current), torch.where(better, score, best)
+
+
+def _fitted(matcher: Matcher, inverse_depth: torch.Tensor) -> Planes:
+    score = matcher.score(inverse_depth[None])[0]
+    return fit_planes(inverse_depth, score.clamp_min(0.01), FIT_RADIUS, matcher.reference.camera)
 
 
 def _from_neighbour(planes: Planes, dx: int, dy: int) -> torch.Tensor:

@@ -38,7 +38,7 @@ class Workspace:
         return self.root / "images" / f"{photo}.jpg"
 
     def depth_map(self, photo: str, kind: str) -> Path:
-        """kind: "photometric" (one photo's own estimate) or "geometric" (what other photos agree with)."""
+        """kind: "photometric" (a photo's own estimate), "consensus" or "geometric" (what other photos agree with)."""
         return self.stereo / "depth_maps" / f"{photo}.jpg.{kind}.bin"
 
     def normal_map(self, photo: str, kind: str) -> Path:

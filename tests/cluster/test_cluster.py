@@ -21,7 +21,6 @@ pytestmark = pytest.mark.workflow
 # rules of a second each share a job: a job of its own costs several times that
 GROUPS = {
     "sfm": ["extract_features", "choose_pairs", "match_pairs", "merge_matches", "reconstruct"],
-    "fusion": ["filter_depths", "fuse_depths"],
     "aligned": ["split_photos", "recolour", "light_cloud", "compose_aligned", "index_aligned", "pack_dataset"],
 }
 GROUPED = ["--groups", *(f"{rule}={group}" for group, rules in GROUPS.items() for rule in rules)]

@@ -18,13 +18,16 @@ from nrw.errors import UserError
 from nrw.io import read_json, write_image
 from nrw.mvs import colmap, sgm
 from nrw.mvs.colmap import estimate_depths_colmap
-from nrw.mvs.consistency import agrees, filter_depths
+from nrw.mvs.consensus import modes, seen_from
+from nrw.mvs.consistency import agrees
 from nrw.mvs.depths import estimate_depths
 from nrw.mvs.fuse import fuse
-from nrw.mvs.match import Matcher, View
+from nrw.mvs.geometric import PASSES, match_again
+from nrw.mvs.match import GEOMETRIC_WEIGHT, GeometricMatcher, Matcher
 from nrw.mvs.planes import fit_planes, normals_from_depth
 from nrw.mvs.select import SparseScene, read_sparse, select_sources
 from nrw.mvs.undistort import undistort
+from nrw.mvs.views import View
 from nrw.mvs.workspace import Workspace, read_map, write_map
 from nrw.pointcloud import read_cloud
 
@@ -153,13 +156,21 @@ def scene(tmp_path_factory):
         write_image(root / f"segmentation/{photo}.png", labels)
     scene = Scene(root / "mvs", cameras, list(cameras))
     estimate(scene)
-    filter_depths(scene.mvs, scene.ids, min_views=3)
+    geometric_passes(scene)
     return scene
 
 
 def estimate(scene, ids=None, sources=4, **options):
     segmentation = scene.mvs.parent / "segmentation"
     estimate_depths(scene.mvs, segmentation, ids or scene.ids, sources=sources, masked={SKY}, **options)
+
+
+def geometric_passes(scene, min_views=3, kinds=tuple(PASSES)):
+    for kind in kinds:
+        match_again(
+            *(scene.mvs, scene.mvs.parent / "segmentation", scene.ids, kind),
+            **{"sources": 4, "min_views": min_views, "masked": {SKY}},
+        )
 
 
 def depth_of(scene, photo, kind="photometric"):
@@ -231,7 +242,8 @@ def test_ground_at_a_grazing_angle(tmp_path):
     pictures = {photo: render(camera, texture, 4, square) for photo, camera in cameras.items()}
     write_workspace(tmp_path, cameras, pictures, surface_points(cameras["0000"], depth_of=square))
     estimate_depths(tmp_path, None, list(cameras), sources=4)
-    filter_depths(tmp_path, ["0000"], min_views=3)
+    for kind in PASSES:
+        match_again(tmp_path, None, list(cameras), kind, sources=4, min_views=3)
     camera = cameras["0000"]
     truth = square(camera)
     depth = read_map(Workspace(tmp_path).depth_map("0000", "geometric"))
@@ -307,7 +319,7 @@ def test_a_damaged_map_is_left_out_reported_and_recomputed(scene, tmp_path):
     cut = workspace.depth_map("0002", "photometric")
     whole = cut.read_bytes()
     cut.write_bytes(whole[:-5])
-    filter_depths(scene.mvs, ["0000", "0002"], min_views=2)
+    geometric_passes(scene)
     assert not depth_of(scene, "0002", "geometric").any()
     assert depth_of(scene, "0000", "geometric").any()
     fuse(scene.mvs, tmp_path / "cloud.ply", tmp_path / "summary.json", min_views=3)
@@ -318,7 +330,7 @@ def test_a_damaged_map_is_left_out_reported_and_recomputed(scene, tmp_path):
     estimate(scene, ["0000", "0002"])
     assert cut.read_bytes() == whole
     assert workspace.read_report("0002")["problem"] is None and workspace.read_report("0000")["seconds"] > 0
-    filter_depths(scene.mvs, ["0000", "0002"], min_views=3)
+    geometric_passes(scene)
 
 
 def test_resume_redoes_maps_of_other_settings(scene):
@@ -384,7 +396,8 @@ def test_fusing_nothing_is_an_error(scene, tmp_path):
         root, cameras, {photo: render(camera, texture, 1) for photo, camera in cameras.items()}, np.zeros((0, 3))
     )
     estimate_depths(root, None, ["0000", "0001"], sources=1)
-    filter_depths(root, ["0000", "0001"], min_views=2)
+    for kind in PASSES:
+        match_again(root, None, ["0000", "0001"], kind, sources=1, min_views=2)
     with pytest.raises(UserError, match="min_views"):
         fuse(root, tmp_path / "cloud.ply", tmp_path / "summary.json", min_views=2)
 
@@ -406,13 +419,78 @@ def test_consistency_keeps_what_others_confirm():
 
 
 def test_min_views_counts_the_photo_itself(scene):
-    counts = []
-    for min_views in (1, 2, 5):
-        filter_depths(scene.mvs, ["0000"], min_views=min_views)
-        counts.append(np.count_nonzero(depth_of(scene, "0000", "geometric")))
-    filter_depths(scene.mvs, ["0000"], min_views=3)
-    assert counts[0] == np.count_nonzero(depth_of(scene, "0000"))
-    assert counts[0] >= counts[1] > counts[2] > 0
+    shares = []
+    for min_views in (1, 2, 5, 6):
+        geometric_passes(scene, min_views, ["geometric"])
+        shares.append(np.count_nonzero(depth_of(scene, "0000", "geometric")) / (WIDTH * HEIGHT))
+    geometric_passes(scene)
+    assert shares[0] > 0.95
+    assert shares[0] > shares[1] > shares[2] > 0
+    assert shares[3] == 0  # five photos look at the ridge
+
+
+def test_neighbours_fill_what_a_photo_failed_at(scene):
+    """A third of a photo's own map is missing, a third wrong: both passes bring back the ridge."""
+    workspace, camera = Workspace(scene.mvs), scene.cameras["0000"]
+    path, truth = workspace.depth_map("0000", "photometric"), true_depth(camera)
+    whole = path.read_bytes()
+    depth = read_map(path)
+    depth[:40], depth[40:80] = 0, 0.8 * truth[40:80]
+    write_map(path, depth)
+    geometric_passes(scene)
+    found = depth_of(scene, "0000", "geometric")
+    path.write_bytes(whole)
+    geometric_passes(scene)
+    points = surface_points(camera, 1)
+    seen = seen_by([scene.cameras[other] for other in scene.ids[1:5]], points).reshape(truth.shape) >= 3
+    for rows in (slice(8, 40), slice(40, 80)):
+        there = seen[rows] & (found[rows] > 0)
+        assert there.sum() > 0.85 * seen[rows].sum()
+        assert np.mean(np.abs(found[rows] / truth[rows] - 1)[there] < 0.02) > 0.95
+
+
+def test_a_photo_is_shown_the_surface_of_another_and_the_nearest_of_two():
+    here, there = camera_at((0, 0, 0)), camera_at((0.5, 0, 0))
+    depth = torch.from_numpy(true_depth(there)).float()
+    truth = true_depth(here)
+    found = seen_from(here, depth, normals_from_depth(depth, there), there).numpy()
+    pixels, _ = there.project(surface_points(here, 1))
+    inner = ((pixels > 2) & (pixels < [WIDTH - 2, HEIGHT - 2])).all(1).reshape(HEIGHT, WIDTH)
+    assert np.mean(found[inner] > 0) > 0.99
+    assert np.quantile(np.abs(found * truth - 1)[inner & (found > 0)], 0.98) < 0.002
+
+    depth = torch.full((HEIGHT, WIDTH), 5.0)
+    depth[40:80, 40:80] = 2.5  # before the wall, and shifted by twice as many pixels
+    found = seen_from(here, depth, normals_from_depth(depth, there), there)
+    shift = round(0.5 * FOCAL / 2.5)
+    assert torch.allclose(found[42:78, 42 + shift : 78 + shift], torch.tensor(0.4))
+    assert torch.allclose(found[:38, shift:], torch.tensor(0.2))
+
+
+def test_modes_are_the_depths_that_most_maps_show():
+    maps = torch.tensor([0.5, 0.502, 0.501, 0.25, 0.2502, 0.0, 0.9])[:, None, None]
+    first, second = (float(mode) for mode in modes(maps))
+    assert first == pytest.approx(0.501) and second == pytest.approx(0.25, rel=0.01)
+    first, second = (float(mode) for mode in modes(torch.tensor([0.0, 0.5])[:, None, None]))
+    assert (first, second) == (0.5, 0)
+
+
+def test_a_sources_depth_map_makes_its_depth_score_better():
+    """Grey pictures, in which every depth looks alike: the source's map alone decides."""
+    here, there = camera_at((0, 0, 0)), camera_at((0.5, 0, 0))
+    grey = torch.full((HEIGHT, WIDTH), 0.5)
+    reference, source = (View(grey, torch.ones_like(grey), camera) for camera in (here, there))
+    inverse_depth = torch.from_numpy(1 / true_depth(there)).float()
+    inverse_depth[:20] = 0
+    matcher = GeometricMatcher(reference, [source], best=1, radius=2, depths=[inverse_depth])
+    truth = torch.from_numpy(1 / true_depth(here)).float()
+    scores = matcher.score(torch.stack([truth, 1.02 * truth, 1.5 * truth]))
+    middle = scores[:, 30:-10, 60:-10]
+    assert (middle[0] > 0.9 * GEOMETRIC_WEIGHT).float().mean() > 0.98
+    assert (middle[0] > middle[1]).float().mean() > 0.98
+    assert (middle[1] > middle[2]).float().mean() > 0.98
+    assert not middle[2].any()
+    assert not scores[:, :10].any()
 
 
 def test_sgm_sums_the_exact_path_costs():

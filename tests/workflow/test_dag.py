@@ -76,8 +76,8 @@ def test_more_photos_make_more_pieces(snakemake, tmp_path, photos):
     for number in range(1000):
         (photos / f"{number}.jpg").touch()
     planned = jobs(snakemake(tmp_path, "-n", "framebuffers", *config(photos)).stdout)
-    assert planned["estimate_depths"] == planned["segment_chunk"] > 10
-    assert 2 <= planned["filter_depths"] == planned["rasterize_photos"] < 10
+    assert planned["estimate_depths"] == planned["geometric_depths"] == planned["segment_chunk"] > 10
+    assert 2 <= planned["rasterize_photos"] < 10
     assert planned["match_pairs"] >= 1 and planned["merge_matches"] == 1
 
 

@@ -42,10 +42,12 @@ LARGEST = resources.Load.of(max(PHOTOS.values()), config, threads=16)
 # pieces of the photos where each takes seconds, where each takes a fraction of one, and pieces of the pairs
 scattergather:
     chunk=resources.pieces(
-        ("segment_chunk", "estimate_depths"), LARGEST, config["chunks"]
+        ("segment_chunk", "estimate_depths", "agree_depths", "geometric_depths"),
+        LARGEST,
+        config["chunks"],
     ),
     batch=resources.pieces(
-        ("filter_depths", "rasterize_photos", "compose_aligned"),
+        ("rasterize_photos", "compose_aligned"),
         LARGEST,
         config["chunks"],
     ),

@@ -1,5 +1,6 @@
 DEPTHS = gather.chunk("results/{{scene}}/mvs/depths/{scatteritem}.json")
-FILTERED = gather.batch("results/{{scene}}/mvs/filtered/{scatteritem}.json")
+CONSENSUS = gather.chunk("results/{{scene}}/mvs/consensus/{scatteritem}.json")
+GEOMETRIC = gather.chunk("results/{{scene}}/mvs/geometric/{scatteritem}.json")
 PATCH_MATCH = "results/{scene}/mvs/patch_match.json"
 BY_COLMAP = config["mvs"]["backend"] == "colmap"
 
@@ -11,7 +12,7 @@ rule mvs:
             scene=FROM_PHOTOS,
             output=["images", "sparse"],
         ),
-        expand([PATCH_MATCH] if BY_COLMAP else DEPTHS + FILTERED, scene=FROM_PHOTOS),
+        expand([PATCH_MATCH] if BY_COLMAP else DEPTHS + CONSENSUS + GEOMETRIC, scene=FROM_PHOTOS),
         expand(
             "results/{scene}/mvs/{output}",
             scene=FROM_PHOTOS,
@@ -46,7 +47,7 @@ rule estimate_depths:
         "../scripts/estimate_depths.py"
 
 
-# COLMAP's own patch-match does the work of the two rules around it
+# COLMAP's own patch-match does the work of the three rules around it
 rule patch_match:
     input:
         images="results/{scene}/mvs/images",
@@ -70,32 +71,62 @@ rule patch_match:
         "../scripts/patch_match.py"
 
 
-rule filter_depths:
+rule agree_depths:
     input:
+        images="results/{scene}/mvs/images",
         sparse="results/{scene}/mvs/sparse",
-        depths=DEPTHS,
+        labels=labels,
+        given=DEPTHS,
     output:
-        "results/{scene}/mvs/filtered/{scatteritem}.json",
+        "results/{scene}/mvs/consensus/{scatteritem}.json",
     log:
-        "results/{scene}/logs/filter/{scatteritem}.log",
+        "results/{scene}/logs/consensus/{scatteritem}.log",
     benchmark:
-        "results/{scene}/benchmarks/filter/{scatteritem}.tsv"
+        "results/{scene}/benchmarks/consensus/{scatteritem}.tsv"
     threads: 1
     resources:
-        **asks("filter_depths"),
+        **asks("agree_depths"),
+        gpu=GPU,
     params:
-        settings=pick("mvs", "min_views"),
+        kind="consensus",
+        settings=pick("mvs", "sources", "min_views"),
+        masked=config["segmentation"]["transient"] + config["segmentation"]["sky"],
+        device=config["device"],
     message:
-        "{wildcards.scene}: consistency of the depths ({wildcards.scatteritem})"
+        "{wildcards.scene}: consensus of the depths ({wildcards.scatteritem})"
     script:
-        "../scripts/filter_depths.py"
+        "../scripts/match_again.py"
+
+
+use rule agree_depths as geometric_depths with:
+    input:
+        images="results/{scene}/mvs/images",
+        sparse="results/{scene}/mvs/sparse",
+        labels=labels,
+        given=CONSENSUS,
+    output:
+        "results/{scene}/mvs/geometric/{scatteritem}.json",
+    log:
+        "results/{scene}/logs/geometric/{scatteritem}.log",
+    benchmark:
+        "results/{scene}/benchmarks/geometric/{scatteritem}.tsv"
+    resources:
+        **asks("geometric_depths"),
+        gpu=GPU,
+    params:
+        kind="geometric",
+        settings=pick("mvs", "sources", "min_views"),
+        masked=config["segmentation"]["transient"] + config["segmentation"]["sky"],
+        device=config["device"],
+    message:
+        "{wildcards.scene}: depth of the photos, with their neighbours' ({wildcards.scatteritem})"
 
 
 rule fuse_depths:
     input:
         sparse="results/{scene}/mvs/sparse",
         labels=labels,
-        depths=PATCH_MATCH if BY_COLMAP else FILTERED,
+        depths=PATCH_MATCH if BY_COLMAP else GEOMETRIC,
     output:
         cloud="results/{scene}/mvs/cloud.ply",
         summary=report(
