@@ -28,6 +28,7 @@ OUTLIER = 0.15  # distance of colours in [-1, 1] from which on a sample counts h
 SPREAD = 1 / 3  # deviation of each of the K numbers over the points, and what `encode` takes for granted
 NOISE = 0.02  # a sample's variance beside that of f: what few photos show of a point moves its f less
 RIDGE = 1e-3  # of the maps, towards the colour as it is, in shares of a photo's samples
+PHOTOS_A_NUMBER = 5  # with fewer photos for each number, every photo gets a light of its own, and none holds for others
 MIN_SAMPLES = 100  # fewer do not tell a photo's map
 CHUNK = 1 << 18  # points at a time, of K (K + 1) float32 each
 
@@ -50,8 +51,9 @@ def find_lighting(
     """Write the points' lighting, (N, channels) uint8 for `decode`, as a .npy file.
 
     colors_npy: of `recolour`. excluded_labels: ADE20K numbers of transient objects and sky. splat: as for `recolour`.
-    A sample counts less the farther it is from what the factorization says (Cauchy weights). Points that no training
-    photo sees get 0. The maps come from 20 000 points drawn with `seed`, then photos and chunks of points stream.
+    Of the numbers no more than one for each 5 photos, at least one, are used; the others are 0, as are those of points
+    that no training photo sees. A sample counts less the farther it is from what the factorization says (Cauchy
+    weights). The maps come from 20 000 points drawn with `seed`, then photos and chunks of points stream.
 
     Raises UserError if no training photo shows any of the points.
     """
@@ -65,7 +67,8 @@ def find_lighting(
         threads=threads,
     )
     colors = np.load(colors_npy, allow_pickle=False)
-    maps = _photo_maps(photos, cloud_ply, colors, channels, np.random.default_rng(seed))
+    used = max(1, min(channels, len(photos.ids) // PHOTOS_A_NUMBER))
+    maps = _photo_maps(photos, cloud_ply, colors, used, np.random.default_rng(seed))
     photos.ids = list(maps)
     with atomic_path(out) as temporary:
         lighting = np.lib.format.open_memmap(
@@ -73,10 +76,11 @@ def find_lighting(
         )
         first = 0
         for points in stream_points(cloud_ply, CHUNK):
-            base, found = _base(colors[first : first + len(points)]), np.zeros((len(points), channels), np.float32)
+            base, found = _base(colors[first : first + len(points)]), np.zeros((len(points), used), np.float32)
             for weights in (_alike, _trust):  # of the samples; the second rest on the first result
                 found = _solve_points(_samples(photos, points), maps, base, found, weights)
-            lighting[first : first + len(points)] = encode(found)
+            part = lighting[first : first + len(points)]
+            part[:, :used], part[:, used:] = encode(found), encode(np.zeros(1))
             first += len(points)
         lighting.flush()
 

@@ -110,6 +110,13 @@ def test_the_numbers_span_the_lamps_patterns(scene, lighting):
     assert left.std(axis=0).max() < 0.12  # of 0.7
 
 
+def test_few_photos_get_few_numbers(scene, lighting):
+    more = light(scene, channels=5)  # 18 photos are enough for 3
+    assert more.shape[1] == 5
+    assert more[:-1, :3].std(axis=0).min() > 30
+    assert np.all(more[:, 3:] == encode(np.zeros(1)))
+
+
 def test_unseen_points_have_none(scene, lighting):
     assert np.all(lighting[-1] == encode(np.zeros(2)))
 
