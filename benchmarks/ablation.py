@@ -44,7 +44,10 @@ def paper() -> dict:
 
 
 WHOLE = {"quarter_resolution_share": 0.0, "half_resolution_share": 0.0}
+UNTRAINED = {"training": {stage: {"kimg": 0.0} for stage in SHARES}}
 VARIANTS: dict[str, dict] = {  # what differs from the draft preset
+    "untrained": UNTRAINED,  # what the regression of a photo on its deep buffer gives
+    "untrained, no lighting": {**UNTRAINED, "buffer": {"lighting": 0}},
     "draft": {},
     "paper": paper(),
     "encoder trained in stage 2": {"training": {"rerender": {"encoder_learning_rate": 0.002}}},
@@ -52,6 +55,8 @@ VARIANTS: dict[str, dict] = {  # what differs from the draft preset
     "no colour jitter": {"training": {"colour_jitter": 0.0}},
     "appearance from whole photos": {"training": {"partial_appearance": 0.0}},
     "whole size from the start": {"training": {"rerender": WHOLE}},
+    "PatchGAN in the last half of stage 3": {"training": {"losses": {"adversarial": 0.02}}},
+    "perceptual loss, random VGG16": {"training": {"losses": {"perceptual": 0.3}}},
     "no view direction": {"buffer": {"view_direction": False}},
     "one scale": {"buffer": {"levels": 1}},
     "no lighting": {"buffer": {"lighting": 0}},

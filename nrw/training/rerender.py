@@ -64,12 +64,14 @@ def train(
     holds what is the stage's own.
 
     The stage ends when its budget is spent, or when the validation photos have not been rendered better for
-    `training.patience` ticks (of full resolution; 0: it does not end early).
+    `training.patience` ticks (of full resolution and without a discriminator; 0: it does not end early). Where
+    losses.adversarial is above 0 a discriminator judges in the last `adversarial_share` of the stage.
 
     Leaves in out_dir: model.safetensors, the averaged (EMA) weights of renderer, encoder and point channels that
-    rendered the validation photos best (with patience 0 the last ones), which inference uses and the next stage starts
-    from, and the last ones of the discriminator; config.json, all that is needed to build the networks again, and why
-    the stage `ended`; stats.jsonl, TensorBoard events and samples/. The checkpoint in checkpoint_dir is removed.
+    rendered the validation photos best (with patience 0, and once a discriminator judged, the last ones: it makes
+    pictures sharper, not nearer pixel by pixel), which inference uses and the next stage starts from, and the last ones
+    of the discriminator; config.json, all that is needed to build the networks again, and why the stage `ended`;
+    stats.jsonl, TensorBoard events and samples/. The checkpoint in checkpoint_dir is removed.
 
     Of several processes (`nrw.training.parallel`) each computes its part of every batch.
 
@@ -87,7 +89,7 @@ def train(
     networks = build_networks(config, spec).to(device)
     if device.type == "cuda":
         networks = networks.to(memory_format=torch.channels_last)
-    if weights["adversarial"] == 0:
+    if weights["adversarial"] == 0 or part["adversarial_share"] == 0:
         networks.discriminator = None
     init = Path(init_dir) / "model.safetensors"
     checkpoint.load_weights(init, {"encoder": networks.encoder})
@@ -124,6 +126,7 @@ def train(
     if state:
         best.score, best.step = state["best"]
     smallest = min(min(dataset.view(photo).labels.shape) for photo in dataset.train_ids)
+    judged_from = steps - round(part["adversarial_share"] * steps)
     whole_from = (part["quarter_resolution_share"] + part["half_resolution_share"]) * steps
     log = TrainingLog(out_dir, stage, steps, batch_size, start, state, writes=first)
     if start == 0 and first:
@@ -140,6 +143,7 @@ def train(
     with checkpoint.StopSignal(patient=parallel.size() > 1) as stop:
         for step in range(start, steps):
             shift = halvings(part, step / steps, smallest)
+            judged = networks.discriminator is not None and step >= judged_from
             crops = batch_size * crops_for_one(settings["crop_size"], smallest >> shift)
             rng = generator_of(seed, stage, step)
             torch.manual_seed(int(rng.integers(2**63)))
@@ -165,7 +169,7 @@ def train(
                 # Where the photo shows something transient the target is the output itself: no loss can see the photo.
                 target = torch.where(piece.keep > 0, piece.photo, output.detach())
                 found = picture_losses(output, target, piece.keep, weights, vgg)
-                if networks.discriminator is not None:
+                if judged:
                     networks.discriminator.requires_grad_(False)
                     with autocast(device):
                         scores = networks.discriminator(piece.rasters[0], output)
@@ -177,7 +181,7 @@ def train(
             parallel.sum_gradients(optimizers["optimizer"])
             optimizers["optimizer"].step()
 
-            if networks.discriminator is not None:
+            if judged:
                 networks.discriminator.requires_grad_(True)
                 for level, output, target in pictures:
                     share = len(output) / crops
@@ -195,7 +199,7 @@ def train(
             done = step + 1
             if first and (done % tick == 0 or done == steps):
                 sheet, scores = validate(averaged, dataset, spec, device)
-                best.offer(averaged, scores.get("val_psnr") if patience else None, done)
+                best.offer(averaged, scores.get("val_psnr") if patience and not judged else None, done)
                 log.tick(done, {**scores, "learning_rate": rate})
                 log.samples(done, sheet)
                 save(done)

@@ -94,6 +94,7 @@ def texture(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def make_config(**training: object) -> dict:
     """A small configuration; `training` goes over its section, stages key by key."""
     stage = {"kimg": 0.012, "learning_rate": 0.002, "quarter_resolution_share": 0.0, "half_resolution_share": 0.5}
+    stage["adversarial_share"] = 1.0
     config = {
         "device": "cpu",
         "seed": 1,
@@ -396,6 +397,24 @@ def test_a_tick_says_how_it_goes(scene, tmp_path, trained, caplog):
     assert expected <= rows[0].keys()
     assert rows[-1]["kimg"] == pytest.approx(0.012)
     assert list((tmp_path / "rerender").glob("events.out.tfevents.*"))
+
+
+def test_the_discriminator_judges_late_and_the_last_weights_are_kept(scene, tmp_path):
+    config = make_config(
+        losses={"l1": 1.0, "gradient": 0.0, "dssim": 0.0, "perceptual": 0.0, "adversarial": 0.1},
+        rerender={"kimg": 0.016, "half_resolution_share": 0.0, "adversarial_share": 0.5},
+        tick_kimg=0.004,
+        crop_size=64,
+        patience=8,
+    )
+    run("appearance", scene[0], tmp_path, config)
+    run("rerender", scene[0], tmp_path, config)
+    rows = rows_of(tmp_path / "rerender")
+    assert (
+        ["adversarial" in row for row in rows] == ["discriminator" in row for row in rows] == [False] * 2 + [True] * 2
+    )
+    facts = read_json(tmp_path / "rerender" / "config.json")
+    assert facts["best_kimg"] == facts["kimg"] == 0.016
 
 
 def test_the_sample_sheet_exists_from_step_0_and_shows_render_output_photo(trained, scene):
