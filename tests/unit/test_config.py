@@ -20,7 +20,7 @@ def test_user_goes_over_preset_and_preset_over_default():
     assert resolved["device"] == "cuda"
     assert resolved["training"]["finetune"] == {
         "kimg": 3, "learning_rate": 0.001, "encoder_learning_rate": 0.0005,
-        "quarter_resolution_share": 0.0, "half_resolution_share": 0.0,
+        "quarter_resolution_share": 0.0, "half_resolution_share": 0.0, "adversarial_share": 0.5,
     }  # fmt: skip
     assert resolved["training"]["betas"] == [0.9, 0.99]
 
