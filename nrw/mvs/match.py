@@ -184,7 +184,8 @@ class GeometricMatcher(Matcher):
         for source in sources:
             a, b = _homography(source.camera, reference.camera)
             width, height = source.camera.width / 2, source.camera.height / 2
-            self._back.append((a @ [[width, 0, width], [0, height, height], [0, 0, 1]], b))
+            a = a @ [[width, 0, width], [0, height, height], [0, 0, 1]]  # from grid_sample's units
+            self._back.append((a.tolist(), b.tolist()))
 
     def _similarity(self, source: int, inverse_depth: torch.Tensor) -> torch.Tensor:
         error = self._reprojection_error(source, inverse_depth)
@@ -199,9 +200,8 @@ class GeometricMatcher(Matcher):
         there, depth = self._project(source, inverse_depth)
         found, known = _sample(self._depths[source], there)
         found = found / known  # of those of the four pixels around that have a depth
-        a, b = self._back[source]
         u, v = there.unbind(-1)
-        x, y, z = (a[row, 0] * u + a[row, 1] * v + a[row, 2] + b[row] * found for row in range(3))
+        x, y, z = (a * u + b * v + c + shift * found for (a, b, c), shift in zip(*self._back[source], strict=True))
         height, width = self._image.shape
         error = torch.hypot((x / z - self._grid_x) * (width / 2), (y / z - self._grid_y) * (height / 2))
         return torch.where((known > 0.5) & (z > 0) & (depth > 0), error, torch.inf)

@@ -12,7 +12,10 @@ rule mvs:
             scene=FROM_PHOTOS,
             output=["images", "sparse"],
         ),
-        expand([PATCH_MATCH] if BY_COLMAP else DEPTHS + CONSENSUS + GEOMETRIC, scene=FROM_PHOTOS),
+        expand(
+            [PATCH_MATCH] if BY_COLMAP else DEPTHS + CONSENSUS + GEOMETRIC,
+            scene=FROM_PHOTOS,
+        ),
         expand(
             "results/{scene}/mvs/{output}",
             scene=FROM_PHOTOS,
