@@ -17,6 +17,8 @@ MEASURED = {
     "match_pairs": ((324, 418), (6, 158)),
     "reconstruct": ((148, 295), (2, 121)),
     "estimate_depths": ((306, 551), (40, 505)),
+    "agree_depths": ((100, 598), (10, 598)),
+    "geometric_depths": ((200, 618), (26, 579)),
     "fuse_depths": ((12, 563), (4, 204)),
     "rasterize_photos": ((7, 349), (5, 328)),
     "recolour": ((10, 371), (4, 332)),
