@@ -26,7 +26,7 @@ SAMPLED = 20_000  # points from which the photos' maps are found
 ROUNDS = 10  # of alternation
 OUTLIER = 0.15  # distance of colours in [-1, 1] from which on a sample counts half or less: something stood in front
 SPREAD = 1 / 3  # deviation of each of the K numbers over the points, and what `encode` takes for granted
-NOISE = 0.02  # a sample's variance beside that of f: what few photos show of a point moves its f less
+NOISE = 0.3  # weight of f = 0 beside the samples: what few photos show of a point moves its f less
 RIDGE = 1e-3  # of the maps, towards the colour as it is, in shares of a photo's samples
 PHOTOS_A_NUMBER = 5  # with fewer photos for each number, every photo gets a light of its own, and none holds for others
 MIN_SAMPLES = 100  # fewer do not tell a photo's map
