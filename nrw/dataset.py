@@ -258,7 +258,7 @@ def pack(
             if lighting is not None:
                 points, camera = stream_points(cloud_ply), _camera(cameras[photo])
                 picture = np.dstack([picture, shade(points, lighting, camera, raster, splat)])
-            buffers = _cloud_levels(raster, picture, levels, splat)
+            buffers = _levels_of(raster, picture, levels, splat)
         arrays = {_PHOTO: reference, _LABELS: labels}
         for level, (picture, buffer) in enumerate(buffers):
             arrays |= {_COLOR.format(level): picture[..., :3], _DEPTH.format(level): buffer.depth}
@@ -352,7 +352,7 @@ def _raster(folder: Path, photo: str, size: tuple[int, int], n_points: int) -> D
     return raster
 
 
-def _cloud_levels(
+def _levels_of(
     raster: DeepBuffer, picture: np.ndarray, levels: int, splat: int
 ) -> Iterator[tuple[np.ndarray, DeepBuffer]]:
     """Picture (h, w, C) uint8 and buffer of each level, from those at full size."""
@@ -366,8 +366,7 @@ def _imported_levels(
     """Colour (h, w, 3) uint8 and buffer of each level, from aligned PNGs: the pixels of the render are the points."""
     depth = _image(aligned_dir / f"{photo}_depth.png", (), np.uint16, like=color).astype(np.float32)
     index = np.where(depth > 0, np.arange(depth.size, dtype=np.int32).reshape(depth.shape), -1).astype(np.int32)
-    buffers = pyramid(DeepBuffer(index, depth), levels)
-    return zip(color_pyramid(color, buffers), buffers, strict=True)
+    return _levels_of(DeepBuffer(index, depth), color, levels, splat=1)
 
 
 def _camera(record: Mapping) -> Camera:

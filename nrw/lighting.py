@@ -33,43 +33,19 @@ MIN_SAMPLES = 100  # fewer do not tell a photo's map
 CHUNK = 1 << 18  # points at a time, of K (K + 1) float32 each
 
 
-def find_lighting(
-    cloud_ply: Path,
-    framebuffers_dir: Path,
-    mvs_dir: Path,
-    segmentation_dir: Path | None,
-    train_ids: Sequence[str],
-    colors_npy: Path,
-    out: Path,
-    *,
-    channels: int,
-    excluded_labels: Iterable[int],
-    splat: int,
-    seed: int,
-    threads: int = 1,
-) -> None:
+def find_lighting(photos: Photos, cloud_ply: Path, colors_npy: Path, out: Path, *, channels: int, seed: int) -> None:
     """Write the points' lighting, (N, channels) uint8 for `decode`, as a .npy file.
 
-    colors_npy: of `recolour`. excluded_labels: ADE20K numbers of transient objects and sky. splat: as for `recolour`.
-    Of the numbers no more than one for each 5 photos, at least one, are used; the others are 0, as are those of points
-    that no training photo sees. A sample counts less the farther it is from what the factorization says (Cauchy
-    weights). The maps come from 20 000 points drawn with `seed`, then photos and chunks of points stream.
+    colors_npy: of `recolour`. Of the numbers no more than one for each 5 photos, at least one, are used; the others are
+    0, as are those of points that no training photo sees. A sample counts less the farther it is from what the
+    factorization says (Cauchy weights). The maps come from 20 000 points drawn with `seed`, then photos and chunks of
+    points stream.
 
     Raises UserError if no training photo shows any of the points.
     """
-    photos = Photos(
-        framebuffers_dir,
-        mvs_dir,
-        segmentation_dir,
-        train_ids,
-        excluded=excluded_labels,
-        splat=splat,
-        threads=threads,
-    )
     colors = np.load(colors_npy, allow_pickle=False)
     used = max(1, min(channels, len(photos.ids) // PHOTOS_A_NUMBER))
     maps = _photo_maps(photos, cloud_ply, colors, used, np.random.default_rng(seed))
-    photos.ids = list(maps)
     with atomic_path(out) as temporary:
         lighting = np.lib.format.open_memmap(
             temporary, mode="w+", dtype=np.uint8, shape=(count_points(cloud_ply), channels)
@@ -78,7 +54,7 @@ def find_lighting(
         for points in stream_points(cloud_ply, CHUNK):
             base, found = _base(colors[first : first + len(points)]), np.zeros((len(points), used), np.float32)
             for weights in (_alike, _trust):  # of the samples; the second rest on the first result
-                found = _solve_points(_samples(photos, points), maps, base, found, weights)
+                found = _solve_points(_samples(photos, list(maps), points), maps, base, found, weights)
             part = lighting[first : first + len(points)]
             part[:, :used], part[:, used:] = encode(found), encode(np.zeros(1))
             first += len(points)
@@ -100,14 +76,14 @@ def _base(colors: np.ndarray) -> np.ndarray:
     return np.column_stack([colors / np.float32(127.5) - 1, np.ones(len(colors), np.float32)]).astype(np.float32)
 
 
-def _samples(photos: Photos, points: np.ndarray) -> Iterator[tuple[str, Samples]]:
+def _samples(photos: Photos, ids: Sequence[str], points: np.ndarray) -> Iterator[tuple[str, Samples]]:
     """Per photo, which of the points (M, 3) it sees, (S,) int64, and their colours there, (S, 3) float32 in [-1, 1]."""
 
     def sample_of(photo: str) -> Samples:
         ((seen, colors),) = sample(photos.view(photo), [points])
         return seen, colors / np.float32(127.5) - 1
 
-    yield from photos.of_every(sample_of, "light on the cloud")
+    yield from photos.of_every(ids, sample_of, "light on the cloud")
 
 
 def _photo_maps(
@@ -120,7 +96,9 @@ def _photo_maps(
         points.append(chunk[chosen[(chosen >= first) & (chosen < first + len(chunk))] - first])
         first += len(chunk)
     samples = {
-        photo: found for photo, found in _samples(photos, np.concatenate(points)) if len(found[0]) >= MIN_SAMPLES
+        photo: found
+        for photo, found in _samples(photos, photos.ids, np.concatenate(points))
+        if len(found[0]) >= MIN_SAMPLES
     }
     if not samples:
         raise UserError(
@@ -162,8 +140,6 @@ def _solve_points(
     count, channels = before.shape
     products, sums = np.zeros((count, channels, channels), np.float32), np.zeros((count, channels), np.float32)
     for photo, (seen, colors) in samples:
-        if photo not in maps:
-            continue
         light = maps[photo][4:]  # (K, 3)
         missing = colors - base[seen] @ maps[photo][:4]  # (S, 3)
         weight = weights(missing - before[seen] @ light)

@@ -45,7 +45,8 @@ class Observed:
 class Photos:
     """The undistorted training photos of a scene, and what their framebuffers show of the cloud.
 
-    excluded: ADE20K numbers whose pixels show nothing. splat: diameter of a point, pixels. threads: photos at a time.
+    excluded: ADE20K numbers whose pixels show nothing: transient objects, sky. splat: diameter of a point, pixels.
+    threads: photos at a time.
     """
 
     def __init__(
@@ -57,24 +58,27 @@ class Photos:
         *,
         excluded: Iterable[int],
         splat: int,
-        threads: int,
+        threads: int = 1,
     ):
-        self.ids, self.splat, self.threads = list(ids), splat, threads
-        self._framebuffers, self._mvs, self._segmentation = framebuffers_dir, mvs_dir, segmentation_dir
+        self.framebuffers_dir, self.ids, self.threads = framebuffers_dir, list(ids), threads
+        self._mvs, self._segmentation, self._splat = mvs_dir, segmentation_dir, splat
         self._excluded = sorted(excluded)
         self._cameras = read_cameras(mvs_dir / "sparse")
 
     def view(self, photo: str) -> Observed:
+        """One of the photos, at its own size."""
         camera = self._cameras[photo]
-        depth = pyramid(load_buffer(self._framebuffers, photo), levels=1, splat=self.splat)[0].depth
+        depth = pyramid(load_buffer(self.framebuffers_dir, photo), levels=1, splat=self._splat)[0].depth
         picture = read_photo(self._mvs, photo, camera.width, camera.height).astype(np.float32)
         labels = read_labels(self._segmentation, photo, camera.width, camera.height)
         picture[np.isin(labels, self._excluded)] = np.nan
         return Observed(picture, depth, camera)
 
-    def of_every(self, function: Callable[[str], Result], what: str) -> Iterator[tuple[str, Result]]:
-        """(photo, function(photo)) in order; the log says how far `what` is."""
-        yield from progress(in_threads(function, self.ids, self.threads), len(self.ids), what)
+    def of_every(
+        self, ids: Sequence[str], function: Callable[[str], Result], what: str
+    ) -> Iterator[tuple[str, Result]]:
+        """(photo, function(photo)) for some of the photos, in order; the log says how far `what` is."""
+        yield from progress(in_threads(function, ids, self.threads), len(ids), what)
 
 
 def sample(view: Observed, point_chunks: Iterable[np.ndarray]) -> Iterator[Samples]:

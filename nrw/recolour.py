@@ -4,7 +4,7 @@ Baseline R, the recoloured cloud, rests on them, and the networks get them as in
 exposures of whatever photos fusion happened to use, validation photos among them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,50 +19,28 @@ MIN_PIXELS = 100  # fewer do not tell a photo's exposure
 MIN_SPREAD = 2.0  # of 255, and of a photo's channel as of a point's colours: less is rounding
 
 
-def recolour(
-    cloud_ply: Path,
-    framebuffers_dir: Path,
-    mvs_dir: Path,
-    segmentation_dir: Path | None,
-    train_ids: Sequence[str],
-    out: Path,
-    *,
-    excluded_labels: Iterable[int],
-    splat: int,
-    threads: int = 1,
-) -> None:
+def recolour(photos: Photos, cloud_ply: Path, out: Path) -> None:
     """Write the (N, 3) uint8 colours of the cloud's points as a .npy file.
 
     Each undistorted photo is brought to the set's common median and standard deviation per channel, taken over the
-    pixels where it shows a point and no excluded label (transient objects, sky: ADE20K numbers). A photo sees a point
-    whose depth agrees, within 2 %, with that of its framebuffer's splats of `splat` pixels there. A point's colour is
-    the mean over the photos that see it, then twice the mean with Cauchy weights 1 / (1 + (r / s)^2), r being the
-    distance to the previous colour and s the set's typical spread: who stands in front of a wall in one photo loses the
-    vote. Points that no training photo sees keep the cloud's colour, brought to the others' statistics.
+    pixels where it shows a point and no excluded label (transient objects, sky). A photo sees a point whose depth
+    agrees, within 2 %, with that of its framebuffer's splats there. A point's colour is the mean over the photos that
+    see it, then twice the mean with Cauchy weights 1 / (1 + (r / s)^2), r being the distance to the previous colour and
+    s the set's typical spread: who stands in front of a wall in one photo loses the vote. Points that no training photo
+    sees keep the cloud's colour, brought to the others' statistics.
 
-    Photos and points stream, four times, `threads` photos side by side; 36 bytes a point are kept. The result does not
-    depend on `threads`.
+    Photos and points stream, four times; 36 bytes a point are kept. The result is the same for any number of threads.
     Raises UserError if no training photo shows enough of the cloud.
     """
-    photos = Photos(
-        framebuffers_dir,
-        mvs_dir,
-        segmentation_dir,
-        train_ids,
-        excluded=excluded_labels,
-        splat=splat,
-        threads=threads,
-    )
     passed = "colouring the cloud, one of 4 passes"
-    seen_exposures = photos.of_every(lambda photo: _exposure(photos.view(photo)), passed)
+    seen_exposures = photos.of_every(photos.ids, lambda photo: _exposure(photos.view(photo)), passed)
     exposures = {photo: exposure for photo, exposure in seen_exposures if exposure is not None}
     if not exposures:
         raise UserError(
-            f"{framebuffers_dir}: none of the {len(train_ids)} training photos shows {MIN_PIXELS} pixels of the cloud "
-            "free of transient objects; look at mvs/cloud.ply and at segmentation/"
+            f"{photos.framebuffers_dir}: none of the {len(photos.ids)} training photos shows {MIN_PIXELS} pixels of "
+            "the cloud free of transient objects; look at mvs/cloud.ply and at segmentation/"
         )
     common = np.median(list(exposures.values()), axis=0).astype(np.float32)  # (2, 3): median and deviation
-    photos.ids = list(exposures)
 
     def sample_of(photo: str) -> list[Samples]:
         median, deviation = exposures[photo]
@@ -70,7 +48,7 @@ def recolour(
         return [(seen, (colors - median) * (common[1] / deviation) + common[0]) for seen, colors in samples]
 
     def samples() -> Iterator[Samples]:
-        for _, found in photos.of_every(sample_of, passed):
+        for _, found in photos.of_every(list(exposures), sample_of, passed):
             yield from found
 
     colors, seen = _robust_mean(samples, count_points(cloud_ply))

@@ -43,25 +43,21 @@ def scene(tmp_path_factory):
     points = np.concatenate([points, np.float32([[0, 0, -9]])])  # behind every camera
     grey = np.full(points.shape, 128, np.uint8)
     ids = write_scene(root, Cloud(points, grey, np.tile(np.float32([0, 0, -1]), (len(points), 1))), 27, shoot)
-    recolour(
-        *(root / "mvs/cloud.ply", root / "framebuffers", root / "mvs", None, ids[:TRAINING], root / "colors.npy"),
-        excluded_labels=(),
-        splat=3,
-    )
+    photos = Photos(root / "framebuffers", root / "mvs", None, ids[:TRAINING], excluded=(), splat=3)
+    recolour(photos, root / "mvs/cloud.ply", root / "colors.npy")
     return root, ids
 
 
 def light(scene, channels=2, threads=1, excluded=()):
     root, ids = scene
-    find_lighting(
-        *(root / "mvs/cloud.ply", root / "framebuffers", root / "mvs", root / "segmentation", ids[:TRAINING]),
-        *(root / "colors.npy", root / "lighting.npy"),
-        channels=channels,
-        excluded_labels=excluded,
+    photos = Photos(
+        *(root / "framebuffers", root / "mvs", root / "segmentation", ids[:TRAINING]),
+        excluded=excluded,
         splat=3,
-        seed=0,
         threads=threads,
     )
+    out = root / "lighting.npy"
+    find_lighting(photos, root / "mvs/cloud.ply", root / "colors.npy", out, channels=channels, seed=0)
     return np.load(root / "lighting.npy")
 
 

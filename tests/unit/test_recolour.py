@@ -6,6 +6,7 @@ from PIL import Image
 
 from nrw.cameras import read_cameras
 from nrw.errors import UserError
+from nrw.observations import Photos
 from nrw.pointcloud import Cloud
 from nrw.recolour import recolour
 from tests.wall import HEIGHT, WIDTH, write_scene
@@ -62,12 +63,8 @@ def scene(tmp_path_factory):
 def run(scene, ids, excluded=(PERSON,), segmentation=True, threads=1):
     root = scene[0]
     labels = root / "segmentation" if segmentation else None
-    recolour(
-        *(root / "mvs/cloud.ply", root / "framebuffers", root / "mvs", labels, ids, root / "colors.npy"),
-        excluded_labels=excluded,
-        splat=3,
-        threads=threads,
-    )
+    photos = Photos(root / "framebuffers", root / "mvs", labels, ids, excluded=excluded, splat=3, threads=threads)
+    recolour(photos, root / "mvs/cloud.ply", root / "colors.npy")
     return np.load(root / "colors.npy")
 
 

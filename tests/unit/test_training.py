@@ -33,6 +33,13 @@ from nrw.training.stage import Best, steps_of, update_average
 
 BUILDING, SKY, PERSON = (ade20k.label_of(name) for name in ("building", "sky", "person"))
 WALL_DEPTH = 5.0
+BUFFER_OF_2019 = {
+    "representation": "paper2019",
+    "levels": 1,
+    "view_direction": False,
+    "lighting": 0,
+    "point_channels": 0,
+}
 
 
 def make_scene(
@@ -290,13 +297,7 @@ def test_stage_2_leaves_the_encoder_as_it_is_and_stage_3_does_not(trained):
 def test_the_loss_goes_down(scene, tmp_path):
     """From the channels of 2019, of which no colours are measured: training starts from grey."""
     config = make_config(rerender={"kimg": 0.16, "half_resolution_share": 0.0}, tick_kimg=0.04)
-    config["buffer"] = {
-        "representation": "paper2019",
-        "levels": 1,
-        "view_direction": False,
-        "lighting": 0,
-        "point_channels": 0,
-    }
+    config["buffer"] = BUFFER_OF_2019
     run("appearance", scene[0], tmp_path, config)
     run("rerender", scene[0], tmp_path, config)
     rows = rows_of(tmp_path / "rerender")
@@ -371,13 +372,7 @@ def test_networks_of_2019_train(scene, tmp_path, monkeypatch):
         schedule="constant",
         rerender={"kimg": 0.002, "half_resolution_share": 0.0},
     )
-    config["buffer"] = {
-        "representation": "paper2019",
-        "levels": 1,
-        "view_direction": False,
-        "lighting": 0,
-        "point_channels": 0,
-    }
+    config["buffer"] = BUFFER_OF_2019
     config["network"] = {**config["network"], "architecture": "paper2019", "z_dim": 8}
     run("appearance", scene[0], tmp_path, config)
     run("rerender", scene[0], tmp_path, config)

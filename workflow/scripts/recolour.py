@@ -5,16 +5,17 @@ from nrw.log import stage_log
 with stage_log(snakemake.log[0]):
     from nrw.ade20k import labels_of
     from nrw.dataset import read_split
+    from nrw.observations import Photos
     from nrw.recolour import recolour
 
-    recolour(
-        Path(snakemake.input.cloud),
-        Path(snakemake.output[0]).parent,
+    out = Path(snakemake.output[0])
+    photos = Photos(
+        out.parent,
         Path(snakemake.input.sparse).parent,
         Path(snakemake.input.labels).parent if snakemake.input.labels else None,
         [photo for photo, part in read_split(snakemake.input.split).items() if part == "train"],
-        Path(snakemake.output[0]),
-        excluded_labels=labels_of(snakemake.params.excluded),
+        excluded=labels_of(snakemake.params.excluded),
         splat=snakemake.params.splat,
         threads=snakemake.threads,
     )
+    recolour(photos, Path(snakemake.input.cloud), out)
