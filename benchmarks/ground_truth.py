@@ -311,7 +311,7 @@ def seen(
     """A true picture as a photo of the scene, at the size of the training photos, with the labels of a novel view."""
     longest = max(max(dataset.view(photo).labels.shape) for photo in dataset.ids)
     size = fit_size(camera.width, camera.height, longest, MULTIPLE)
-    view = model.view_of(cloud.points, cloud.colors, similarity.camera_to_scene(camera.resized(*size)))
+    view = model.view_of(cloud.points, cloud.spacing, cloud.colors, similarity.camera_to_scene(camera.resized(*size)))
     if model.completion is not None:
         view = replace(view, labels=model.predict_labels(view))
     return replace(view, photo=np.array(Image.fromarray(picture).resize(size, Image.Resampling.BOX)))

@@ -18,7 +18,7 @@ import numpy as np
 from nrw import ade20k
 from nrw.cameras import Camera
 from nrw.errors import UserError
-from nrw.framebuffers import POSE_FIELDS
+from nrw.framebuffers import POSE_FIELDS, buffer_paths
 from nrw.io import atomic_path, read_csv, read_image, read_json, write_csv, write_json
 from nrw.log import progress
 from nrw.pointcloud import stream_points
@@ -212,8 +212,8 @@ def pack(
 
     aligned_dir: index.csv with the cameras, `<id>_reference.png`, `<id>_color.png` and, where there are labels,
       `<id>_seg.png`.
-    framebuffers_dir, colors_npy: `<id>_index.npy` and `<id>_depth.npy` (rasters with points of one pixel), from which
-      every level is made with points of `splat` pixels, and the points' colours (N, 3) uint8. None: the set was
+    framebuffers_dir, colors_npy: `<id>_index.npy`, `_depth.npy` and `_reach.npy` (rasters with points of one pixel), of
+      which every level is made with points of `splat` pixels, and the points' colours (N, 3) uint8. None: the set was
       imported, and its levels are made from `<id>_depth.png`, whose points have their size already (`splat` is not
       used): a coarse pixel has the depth of the nearest of the pixels it covers.
       The colours are those of `<id>_color.png`; a coarse pixel has the mean of the surface that it shows.
@@ -337,16 +337,17 @@ class DepthPercentiles:
 
 def _raster(folder: Path, photo: str, size: tuple[int, int], n_points: int) -> DeepBuffer:
     """What a photo of a (height, width) shows of a cloud of n_points. Raises UserError where it is of another run."""
-    raster = DeepBuffer(_load(folder / f"{photo}_index.npy"), _load(folder / f"{photo}_depth.npy"))
-    for name, array in (("index", raster.index), ("depth", raster.depth)):
+    files = buffer_paths(folder, photo)
+    raster = DeepBuffer(*map(_load, files))
+    for file, array in zip(files, (raster.index, raster.depth, raster.reach), strict=True):
         if array.shape != size:
             raise UserError(
-                f"{folder}/{photo}_{name}.npy has shape {array.shape}, its photo {size}: they are of "
+                f"{file} has shape {array.shape}, its photo {size}: they are of "
                 "different runs; delete the framebuffers folder and run again."
             )
     if raster.index.max(initial=-1) >= n_points:
         raise UserError(
-            f"{folder}/{photo}_index.npy names point {raster.index.max()}, but colors.npy has {n_points} points: "
+            f"{files[0]} names point {raster.index.max()}, but colors.npy has {n_points} points: "
             "they are of different clouds; delete the framebuffers folder and run again."
         )
     return raster

@@ -16,8 +16,8 @@ from nrw.cameras import fit_size, read_cameras
 from nrw.errors import UserError
 from nrw.io import atomic_path, read_csv, write_csv, write_image
 from nrw.log import progress
-from nrw.pointcloud import stream_points
-from nrw.rasterize import DeepBuffer, pyramid, rasterize, shade
+from nrw.pointcloud import read_cloud, stream_points
+from nrw.rasterize import DeepBuffer, pyramid, rasterize, reaching, shade
 from nrw.resume import pending
 
 SIDE_MULTIPLE = 8  # of both sides of every image: the networks halve them
@@ -49,7 +49,7 @@ def rasterize_photos(
     backend: str,
     device: str,
 ) -> list[dict[str, object]]:
-    """Write `<id>_index.npy` and `<id>_depth.npy` of a chunk of photos, as one-pixel points, at the training size.
+    """Write `<id>_index.npy`, `_depth.npy` and `_reach.npy` of a chunk of photos: one-pixel points, training size.
 
     That size has the photo's shape, its longer side at most `max_size`, both sides multiples of 8. Photos that are done
     are skipped (`nrw.resume`; `key_file` belongs to this chunk). backend: "torch", on `device`, or "pyrender".
@@ -61,6 +61,7 @@ def rasterize_photos(
     fingerprint = {"cloud": cloud_ply, "cameras": mvs_dir / "sparse", "max_size": max_size, "backend": backend}
     cameras = read_cameras(mvs_dir / "sparse")
     todo = pending(ids, key_file, fingerprint, lambda photo: buffer_paths(out_dir, photo))
+    spacing = read_cloud(cloud_ply).spacing if todo else None
     for photo in progress(todo, len(todo), "rasterizing"):
         camera = cameras[photo]
         camera = camera.resized(*fit_size(camera.width, camera.height, max_size, SIDE_MULTIPLE))
@@ -68,15 +69,22 @@ def rasterize_photos(
             buffer = rasterize(stream_points(cloud_ply), camera, device=device)
         else:
             buffer = rasterize_pyrender.rasterize(stream_points(cloud_ply), camera)
-        for path, values in zip(buffer_paths(out_dir, photo), (buffer.index, buffer.depth), strict=True):
-            with atomic_path(path) as temporary:
-                np.save(temporary, values)
+        save_buffer(out_dir, photo, reaching(buffer, spacing, camera))
     return [asdict(_coverage(photo, load_buffer(out_dir, photo), splat)) for photo in ids]
 
 
 def buffer_paths(framebuffers_dir: Path, photo: str) -> list[Path]:
-    """Where a photo's index and depth are."""
-    return [framebuffers_dir / f"{photo}_index.npy", framebuffers_dir / f"{photo}_depth.npy"]
+    """Where a photo's index, depth and reach are."""
+    return [framebuffers_dir / f"{photo}_{kind}.npy" for kind in ("index", "depth", "reach")]
+
+
+def save_buffer(framebuffers_dir: Path, photo: str, buffer: DeepBuffer) -> None:
+    """Keep the one-pixel points of a photo, with their reach."""
+    for path, values in zip(
+        buffer_paths(framebuffers_dir, photo), (buffer.index, buffer.depth, buffer.reach), strict=True
+    ):
+        with atomic_path(path) as temporary:
+            np.save(temporary, values)
 
 
 def load_buffer(framebuffers_dir: Path, photo: str) -> DeepBuffer:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,11 @@ class Cloud:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    @cached_property
+    def spacing(self) -> np.ndarray:
+        """(N,) float32, see `spacing`."""
+        return spacing(self.points)
 
 
 def read_cloud(path: Path | str) -> Cloud:
@@ -107,7 +113,7 @@ def spacing(points: np.ndarray, neighbours: int = 4) -> np.ndarray:
     neighbours = min(neighbours, len(points) - 1)
     if neighbours < 1:
         return np.full(len(points), np.inf, np.float32)
-    distances, _ = cKDTree(points).query(points, k=np.arange(2, neighbours + 2), workers=-1)  # the first is the point
+    distances, _ = cKDTree(points).query(points, k=np.arange(2, neighbours + 2))  # the first is the point
     return np.median(distances, axis=1).astype(np.float32)
 
 

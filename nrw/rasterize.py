@@ -1,12 +1,16 @@
 """Exact z-buffered point rasterization in torch.
 
-A pixel's key is an int64: the bits of the nearest point's float32 depth above that point's index. Positive floats order
-as their bits do, so the smallest key is the nearest point, ties going to the lower index: one scatter with `amin` is a
-z-buffer that no order of points, chunks or threads can change.
+A pixel's key is an int64: the bits of the nearest point's float32 depth above that point's index above its reach.
+Positive floats order as their bits do, so the smallest key is the nearest point, ties going to the lower index: one
+scatter with `amin` is a z-buffer that no order of points, chunks or threads can change.
+
+Points are squares of some pixels. One that is farther than that from its neighbours, on a surface that the camera is
+close to, reaches farther where nothing else is.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -17,6 +21,10 @@ from nrw.errors import UserError
 
 EMPTY = torch.iinfo(torch.int64).max
 SAME_SURFACE = 0.02  # of the depth: points so little behind the nearest one belong to the surface that it shows
+REACH_BITS = 4
+MAX_POINTS = 1 << 32 - REACH_BITS
+LARGEST = 8  # pixels that a point reaches at most
+REACH = 0.75  # in spacings: half of one would leave the corners between the points empty
 NEIGHBOUR = 0.05  # weight of a neighbouring pixel's points in a splat, beside 1 for the pixel's own: more would blur
 
 
@@ -26,10 +34,12 @@ class DeepBuffer:
 
     index: (H, W) int32, the point seen, counted over all chunks; -1 = none.
     depth: (H, W) float32, its z in the camera, world units, > 0; 0 = none.
+    reach: (H, W) uint8, how many pixels around its own the point covers where nothing else is; None: none.
     """
 
     index: np.ndarray
     depth: np.ndarray
+    reach: np.ndarray | None = None
 
     @property
     def hit(self) -> np.ndarray:
@@ -63,18 +73,29 @@ def rasterize(
     return _buffer(_splat(keys.view(camera.height, camera.width), splat))
 
 
+def reaching(buffer: DeepBuffer, spacing: np.ndarray, camera: Camera) -> DeepBuffer:
+    """The buffer, of one-pixel points, with the reach that closes the gaps between points of (N,) `spacing`, world.
+
+    spacing: `nrw.pointcloud.spacing` of all points of the cloud.
+    """
+    pixels = np.zeros(buffer.depth.shape)
+    np.divide(REACH * camera.fx * spacing[buffer.index.clip(0)], buffer.depth, out=pixels, where=buffer.hit)
+    return replace(buffer, reach=np.rint(pixels.clip(0, LARGEST)).astype(np.uint8))
+
+
 def pyramid(buffer: DeepBuffer, levels: int, splat: int = 1) -> list[DeepBuffer]:
     """Buffers of halved sizes from one made with splat=1: level l is (ceil(H / 2^l), ceil(W / 2^l)).
 
     The nearest point of a 2x2 block of pixels is the nearest point of the coarse pixel, so each level equals
-    rasterizing the cloud with the intrinsics divided by 2^l. Then every level gets its splats, in its own pixels.
+    rasterizing the cloud with the intrinsics divided by 2^l. Then every level gets its splats, in its own pixels, and
+    what is still empty the points that reach there.
     """
     keys = _keys(buffer)
     pyramid = []
     for level in range(levels):
         if level > 0:
             keys = _halve(_halve(keys).T).T
-        pyramid.append(_buffer(_splat(keys, splat)))
+        pyramid.append(_buffer(_grow(_splat(keys, splat), splat, level)))
     return pyramid
 
 
@@ -90,7 +111,8 @@ def shade(
 
     The colour of the nearest point alone is that of one point in dozens, another one after every move of the camera.
     point_chunks, camera: those of which `rasterize` made `buffer` with splat=1. colors: (N, C) uint8, of all points.
-    splat: as for `rasterize`; neighbours' points weigh less than a pixel's own. 0 where no point is seen.
+    splat: as for `rasterize`; neighbours' points weigh less than a pixel's own. 0 where no point is seen. Where a point
+    reaches beyond its splat, the picture grows from what is there.
     """
     height, width = buffer.depth.shape
     channels = colors.shape[1] + 1
@@ -105,7 +127,8 @@ def shade(
         chunk = torch.as_tensor(np.array(colors[first : first + len(points)]), device=device)
         sums.index_add_(0, pixel, torch.cat([chunk[seen].float(), torch.ones_like(pixel[:, None]).float()], dim=1))
         first += len(points)
-    return _blend(sums.view(height, width, channels).cpu(), torch.as_tensor(buffer.depth), splat)
+    sums = sums.view(height, width, channels).cpu()
+    return _blend(sums, torch.as_tensor(buffer.depth), splat, pyramid(buffer, 1, splat)[0])
 
 
 def color_pyramid(color: np.ndarray, buffers: Sequence[DeepBuffer], splat: int = 1) -> list[np.ndarray]:
@@ -114,14 +137,14 @@ def color_pyramid(color: np.ndarray, buffers: Sequence[DeepBuffer], splat: int =
     splat: as for `pyramid`.
     """
     colors = [color]
-    for above in buffers[:-1]:
-        colors.append(_shrink(colors[-1], above, splat))
+    for above, buffer in pairwise(buffers):
+        colors.append(_shrink(colors[-1], above, splat, buffer))
     return colors
 
 
-def _shrink(color: np.ndarray, buffer: DeepBuffer, splat: int) -> np.ndarray:
-    """The picture of the level below that of a color (H, W, C) and its buffer."""
-    depth = torch.as_tensor(buffer.depth)
+def _shrink(color: np.ndarray, above: DeepBuffer, splat: int, buffer: DeepBuffer) -> np.ndarray:
+    """The picture of a level's buffer from the color (H, W, C) and the buffer of the level above."""
+    depth = torch.as_tensor(above.depth)
     height, width = depth.shape
     odd = (0, width % 2, 0, height % 2)
     depth = F.pad(depth, odd)
@@ -131,11 +154,26 @@ def _shrink(color: np.ndarray, buffer: DeepBuffer, splat: int) -> np.ndarray:
     shown = (blocks > 0) & (blocks <= front[..., None, None] * (1 + SAME_SURFACE))
     sums = (sums.unfold(0, 2, 2).unfold(1, 2, 2) * shown.unsqueeze(2)).sum(dim=(3, 4))  # (h, w, C)
     sums = torch.cat([sums, shown.sum(dim=(2, 3)).unsqueeze(2)], dim=2)
-    return _blend(sums, torch.where(torch.isinf(front), 0, front), splat)
+    return _blend(sums, torch.where(torch.isinf(front), 0, front), splat, buffer)
 
 
-def _blend(sums: torch.Tensor, front: torch.Tensor, splat: int) -> np.ndarray:
-    """(H, W, C) uint8 means over splats of sums (H, W, C + 1), of colours and their number; front: (H, W) depth."""
+def _blend(sums: torch.Tensor, front: torch.Tensor, splat: int, buffer: DeepBuffer) -> np.ndarray:
+    """(H, W, C) uint8 means over splats of sums (H, W, C + 1), of colours and their number; front: (H, W) depth.
+
+    buffer: with the splats; pixels of it that no splat of the sums covers get the mean of those beside them.
+    """
+    total = _means(sums, front, splat)
+    shown = torch.as_tensor(buffer.depth)
+    for _ in range(LARGEST):
+        missing = (shown > 0) & (total[..., -1] == 0)
+        if not missing.any():
+            break
+        total = torch.where(missing[..., None], _means(total, shown, 3), total)
+    return total[..., :-1].round().byte().numpy()
+
+
+def _means(sums: torch.Tensor, front: torch.Tensor, splat: int) -> torch.Tensor:
+    """(H, W, C + 1): means over splats of sums (H, W, C + 1), and 1 where there is one, else 0; front: (H, W) depth."""
     height, width = front.shape
     radius = splat // 2
     padded = F.pad(sums, (0, 0, radius, radius, radius, radius))
@@ -147,7 +185,7 @@ def _blend(sums: torch.Tensor, front: torch.Tensor, splat: int) -> np.ndarray:
         part = slice(y, y + height), slice(x, x + width)
         weight = NEIGHBOUR ** ((y - radius) ** 2 + (x - radius) ** 2)
         total += weight * padded[part] * (depths[part] <= nearest * (1 + SAME_SURFACE)).unsqueeze(2)
-    return (total[..., :-1] / total[..., -1:].clamp_min(1e-6)).round().byte().numpy()
+    return total / torch.where(total[..., -1:] > 0, total[..., -1:], 1)
 
 
 def _project(
@@ -168,13 +206,11 @@ def _project(
 
 def _draw(keys: torch.Tensor, points: torch.Tensor, first: int, camera: Camera, near: float) -> None:
     """Lower the keys (H*W,) to those of the points (M, 3), whose indices start at `first`."""
-    if first + len(points) > torch.iinfo(torch.int32).max:
-        raise UserError(
-            f"the cloud has more than {torch.iinfo(torch.int32).max} points; set mvs: voxel_size to thin it"
-        )
+    if first + len(points) > MAX_POINTS:
+        raise UserError(f"the cloud has more than {MAX_POINTS} points; set mvs: voxel_size to thin it")
     seen, pixel, depth = _project(points, camera, near)
     depth_bits = depth.view(torch.int32).long()
-    keys.scatter_reduce_(0, pixel, (depth_bits << 32) | (seen + first), "amin")
+    keys.scatter_reduce_(0, pixel, (depth_bits << 32) | (seen + first) << REACH_BITS, "amin")
 
 
 def _splat(keys: torch.Tensor, diameter: int) -> torch.Tensor:
@@ -194,6 +230,16 @@ def _splat(keys: torch.Tensor, diameter: int) -> torch.Tensor:
     return keys
 
 
+def _grow(keys: torch.Tensor, splat: int, level: int) -> torch.Tensor:
+    """The keys (H, W) of a level with splats and, ring by ring around them, the nearest points that reach so far."""
+    for radius in range(splat // 2 + 1, LARGEST + 1):
+        far = torch.where(((keys & (1 << REACH_BITS) - 1) >= (radius << level)) & (keys != EMPTY), keys, EMPTY)
+        if (far == EMPTY).all():
+            break
+        keys = torch.where(keys == EMPTY, _splat(far, 3), keys)
+    return keys
+
+
 def _halve(keys: torch.Tensor) -> torch.Tensor:
     """Minimum of rows 0 and 1, 2 and 3, …; an odd last row stands alone."""
     halved = keys[0::2].clone()
@@ -206,11 +252,12 @@ def _keys(buffer: DeepBuffer) -> torch.Tensor:
     """(H, W) int64 keys of a buffer."""
     index = torch.from_numpy(np.asarray(buffer.index)).long()
     depth = torch.from_numpy(np.asarray(buffer.depth))
-    return torch.where(index >= 0, (depth.view(torch.int32).long() << 32) | index, EMPTY)
+    reach = 0 if buffer.reach is None else torch.from_numpy(np.asarray(buffer.reach)).long()
+    return torch.where(index >= 0, (depth.view(torch.int32).long() << 32) | index << REACH_BITS | reach, EMPTY)
 
 
 def _buffer(keys: torch.Tensor) -> DeepBuffer:
     hit = keys != EMPTY
-    index = torch.where(hit, keys & 0xFFFFFFFF, -1).to(torch.int32)
+    index = torch.where(hit, (keys & 0xFFFFFFFF) >> REACH_BITS, -1).to(torch.int32)
     depth = torch.where(hit, keys >> 32, 0).to(torch.int32).view(torch.float32)
     return DeepBuffer(index.cpu().numpy(), depth.cpu().numpy())

@@ -17,7 +17,7 @@ from nrw.models.build import Networks, build_networks
 from nrw.models.completion import CompletionNet
 from nrw.models.inputs import BufferSpec
 from nrw.pointcloud import Cloud
-from nrw.rasterize import color_pyramid, pyramid, rasterize, shade
+from nrw.rasterize import color_pyramid, pyramid, rasterize, reaching, shade
 from nrw.training import losses
 from nrw.training.checkpoint import load_weights
 from nrw.training.sampler import crop_buffer, encode, encoder_input, lasting, photo_tensor
@@ -152,25 +152,26 @@ class SceneModel:
         cloud: in the colours gathered from the training photos, its points in the order they were trained in.
         labels: (H, W) uint8 ADE20K, for semantic editing; None: predicted. edit: as for `render_view`.
         """
-        view = self.view_of(cloud.points, cloud.colors, camera, labels)
+        view = self.view_of(cloud.points, cloud.spacing, cloud.colors, camera, labels)
         return self.render_view(view, z, predict_labels=labels is None, edit=edit), view.color[0]
 
     def view_of(
         self,
         points: np.ndarray | Tensor,
+        spacing: np.ndarray,
         colors: np.ndarray,
         camera: Camera,
         labels: np.ndarray | None = None,
         chosen: np.ndarray | None = None,
     ) -> View:
-        """What any camera sees of points (N, 3) in colours (N, 3) uint8, as the view of a black photo.
+        """What any camera sees of points (N, 3), (N,) apart, in colours (N, 3) uint8, as the view of a black photo.
 
         labels: (H, W) uint8; None: all unknown. chosen: (N,) int64, which points of the cloud these are; None: all, in
         order. Points that are on the model's device already stay there.
         """
         device = str(self.device)
         chunks = [points[start : start + POINTS_AT_ONCE] for start in range(0, len(points), POINTS_AT_ONCE)]
-        raster = rasterize(chunks, camera, device=device)
+        raster = reaching(rasterize(chunks, camera, device=device), spacing, camera)
         if self.networks.lighting is not None:
             lighting = self.networks.lighting.table.cpu().numpy()
             colors = np.concatenate([colors, lighting if chosen is None else lighting[chosen]], axis=1)

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from nrw import pointcloud
 from nrw.errors import UserError
 from nrw.io import write_json
+from nrw.mvs.ground import complete_ground
 from nrw.mvs.workspace import Workspace, read_map, read_usable
 from nrw.pointcloud import Cloud
 
@@ -34,21 +35,24 @@ def fuse(
     threads: int = 1,
     segmentation_dir: Path | str | None = None,
     masked: Iterable[int] = (),
+    ground: Iterable[int] = (),
 ) -> None:
     """Fuse the geometric maps of all photos into `cloud_out` (PLY) and write `summary_out` (JSON).
 
     min_views: photos that must see a point. voxel_size: world units; thins the cloud. The colour of a point is the
-    median of the photos that see it. Sparse points seen mostly through `masked` labels are no filling.
+    median of the photos that see it. Sparse points seen mostly through `masked` labels are no filling. Where the photos
+    show `ground` labels without a depth they get that of the ground plane first (`nrw.mvs.ground`).
 
     Raises UserError if a map is missing or truncated, or no point at all results.
     """
     workspace = Workspace(Path(mvs_dir))
     consistent = _coverage(workspace)
-    dense = _fuse_maps(workspace, min_views, threads)
+    segmentation_dir = None if segmentation_dir is None else Path(segmentation_dir)
+    with tempfile.TemporaryDirectory(dir=workspace.stereo) as folder:
+        prepared = _prepared(workspace, Path(folder), segmentation_dir, ground)
+        dense = _fuse_maps(prepared, min_views, threads)
     cleaned = pointcloud.clean(dense, voxel_size=voxel_size)
-    filling = _sparse_filling(
-        workspace, cleaned, None if segmentation_dir is None else Path(segmentation_dir), frozenset(masked)
-    )
+    filling = _sparse_filling(workspace, cleaned, segmentation_dir, frozenset(masked))
     cloud = Cloud(*(np.concatenate(pair) for pair in zip(_arrays(cleaned), _arrays(filling), strict=True)))
     if not len(cloud.points):
         raise UserError(
@@ -86,8 +90,36 @@ def _coverage(workspace: Workspace) -> dict[str, float]:
     return coverage
 
 
+def _prepared(workspace: Workspace, folder: Path, segmentation_dir: Path | None, ground: Iterable[int]) -> Workspace:
+    """The workspace as COLMAP's fusion needs it, in a folder of its own: with links to what stays as it is.
+
+    Fusion takes a pixel for the point where its row and column meet, half a pixel from its centre; so the cameras'
+    principal points are moved by as much. Where there are labels the ground is completed.
+    """
+    sparse, stereo = folder / "sparse", folder / "stereo"
+    sparse.mkdir()
+    stereo.mkdir()
+    model = pycolmap.Reconstruction(str(workspace.sparse))
+    for camera in model.cameras.values():
+        camera.principal_point_x -= 0.5
+        camera.principal_point_y -= 0.5
+    model.write(str(sparse))
+    (folder / "images").symlink_to((workspace.root / "images").resolve())
+    (stereo / "fusion.cfg").symlink_to((workspace.stereo / "fusion.cfg").resolve())
+    maps = ("depth_maps", "normal_maps")
+    if segmentation_dir is None or not ground:
+        for name in maps:
+            (stereo / name).symlink_to((workspace.stereo / name).resolve())
+    else:
+        for name in maps:
+            (stereo / name).mkdir()
+        complete_ground(workspace, segmentation_dir, ground, folder)
+    return Workspace(folder)
+
+
 def _fuse_maps(workspace: Workspace, min_views: int, threads: int) -> Cloud:
     """COLMAP's fusion: Schönberger et al. 2016, section 4.5."""
+    out = workspace.root / "fused.ply"
     options = pycolmap.StereoFusionOptions()
     options.min_num_pixels = min_views
     options.max_normal_error = 30  # degrees; ours are fitted to the depth map and noisier than COLMAP's
@@ -95,13 +127,8 @@ def _fuse_maps(workspace: Workspace, min_views: int, threads: int) -> Cloud:
     pixels = sum(camera.width * camera.height for camera in workspace.cameras.values())
     options.use_cache = pixels * BYTES_PER_PIXEL > CACHE_GB * 1e9
     options.cache_size = CACHE_GB
-    # COLMAP leaves a second file, of visibilities, beside the cloud
-    with tempfile.TemporaryDirectory(dir=workspace.stereo) as folder:
-        fused = Path(folder) / "fused.ply"
-        pycolmap.stereo_fusion(
-            str(fused), str(workspace.root), input_type="geometric", options=options, output_type="PLY"
-        )
-        return pointcloud.read_cloud(fused)
+    pycolmap.stereo_fusion(str(out), str(workspace.root), input_type="geometric", options=options, output_type="PLY")
+    return pointcloud.read_cloud(out)
 
 
 def _sparse_filling(workspace: Workspace, dense: Cloud, segmentation_dir: Path | None, masked: frozenset[int]) -> Cloud:

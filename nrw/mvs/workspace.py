@@ -112,13 +112,11 @@ def read_map(path: Path) -> np.ndarray:
     return planes[0].copy() if channels == 1 else planes.transpose(1, 2, 0).copy()
 
 
-def read_usable(segmentation_dir: Path | None, photo: str, masked: frozenset[int], camera: Camera) -> np.ndarray:
-    """The pixels of a photo that may match and fuse: (H, W) bool, false where the label is one of `masked`.
+def read_labels(segmentation_dir: Path, photo: str, camera: Camera) -> np.ndarray:
+    """The labels of an undistorted photo, (H, W) uint8.
 
-    All true if `segmentation_dir` is None. Raises UserError if the label map is missing or has another size.
+    Raises UserError if the label map is missing or has another size than the photo.
     """
-    if segmentation_dir is None:
-        return np.ones((camera.height, camera.width), bool)
     path = Path(segmentation_dir) / f"{photo}.png"
     if not path.is_file():
         raise UserError(f"{path}: no label map for photo {photo}; run the segmentation again")
@@ -128,4 +126,14 @@ def read_usable(segmentation_dir: Path | None, photo: str, masked: frozenset[int
             f"{path}: {labels.shape} pixels, but the undistorted photo has {(camera.height, camera.width)};"
             " delete the segmentation and run it again"
         )
-    return ~np.isin(labels, list(masked))
+    return labels
+
+
+def read_usable(segmentation_dir: Path | None, photo: str, masked: frozenset[int], camera: Camera) -> np.ndarray:
+    """The pixels of a photo that may match and fuse: (H, W) bool, false where the label is one of `masked`.
+
+    All true if `segmentation_dir` is None. Raises UserError as `read_labels`.
+    """
+    if segmentation_dir is None:
+        return np.ones((camera.height, camera.width), bool)
+    return ~np.isin(read_labels(segmentation_dir, photo, camera), list(masked))

@@ -17,7 +17,7 @@ from nrw.dataset import PackedDataset, View
 from nrw.errors import UserError
 from nrw.io import write_image
 from nrw.models.scene import SceneModel
-from nrw.pointcloud import Cloud
+from nrw.pointcloud import Cloud, spacing
 
 MODES = ("picture", "colour", "depth", "labels")
 MOVING_POINTS = 1_000_000  # of the cloud that are drawn while the camera moves: what two cores rasterize in 0.1 s
@@ -100,6 +100,7 @@ class Session:
         self._some = thinned(len(cloud), MOVING_POINTS)
         self._some_points = self._points[torch.from_numpy(self._some).to(model.device)]
         self._some_colors = cloud.colors[self._some]
+        self._some_spacing = spacing(cloud.points[self._some])
         self.code = lru_cache(maxsize=None)(lambda photo: model.encode(dataset.view(photo)))
         self._seen = lru_cache(maxsize=2)(self._see)  # a moving and a resting picture
         self._labelled = lru_cache(maxsize=2)(lambda *view: model.completed(self._seen(*view)))
@@ -176,8 +177,8 @@ class Session:
         """The deep buffer, without labels."""
         camera = viewpoint.camera(size)
         if fine:
-            return self.model.view_of(self._points, self.cloud.colors, camera)
-        return self.model.view_of(self._some_points, self._some_colors, camera, chosen=self._some)
+            return self.model.view_of(self._points, self.cloud.spacing, self.cloud.colors, camera)
+        return self.model.view_of(self._some_points, self._some_spacing, self._some_colors, camera, chosen=self._some)
 
 
 def thinned(count: int, limit: int) -> np.ndarray:

@@ -14,15 +14,15 @@ from nrw.cameras import Camera
 from nrw.cli import app
 from nrw.dataset import PackedDataset, pack, write_split
 from nrw.errors import UserError
-from nrw.framebuffers import INDEX_FIELDS, POSE_FIELDS
+from nrw.framebuffers import INDEX_FIELDS, POSE_FIELDS, save_buffer
 from nrw.io import read_image, write_csv, write_image, write_json
 from nrw.models.build import build_networks
 from nrw.models.completion import CompletionNet, completion_spec
 from nrw.models.inputs import BufferSpec
 from nrw.models.scene import SceneModel
 from nrw.paths import CameraPath, look_at, write_path
-from nrw.pointcloud import Cloud, write_cloud
-from nrw.rasterize import pyramid, rasterize, shade
+from nrw.pointcloud import Cloud, spacing, write_cloud
+from nrw.rasterize import pyramid, rasterize, reaching, shade
 from nrw.training.stage import finish
 
 WIDTH, HEIGHT = 64, 48
@@ -69,10 +69,9 @@ def make_scene(scene: Path) -> None:
         photo = f"{number:04d}"
         position = np.array([np.cos(azimuth), np.sin(azimuth), 0.05])
         camera = Camera(WIDTH, HEIGHT, 60, 60, WIDTH / 2, HEIGHT / 2, look_at(position, np.zeros(3)))
-        raster = rasterize([points], camera)
+        raster = reaching(rasterize([points], camera), spacing(points), camera)
         splatted = pyramid(raster, 1, 3)[0]
-        np.save(buffers / f"{photo}_index.npy", raster.index)
-        np.save(buffers / f"{photo}_depth.npy", raster.depth)
+        save_buffer(buffers, photo, raster)
         color = shade([points], colors, camera, raster, splat=3)
         write_image(aligned / f"{photo}_color.png", np.dstack([color, np.where(splatted.hit, 255, 0).astype(np.uint8)]))
         write_image(aligned / f"{photo}_depth.png", (splatted.depth * 10_000).astype(np.uint16))

@@ -7,9 +7,10 @@ import pytest
 from nrw.ade20k import GROUPS, label_of
 from nrw.dataset import DepthPercentiles, PackedDataset, pack, read_split, split, write_split
 from nrw.errors import UserError
-from nrw.framebuffers import INDEX_FIELDS, POSE_FIELDS
+from nrw.framebuffers import INDEX_FIELDS, POSE_FIELDS, save_buffer
 from nrw.io import write_csv, write_image
 from nrw.pointcloud import Cloud, write_cloud
+from nrw.rasterize import DeepBuffer
 
 SETTINGS = {"min_density": 0.15, "validation_share": 0.1, "min_validation": 2, "seed": 1}
 COLORS = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90], [1, 2, 3]], np.uint8)
@@ -83,8 +84,7 @@ def scene(tmp_path):
         write_image(aligned / f"{photo}_seg.png", labels[photo])
         color = np.where(rasters[photo][0][..., None] >= 0, COLORS[rasters[photo][0]], 0).astype(np.uint8)
         write_image(aligned / f"{photo}_color.png", np.dstack([color, np.full((8, 16), 255, np.uint8)]))
-        np.save(buffers / f"{photo}_index.npy", index)
-        np.save(buffers / f"{photo}_depth.npy", depth)
+        save_buffer(buffers, photo, DeepBuffer(index, depth, np.zeros((8, 16), np.uint8)))
     rows = [
         {"id": photo, "density": 1, "split": where, "reason": ""}
         for photo, where in [("0000", "train"), ("0001", "val"), ("0002", "dropped")]

@@ -122,7 +122,7 @@ def test_an_interrupted_chunk_leaves_whole_files_only(workspace, monkeypatch):
 
     def interrupted(path, values):
         calls.append(path)
-        if len(calls) == 4:
+        if len(calls) == 5:
             path.write_bytes(b"half")
             raise KeyboardInterrupt
         save(path, values)
@@ -134,6 +134,7 @@ def test_an_interrupted_chunk_leaves_whole_files_only(workspace, monkeypatch):
     assert sorted(path.name for path in (root / "framebuffers").iterdir()) == [
         "0000_depth.npy",
         "0000_index.npy",
+        "0000_reach.npy",
         "0001_index.npy",
     ]
     assert len(run_rasterize(root)) == 3

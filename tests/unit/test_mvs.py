@@ -366,6 +366,21 @@ def test_fusion_lies_on_the_planes_and_sparse_points_fill_holes(scene, tmp_path)
         assert gap > 4.9 * min(camera.project(point[None])[1][0] for camera in photos) / FOCAL
 
 
+def test_fused_points_are_where_the_pixel_centres_look(tmp_path):
+    """One photo's map, nothing to average it with: not half a pixel beside, as COLMAP's fusion by itself has them."""
+    cameras = {"0000": camera_at((0, 0, 0)), "0001": camera_at((0.01, 0, 0))}
+    pictures = {photo: np.full((HEIGHT, WIDTH), 90, np.uint8) for photo in cameras}
+    write_workspace(tmp_path, cameras, pictures, np.zeros((0, 3)))
+    workspace, camera = Workspace(tmp_path), cameras["0000"]
+    for photo, depth in (("0000", wall(camera)), ("0001", np.zeros((HEIGHT, WIDTH)))):
+        write_map(workspace.depth_map(photo, "geometric"), depth)
+        write_map(workspace.normal_map(photo, "geometric"), np.tile([0.0, 0, -1], (HEIGHT, WIDTH, 1)))
+    fuse(tmp_path, tmp_path / "cloud.ply", tmp_path / "summary.json", min_views=1)
+    pixels, _ = camera.project(read_cloud(tmp_path / "cloud.ply").points)
+    assert len(pixels) > 0.9 * WIDTH * HEIGHT
+    np.testing.assert_allclose(pixels % 1, 0.5, atol=1e-3)
+
+
 def test_point_colours_are_of_most_photos_not_of_one(tmp_path):
     """A dark, a bright and three usual exposures of one wall: its points have the usual one's grey."""
     gains = dict(zip(("0000", "0001", "0002", "0003", "0004"), (0.4, 1.0, 1.0, 1.5, 1.0), strict=True))
@@ -384,7 +399,7 @@ def test_point_colours_are_of_most_photos_not_of_one(tmp_path):
     cloud = read_cloud(tmp_path / "cloud.ply")
     grey = cloud.colors[np.ptp(cloud.colors.astype(int), axis=1) < 100].mean(1)  # the sparse points are red
     expected = 0.4 * texture(cloud.points[np.ptp(cloud.colors.astype(int), axis=1) < 100].astype(float)) + 60
-    assert len(grey) > 5000
+    assert len(grey) > 4500
     assert np.median(np.abs(grey / expected - 1)) < 0.03
 
 

@@ -6,7 +6,18 @@ import torch
 
 from nrw.cameras import Camera
 from nrw.errors import UserError
-from nrw.rasterize import NEIGHBOUR, SAME_SURFACE, DeepBuffer, color_pyramid, pyramid, rasterize, shade
+from nrw.pointcloud import spacing
+from nrw.rasterize import (
+    LARGEST,
+    NEIGHBOUR,
+    SAME_SURFACE,
+    DeepBuffer,
+    color_pyramid,
+    pyramid,
+    rasterize,
+    reaching,
+    shade,
+)
 
 
 def camera(width=64, height=48, cam_from_world=None):
@@ -202,6 +213,52 @@ def test_pyramid_of_an_indivisible_size_rounds_up():
 def test_pyramid_of_an_empty_buffer():
     empty = DeepBuffer(np.full((5, 7), -1, np.int32), np.zeros((5, 7), np.float32))
     assert [level.hit.any() for level in pyramid(empty, 3, splat=3)] == [False] * 3
+
+
+def sparse_wall(view, step, depth=2.0):
+    """World points at every `step`-th pixel of a wall that faces the camera."""
+    rows, columns = np.mgrid[1 : view.height : step, 1 : view.width : step]
+    return pixel_points(view, rows, columns, np.full(rows.shape, depth))
+
+
+@pytest.mark.parametrize(("step", "levels"), [(3, 1), (5, 3), (8, 3)])
+def test_points_reach_as_far_as_they_are_apart(step, levels):
+    view = camera()
+    points = sparse_wall(view, step)
+    buffer = reaching(rasterize([points], view), spacing(points), view)
+    assert np.median(buffer.reach[buffer.hit]) == round(0.75 * step)
+    inner = slice(step, -step)
+    for level, filled in enumerate(pyramid(buffer, levels, splat=3)):
+        part = slice(inner.start >> level, (view.height - step) >> level), slice(step >> level, 64 - step >> level)
+        assert filled.hit[part].all()
+        np.testing.assert_array_equal(filled.depth[filled.hit], 2)
+    assert step == 3 or not pyramid(rasterize([points], view), 1, splat=3)[0].hit[inner, inner].all()
+
+
+def test_a_point_reaches_only_where_nothing_else_is():
+    view = camera()
+    wall, lone = sparse_wall(view, 1), pixel_points(view, np.array(20), np.array(30), 1.0)
+    points = np.concatenate([lone, wall])
+    buffer = reaching(rasterize([points], view), np.full(len(points), 1.0, np.float32), view)
+    assert buffer.reach[20, 30] == LARGEST
+    np.testing.assert_array_equal(np.argwhere(pyramid(buffer, 1, splat=3)[0].index == 0).mean(axis=0), [20, 30])
+    assert (pyramid(buffer, 1, splat=3)[0].index == 0).sum() == 9
+    alone = reaching(rasterize([lone], view), np.array([np.inf], np.float32), view)
+    assert (pyramid(alone, 1, splat=3)[0].index == 0).sum() == (2 * LARGEST + 1) ** 2
+
+
+def test_the_picture_grows_with_the_points():
+    view = camera()
+    points = sparse_wall(view, 6)
+    colors = np.where(points[:, :1] < 0, [[10, 200, 30]], [[250, 20, 90]]).astype(np.uint8)
+    buffer = reaching(rasterize([points], view), spacing(points), view)
+    levels = pyramid(buffer, 2, splat=3)
+    for level, picture in zip(levels, color_pyramid(shade([points], colors, view, buffer, 3), levels, 3), strict=True):
+        np.testing.assert_array_equal(picture.any(axis=2), level.hit)
+        width = picture.shape[1]
+        border = round(view.cx * width / 64)
+        assert (picture[:, : border - 6][level.hit[:, : border - 6]] == [10, 200, 30]).all()
+        assert (picture[:, border + 6 :][level.hit[:, border + 6 :]] == [250, 20, 90]).all()
 
 
 def shaded_reference(points, colors, view, splat):

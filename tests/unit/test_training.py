@@ -19,14 +19,14 @@ from nrw import ade20k
 from nrw.cameras import Camera
 from nrw.dataset import PackedDataset, pack
 from nrw.errors import UserError
-from nrw.framebuffers import INDEX_FIELDS, POSE_FIELDS
+from nrw.framebuffers import INDEX_FIELDS, POSE_FIELDS, save_buffer
 from nrw.io import read_image, read_json, write_csv, write_image
 from nrw.models import paper2019
 from nrw.models.inputs import BufferSpec
 from nrw.models.perceptual import VGGFeatures, gram_matrices, style_distance
 from nrw.models.scene import SceneModel
 from nrw.pointcloud import Cloud, write_cloud
-from nrw.rasterize import rasterize, shade
+from nrw.rasterize import rasterize, reaching, shade
 from nrw.training import completion, pretrain, rerender, sampler
 from nrw.training.sampler import crops_for_one, jittered
 from nrw.training.stage import Best, steps_of, update_average
@@ -63,9 +63,8 @@ def make_scene(
         width, height = size if number % 2 == 0 else size[::-1]
         pose = np.column_stack([np.eye(3), [0.3 * rng.normal(), 0.2 * rng.normal(), 0]])
         camera = Camera(width, height, 1.1 * size[0], 1.1 * size[0], width / 2, height / 2, pose)
-        raster = rasterize([points], camera)
-        np.save(buffers / f"{photo}_index.npy", raster.index)
-        np.save(buffers / f"{photo}_depth.npy", raster.depth)
+        raster = reaching(rasterize([points], camera), cloud.spacing, camera)
+        save_buffer(buffers, photo, raster)
         write_image(aligned / f"{photo}_color.png", shade([points], cloud.colors, camera, raster, splat=3))
         rays = camera.ray_directions()
         x, y = np.moveaxis(camera.center + rays * ((WALL_DEPTH - camera.center[2]) / rays[..., 2:]), -1, 0)[:2]

@@ -148,6 +148,7 @@ rule fuse_depths:
     params:
         settings=pick("mvs", "min_views", "voxel_size"),
         masked=config["segmentation"]["transient"] + config["segmentation"]["sky"],
+        ground=config["segmentation"]["ground"],
     message:
         "{wildcards.scene}: fusing the depths into a cloud"
     script:

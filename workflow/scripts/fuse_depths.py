@@ -14,4 +14,5 @@ with stage_log(snakemake.log[0]):
         threads=snakemake.threads,
         segmentation_dir=Path(snakemake.input.labels).parent if snakemake.input.labels else None,
         masked=labels_of(snakemake.params.masked),
+        ground=labels_of(snakemake.params.ground),
     )
