@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nrw.ade20k import label_of
 from nrw.cameras import Camera
 from nrw.dataset import View
 from nrw.errors import UserError
@@ -26,6 +27,7 @@ REFINE_RATE = 0.05  # Adam's, on a code of about unit range
 REFINE_MEASURED_RATE = 0.005  # on colours that the photo itself gave: larger steps fit the region and lose the rest
 REFINE_DSSIM = 0.2  # weight beside L1, as in training
 POINTS_AT_ONCE = 1 << 20
+SKY = label_of("sky")
 
 
 class SceneModel:
@@ -209,7 +211,9 @@ class SceneModel:
 
     @torch.no_grad()
     def predict_labels(self, view: View) -> np.ndarray:
-        """The completion network's label map (H, W) uint8 of a view's deep buffer; transient labels never occur.
+        """The completion network's label map (H, W) uint8 of a view's deep buffer, without sky beneath the horizon.
+
+        Transient labels never occur.
 
         Raises UserError in a scene without completion.
         """
@@ -217,7 +221,11 @@ class SceneModel:
             raise UserError("This scene has no completion network: its photos were not segmented.")
         network, spec, labels = self.completion
         rasters, index = self._on_device(*crop_buffer(view, spec))
-        return labels[network(rasters, index)[0].argmax(dim=0).cpu().numpy()]
+        scores = network(rasters, index)[0]
+        if view.camera is not None:
+            beneath = torch.from_numpy(view.camera.ray_directions()[..., 2] < 0).to(self.device)
+            scores[torch.from_numpy(labels == SKY).to(self.device)[:, None, None] & beneath] = -torch.inf
+        return labels[scores.argmax(dim=0).cpu().numpy()]
 
     def _on_device(self, rasters: list[Tensor], index: list[Tensor] | None) -> tuple[list[Tensor], list[Tensor] | None]:
         """As a batch of one on the device."""

@@ -1,5 +1,7 @@
 """A trained scene, on the synthetic wall of test_training."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -63,6 +65,19 @@ def test_predicted_labels_are_of_lasting_classes_and_mostly_right(scene):
     assert labels.dtype == np.uint8 and set(np.unique(labels)) <= {BUILDING, SKY}
     known = view.labels != PERSON
     assert (labels == view.labels)[known].mean() > 0.9
+
+
+def test_there_is_no_sky_beneath_the_horizon(scene):
+    model, dataset, *_ = scene
+    view, (_, spec, labels) = dataset.view("0003"), model.completion
+    level = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # looks along the world's y, z up
+    tilted = replace(view, camera=replace(view.camera, cam_from_world=np.column_stack([level, np.zeros(3)])))
+    sky_everywhere = torch.from_numpy(labels == SKY).float()[None, :, None, None].expand(1, -1, *view.labels.shape)
+    certain = SceneModel(model.networks, model.spec, [], 3, (torch.nn.Module(), spec, labels))
+    certain.completion[0].forward = lambda rasters, index: sky_everywhere.clone()
+    found, beneath = certain.predict_labels(tilted), tilted.camera.ray_directions()[..., 2] < 0
+    np.testing.assert_array_equal(found == SKY, ~beneath)
+    assert beneath.any() and not beneath.all()
 
 
 def test_the_appearance_of_a_region_comes_from_it_alone(scene):
