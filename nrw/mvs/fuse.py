@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from nrw import pointcloud
 from nrw.errors import UserError
 from nrw.io import write_json
-from nrw.mvs.ground import complete_ground
+from nrw.mvs.ground import in_the_open, write_ground_maps
 from nrw.mvs.workspace import Workspace, read_map, read_usable
 from nrw.pointcloud import Cloud
 
@@ -23,6 +23,8 @@ BYTES_PER_PIXEL = 3 + 4 + 12  # colour, depth, normal
 FILL_PIXELS = 5.0  # a sparse point fills a hole if no dense point is within so many pixels of its nearest photo
 MAX_FILL_ERROR = 2.0  # pixels of reprojection error
 MIN_FILL_TRACK = 3  # photos
+GROUND_VIEWS = 2  # photos whose labels agree that there is ground; where it lies is known
+MAPS = ("depth_maps", "normal_maps")
 
 
 def fuse(
@@ -40,8 +42,8 @@ def fuse(
     """Fuse the geometric maps of all photos into `cloud_out` (PLY) and write `summary_out` (JSON).
 
     min_views: photos that must see a point. voxel_size: world units; thins the cloud. The colour of a point is the
-    median of the photos that see it. Sparse points seen mostly through `masked` labels are no filling. Where the photos
-    show `ground` labels without a depth they get that of the ground plane first (`nrw.mvs.ground`).
+    median of the photos that see it. Sparse points seen mostly through `masked` labels are no filling. Where two photos
+    show `ground` labels without a depth there are points of the ground plane (`nrw.mvs.ground`).
 
     Raises UserError if a map is missing or truncated, or no point at all results.
     """
@@ -49,11 +51,21 @@ def fuse(
     consistent = _coverage(workspace)
     segmentation_dir = None if segmentation_dir is None else Path(segmentation_dir)
     with tempfile.TemporaryDirectory(dir=workspace.stereo) as folder:
-        prepared = _prepared(workspace, Path(folder), segmentation_dir, ground)
-        dense = _fuse_maps(prepared, min_views, threads)
+        matched = _prepared(workspace, Path(folder) / "matched")
+        for name in MAPS:
+            (matched.stereo / name).symlink_to((workspace.stereo / name).resolve())
+        dense = _fuse_maps(matched, min_views, threads)
+        if segmentation_dir is not None and ground:
+            plane = _prepared(workspace, Path(folder) / "ground")
+            for name in MAPS:
+                (plane.stereo / name).mkdir()
+            if write_ground_maps(workspace, segmentation_dir, ground, plane):
+                filled = _fuse_maps(plane, GROUND_VIEWS, threads)
+                kept = in_the_open(workspace, segmentation_dir, ground, filled.points)
+                dense = _joined(dense, Cloud(filled.points[kept], filled.colors[kept], filled.normals[kept]))
     cleaned = pointcloud.clean(dense, voxel_size=voxel_size)
     filling = _sparse_filling(workspace, cleaned, segmentation_dir, frozenset(masked))
-    cloud = Cloud(*(np.concatenate(pair) for pair in zip(_arrays(cleaned), _arrays(filling), strict=True)))
+    cloud = _joined(cleaned, filling)
     if not len(cloud.points):
         raise UserError(
             f"{mvs_dir}: no point was seen alike by {min_views} photos; lower mvs.min_views, raise mvs.max_size, or add"
@@ -90,30 +102,21 @@ def _coverage(workspace: Workspace) -> dict[str, float]:
     return coverage
 
 
-def _prepared(workspace: Workspace, folder: Path, segmentation_dir: Path | None, ground: Iterable[int]) -> Workspace:
-    """The workspace as COLMAP's fusion needs it, in a folder of its own: with links to what stays as it is.
+def _prepared(workspace: Workspace, folder: Path) -> Workspace:
+    """The workspace, without maps, as COLMAP's fusion needs it.
 
     Fusion takes a pixel for the point where its row and column meet, half a pixel from its centre; so the cameras'
-    principal points are moved by as much. Where there are labels the ground is completed.
+    principal points are moved by as much.
     """
-    sparse, stereo = folder / "sparse", folder / "stereo"
-    sparse.mkdir()
-    stereo.mkdir()
+    (folder / "sparse").mkdir(parents=True)
+    (folder / "stereo").mkdir()
     model = pycolmap.Reconstruction(str(workspace.sparse))
     for camera in model.cameras.values():
         camera.principal_point_x -= 0.5
         camera.principal_point_y -= 0.5
-    model.write(str(sparse))
+    model.write(str(folder / "sparse"))
     (folder / "images").symlink_to((workspace.root / "images").resolve())
-    (stereo / "fusion.cfg").symlink_to((workspace.stereo / "fusion.cfg").resolve())
-    maps = ("depth_maps", "normal_maps")
-    if segmentation_dir is None or not ground:
-        for name in maps:
-            (stereo / name).symlink_to((workspace.stereo / name).resolve())
-    else:
-        for name in maps:
-            (stereo / name).mkdir()
-        complete_ground(workspace, segmentation_dir, ground, folder)
+    (folder / "stereo" / "fusion.cfg").symlink_to((workspace.stereo / "fusion.cfg").resolve())
     return Workspace(folder)
 
 
@@ -174,5 +177,6 @@ def _share_unmasked(
     return votes / np.array([len(track) for track in tracks])
 
 
-def _arrays(cloud: Cloud) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return cloud.points, cloud.colors, cloud.normals
+def _joined(*clouds: Cloud) -> Cloud:
+    parts = ("points", "colors", "normals")
+    return Cloud(*(np.concatenate([getattr(cloud, part) for cloud in clouds]) for part in parts))

@@ -22,8 +22,11 @@ log = logging.getLogger(__name__)
 TOLERANCE = 0.01  # world units (1 = median distance from camera to scene): height within which a point is on the plane
 MIN_SHARE = 0.3  # of the ground points: with fewer on it, there is no one plane
 MIN_POINTS = 1000  # on it
+BEFORE = 0.1  # of the depth: what is nearer by so much hides a point
 SAMPLED = 5000  # ground pixels of a photo that the plane is found from
-WIDTHS = (4, 4, 3, 2, 1, 1, 1)  # of least squares, round by round, in tolerances: wide at first, for it may slope
+# of least squares, round by round, in tolerances: wide at first, for the plane may slope; narrow at last, for steps and
+# kerbs rise from it on one side
+WIDTHS = (4, 4, 3, 2, 1, 0.5, 0.3, 0.3)
 LEVEL = 1e-2  # strength of the prior that the plane is level, in shares of the points and per unit of distance
 
 
@@ -43,30 +46,43 @@ class Plane:
         return np.where(fall > MIN_FALL, max(height, 0) / np.maximum(fall, MIN_FALL), 0).astype(np.float32)
 
 
-def complete_ground(workspace: Workspace, segmentation_dir: Path, ground: Iterable[int], out: Path) -> None:
-    """Put a workspace's geometric maps into the workspace `out`, with the plane's depth where ground has none.
+def write_ground_maps(workspace: Workspace, segmentation_dir: Path, ground: Iterable[int], out: Workspace) -> bool:
+    """Write into `out` geometric maps of the plane alone, where a photo's ground has no depth; False without a plane.
 
-    ground: labels of what is flat and level. Maps that stay as they are become links. Photos stream, twice. Raises
-    UserError if a map or a label map is missing or does not fit.
+    ground: labels of what is flat and level. Photos stream, twice. Raises UserError if a map or a label map is missing
+    or does not fit.
     """
-    ground, completed = list(ground), Workspace(out)
+    ground = list(ground)
     plane = find_plane(_ground_points(workspace, segmentation_dir, ground, photo) for photo in workspace.cameras)
+    if plane is None:
+        return False
     filled = []  # shares of the photos
     for photo, camera in workspace.cameras.items():
-        files = workspace.depth_map(photo, "geometric"), workspace.normal_map(photo, "geometric")
-        copies = completed.depth_map(photo, "geometric"), completed.normal_map(photo, "geometric")
-        depth, normals = map(read_map, files)
-        on_plane = np.zeros_like(depth) if plane is None else plane.depth(camera)
-        empty = np.isin(read_labels(segmentation_dir, photo, camera), ground) & (depth == 0) & (on_plane > 0)
-        filled.append(empty.mean())
-        if not empty.any():
-            for file, copy in zip(files, copies, strict=True):
-                copy.symlink_to(file.resolve())
-            continue
-        depth[empty], normals[empty] = on_plane[empty], camera.rotation @ plane.normal
-        for values, copy in zip((depth, normals), copies, strict=True):
-            write_map(copy, values)
-    log.info("%.1f %% of the photos' pixels filled with the ground plane", 100 * np.mean(filled))
+        empty = read_map(workspace.depth_map(photo, "geometric")) == 0
+        empty &= np.isin(read_labels(segmentation_dir, photo, camera), ground)
+        depth = np.where(empty, plane.depth(camera), 0)
+        write_map(out.depth_map(photo, "geometric"), depth)
+        write_map(out.normal_map(photo, "geometric"), (depth > 0)[..., None] * (camera.rotation @ plane.normal))
+        filled.append(np.mean(depth > 0))
+    log.info("%.1f %% of the photos' pixels have the depth of the ground plane", 100 * np.mean(filled))
+    return True
+
+
+def in_the_open(workspace: Workspace, segmentation_dir: Path, ground: Iterable[int], points: np.ndarray) -> np.ndarray:
+    """Which of the plane's (N, 3) points more photos show as ground than have something before: (N,) bool.
+
+    Those others come from labels that take a wall for ground. Photos stream.
+    """
+    ground, votes = list(ground), np.zeros(len(points), int)
+    for photo, camera in workspace.cameras.items():
+        pixels, depth = camera.project(points)
+        inside = (depth > 0) & np.all((pixels >= 0) & (pixels < [camera.width, camera.height]), axis=1)
+        column, row = pixels[inside].astype(int).T
+        surface = read_map(workspace.depth_map(photo, "geometric"))[row, column]
+        hidden = (surface > 0) & (surface < (1 - BEFORE) * depth[inside])
+        shown = np.isin(read_labels(segmentation_dir, photo, camera)[row, column], ground) & ~hidden
+        votes[inside] += shown.astype(int) - hidden
+    return votes > 0
 
 
 def find_plane(chunks: Iterable[np.ndarray]) -> Plane | None:
@@ -87,10 +103,11 @@ def find_plane(chunks: Iterable[np.ndarray]) -> Plane | None:
         near = np.abs(points[:, 2] - terms @ solution) <= width * TOLERANCE
         prior = np.diag([LEVEL * near.sum()] * 2 + [0])
         solution = np.linalg.solve(terms[near].T @ terms[near] + prior, terms[near].T @ points[near, 2])
-    if near.sum() < max(MIN_POINTS, MIN_SHARE * len(points)):
-        log.info("no ground plane: %d of %d ground points lie on the best one", near.sum(), len(points))
+    found = int(np.sum(np.abs(points[:, 2] - terms @ solution) <= TOLERANCE))
+    if found < max(MIN_POINTS, MIN_SHARE * len(points)):
+        log.info("no ground plane: %d of %d ground points lie on the best one", found, len(points))
         return None
-    log.info("ground plane: %d of %d ground points lie on it", near.sum(), len(points))
+    log.info("ground plane: %d of %d ground points lie on it", found, len(points))
     normal = np.array([-solution[0], -solution[1], 1.0])
     length = np.linalg.norm(normal)
     return Plane(normal / length, float(solution[2] - solution[:2] @ middle) / length)

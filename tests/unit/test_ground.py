@@ -106,3 +106,16 @@ def test_label_maps_that_do_not_fit_are_named(workspace):
     write_image(workspace.root / "segmentation/0001.png", np.zeros((5, 5), np.uint8))
     with pytest.raises(UserError, match=r"0001.png: \(5, 5\) pixels"):
         fused(workspace, ground=[SIDEWALK])
+
+
+def test_a_wall_taken_for_ground_leaves_no_points_behind_it(workspace, monkeypatch):
+    for photo in ("0001", "0003"):  # neither depth nor the right label of the house, beneath the horizon
+        camera = workspace.cameras[photo]
+        wall = (square(camera) > 13.9) & (np.arange(camera.height)[:, None] > camera.height / 4)
+        depth = read_map(workspace.depth_map(photo, "geometric"))
+        write_map(workspace.depth_map(photo, "geometric"), np.where(wall, 0, depth))
+        labels = np.where(wall | (square(camera) < 13.9), SIDEWALK, BUILDING).astype(np.uint8)
+        write_image(workspace.root / f"segmentation/{photo}.png", labels)
+    assert fused(workspace, ground=[SIDEWALK]).points[:, 1].max() < 14 / 0.9 + 0.1
+    monkeypatch.setattr("nrw.mvs.fuse.in_the_open", lambda *a: np.ones(len(a[-1]), bool))
+    assert fused(workspace, ground=[SIDEWALK]).points[:, 1].max() > 20
