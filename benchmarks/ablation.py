@@ -60,7 +60,11 @@ VARIANTS: dict[str, dict] = {  # what differs from the draft preset
     "no view direction": {"buffer": {"view_direction": False}},
     "one scale": {"buffer": {"levels": 1}},
     "no lighting": {"buffer": {"lighting": 0}},
-    "no point channels": {"buffer": {"point_channels": 0}},
+    "4 learned channels a point": {"buffer": {"point_channels": 4}},
+    "networks of standard": {
+        "network": read_preset("standard")["network"],
+        "buffer": {"point_channels": read_preset("standard")["buffer"]["point_channels"]},
+    },
     "z of 16": {"network": {"z_dim": 16}},
 }
 FIGURES = [
