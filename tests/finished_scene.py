@@ -125,7 +125,8 @@ def _geometry(scene: Path, ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
     write_cloud(scene / "mvs" / "cloud.ply", Cloud(points, colors, np.tile(np.float32([0, -1, 0]), (len(points), 1))))
     summary = {
         "points": len(points),
-        "dense_points": len(points) - 500,
+        "dense_points": len(points) - 600,
+        "ground_points": 100,
         "sparse_points": 500,
         "mean_coverage": 0.41,
         "photos_without_depth": [],

@@ -25,6 +25,7 @@ MAX_FILL_ERROR = 2.0  # pixels of reprojection error
 MIN_FILL_TRACK = 3  # photos
 GROUND_VIEWS = 2  # photos whose labels agree that there is ground; where it lies is known
 MAPS = ("depth_maps", "normal_maps")
+EMPTY = Cloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.float32))
 
 
 def fuse(
@@ -51,22 +52,15 @@ def fuse(
     consistent = _coverage(workspace)
     segmentation_dir = None if segmentation_dir is None else Path(segmentation_dir)
     with tempfile.TemporaryDirectory(dir=workspace.stereo) as folder:
-        matched = _prepared(workspace, Path(folder) / "matched")
-        for name in MAPS:
-            (matched.stereo / name).symlink_to((workspace.stereo / name).resolve())
-        dense = _fuse_maps(matched, min_views, threads)
+        dense = _fuse_matched(workspace, Path(folder) / "matched", min_views, threads)
+        plane = EMPTY
         if segmentation_dir is not None and ground:
-            plane = _prepared(workspace, Path(folder) / "ground")
-            for name in MAPS:
-                (plane.stereo / name).mkdir()
-            if write_ground_maps(workspace, segmentation_dir, ground, plane):
-                filled = _fuse_maps(plane, GROUND_VIEWS, threads)
-                kept = in_the_open(workspace, segmentation_dir, ground, filled.points)
-                dense = _joined(dense, Cloud(filled.points[kept], filled.colors[kept], filled.normals[kept]))
-    cleaned = pointcloud.clean(dense, voxel_size=voxel_size)
-    filling = _sparse_filling(workspace, cleaned, segmentation_dir, frozenset(masked))
-    cloud = _joined(cleaned, filling)
-    if not len(cloud.points):
+            plane = _fuse_ground(workspace, Path(folder) / "ground", segmentation_dir, ground, threads)
+    cleaned, cleaned_plane = (pointcloud.clean(cloud, voxel_size=voxel_size) for cloud in (dense, plane))
+    found = _joined(cleaned, cleaned_plane)
+    filling = _sparse_filling(workspace, found, segmentation_dir, frozenset(masked))
+    cloud = _joined(found, filling)
+    if not len(cloud):
         raise UserError(
             f"{mvs_dir}: no point was seen alike by {min_views} photos; lower mvs.min_views, raise mvs.max_size, or add"
             " photos that overlap"
@@ -80,16 +74,20 @@ def fuse(
             **{key: report[key] for key in ("seconds", "sources", "usable", "problem") if key in report},
         }
     summary = {
-        "points": len(cloud.points),
-        "dense_points": len(cleaned.points),
-        "sparse_points": len(filling.points),
-        "outliers_removed": len(dense.points) - len(cleaned.points) if voxel_size is None else None,
+        "points": len(cloud),
+        "dense_points": len(cleaned),
+        "ground_points": len(cleaned_plane),
+        "sparse_points": len(filling),
+        "outliers_removed": len(dense) + len(plane) - len(found) if voxel_size is None else None,
         "mean_coverage": round(float(np.mean(list(consistent.values()))), 4),
         "photos_without_depth": [photo for photo, coverage in consistent.items() if coverage == 0],
         "photos": photos,
     }
     write_json(summary_out, summary)
-    log.info("%d points: %d dense, %d sparse", len(cloud.points), len(cleaned.points), len(filling.points))
+    log.info(
+        "%d points: %d dense, %d of the ground plane, %d sparse",
+        *(len(part) for part in (cloud, cleaned, cleaned_plane, filling)),
+    )
 
 
 def _coverage(workspace: Workspace) -> dict[str, float]:
@@ -100,6 +98,28 @@ def _coverage(workspace: Workspace) -> dict[str, float]:
         read_map(workspace.normal_map(photo, "geometric"))
         coverage[photo] = round(float(np.mean(depth > 0)), 4)
     return coverage
+
+
+def _fuse_matched(workspace: Workspace, folder: Path, min_views: int, threads: int) -> Cloud:
+    """The points that `min_views` photos matched alike."""
+    prepared = _prepared(workspace, folder)
+    for name in MAPS:
+        (prepared.stereo / name).symlink_to((workspace.stereo / name).resolve())
+    return _fuse_maps(prepared, min_views, threads)
+
+
+def _fuse_ground(
+    workspace: Workspace, folder: Path, segmentation_dir: Path, ground: Iterable[int], threads: int
+) -> Cloud:
+    """Points of the ground plane where the photos' ground was not matched."""
+    prepared = _prepared(workspace, folder)
+    for name in MAPS:
+        (prepared.stereo / name).mkdir()
+    if not write_ground_maps(workspace, segmentation_dir, ground, prepared):
+        return EMPTY
+    filled = _fuse_maps(prepared, GROUND_VIEWS, threads)
+    kept = in_the_open(workspace, segmentation_dir, ground, filled.points)
+    return Cloud(filled.points[kept], filled.colors[kept], filled.normals[kept])
 
 
 def _prepared(workspace: Workspace, folder: Path) -> Workspace:

@@ -7,7 +7,7 @@ from test_mvs import level_camera, square, surface_points, write_workspace
 
 from nrw.ade20k import label_of
 from nrw.errors import UserError
-from nrw.io import write_image
+from nrw.io import read_json, write_image
 from nrw.mvs.fuse import fuse
 from nrw.mvs.ground import MIN_SHARE, TOLERANCE, Plane, find_plane
 from nrw.mvs.workspace import Workspace, read_map, write_map
@@ -87,6 +87,7 @@ def test_ground_that_no_photo_matched_gets_points_of_the_plane(workspace):
     near = cloud.points[:, 1] < STRIP[0] - 0.5
     assert not (without.points[:, 1] < STRIP[0] - 0.5).any()
     assert near.sum() > 2000
+    assert read_json(workspace.root / "cloud.json")["ground_points"] > near.sum()
     np.testing.assert_allclose(cloud.points[near, 2], 0, atol=1e-3)
     np.testing.assert_allclose(cloud.normals[near] @ [0, 0, 1], 1, atol=1e-3)
     assert np.abs(np.median(cloud.colors[near], axis=0) - [200, 40, 40]).max() < 8

@@ -346,6 +346,7 @@ def test_fusion_lies_on_the_planes_and_sparse_points_fill_holes(scene, tmp_path)
     fuse(scene.mvs, tmp_path / "cloud.ply", tmp_path / "summary.json", min_views=3)
     cloud, summary = read_cloud(tmp_path / "cloud.ply"), read_json(tmp_path / "summary.json")
     assert summary["points"] == len(cloud.points) == summary["dense_points"] + summary["sparse_points"]
+    assert summary["ground_points"] == 0
     assert summary["dense_points"] > 5000
     assert summary["photos_without_depth"] == ["0005"]
     assert summary["photos"]["0000"]["coverage"] > 0.7
