@@ -162,14 +162,20 @@ def _blend(sums: torch.Tensor, front: torch.Tensor, splat: int, buffer: DeepBuff
 
     buffer: with the splats; pixels of it that no splat of the sums covers get the mean of those beside them.
     """
-    total = _means(sums, front, splat)
-    shown = torch.as_tensor(buffer.depth)
+    means = F.pad(_means(sums, front, splat), (0, 0, 1, 1, 1, 1))
+    shown = F.pad(torch.as_tensor(buffer.depth), (1, 1, 1, 1))
+    around = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
     for _ in range(LARGEST):
-        missing = (shown > 0) & (total[..., -1] == 0)
-        if not missing.any():
+        row, column = ((shown > 0) & (means[..., -1] == 0)).nonzero(as_tuple=True)
+        if not len(row):
             break
-        total = torch.where(missing[..., None], _means(total, shown, 3), total)
-    return total[..., :-1].round().byte().numpy()
+        beside = torch.stack([means[row + y, column + x] for y, x in around])  # (8, M, C + 1)
+        depths = torch.stack([shown[row + y, column + x] for y, x in around])
+        depths = torch.where(beside[..., -1] > 0, depths, torch.inf)
+        same = torch.isfinite(depths) & (depths <= depths.amin(dim=0) * (1 + SAME_SURFACE))
+        count = same.sum(dim=0)[:, None]
+        means[row, column] = (beside * same[..., None]).sum(dim=0) / count.clamp_min(1)
+    return means[1:-1, 1:-1, :-1].round().byte().numpy()
 
 
 def _means(sums: torch.Tensor, front: torch.Tensor, splat: int) -> torch.Tensor:
