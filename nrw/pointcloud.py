@@ -108,13 +108,14 @@ def spacing(points: np.ndarray, neighbours: int = 4) -> np.ndarray:
     """How densely each of (N, 3) points is surrounded: (N,) float32, world units.
 
     The median distance to its `neighbours` nearest other points, so that one duplicate or one stray neighbour does not
-    decide. Infinite where a point has no neighbour at all.
+    decide; a stray point counts as no more than twice as lonely as these. Infinite without any other point.
     """
     neighbours = min(neighbours, len(points) - 1)
     if neighbours < 1:
         return np.full(len(points), np.inf, np.float32)
-    distances, _ = cKDTree(points).query(points, k=np.arange(2, neighbours + 2))  # the first is the point
-    return np.median(distances, axis=1).astype(np.float32)
+    distances, nearest = cKDTree(points).query(points, k=np.arange(2, neighbours + 2))  # the first is the point
+    spacings = np.median(distances, axis=1)
+    return np.minimum(spacings, 2 * np.median(spacings[nearest], axis=1)).astype(np.float32)
 
 
 def _columns(vertices: np.ndarray, names: tuple[str, ...], dtype: type) -> np.ndarray:

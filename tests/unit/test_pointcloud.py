@@ -169,6 +169,11 @@ def test_one_duplicate_does_not_decide_the_spacing():
     np.testing.assert_allclose(spacing(points)[[55, 100]], 1)
 
 
+def test_a_stray_point_is_no_wider_than_twice_its_neighbours():
+    points = np.concatenate([grid(10), [[4.5, 4.5, 30.0]]]).astype(np.float32)
+    np.testing.assert_allclose(spacing(points)[[55, 100]], [1, 2])
+
+
 @pytest.mark.parametrize(("n", "expected"), [(0, []), (1, [np.inf]), (2, [1, 1])])
 def test_spacing_of_few_points(n, expected):
     np.testing.assert_array_equal(spacing(grid(2)[:n]), expected)
