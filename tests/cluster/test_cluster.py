@@ -10,7 +10,6 @@ import shutil
 import signal
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from nrw.cameras import read_cameras
@@ -165,13 +164,12 @@ def test_two_gpus_are_one_job_of_two_processes(cluster, survived, on_two_gpus):
     job = [job for job in cluster.jobs() if job.rule == "train_completion"][-1]
     assert (job.state, job.gpus) == ("COMPLETED", 2)
     assert (survived / "logs" / "completion.log").read_text().count("on 2 processes") == 1
-    before, after = ({name: weights[name] for name in sorted(weights)} for weights in on_two_gpus)
+    before, after = on_two_gpus
     assert before.keys() == after.keys()
-    before, after = (torch.cat([weights.flatten() for weights in found.values()]) for found in (before, after))
-    apart = (after - before).abs()
-    # where a gradient is almost 0, Adam makes steps of rounding errors: a few weights may be a step (0.002) apart
-    assert (apart > 1e-4 + 1e-3 * before.abs()).float().mean() < 1e-3
-    assert apart.max() < 2e-3
+    for name, weights in before.items():
+        # Where a gradient is almost 0, as that of many points is, Adam makes steps (of 0.002) of rounding errors: 1e-4 in
+        # the mean. With half of each batch lost it is 8e-4 to 6e-3.
+        assert (after[name] - weights).abs().mean() < 3e-4, name
 
 
 def content(results):

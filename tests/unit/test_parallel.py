@@ -55,7 +55,7 @@ def test_two_processes_learn_what_one_does(scene, alone, tmp_path, stage, capfd)
     one, two = weights(alone, stage), weights(tmp_path, stage)
     assert one.keys() == two.keys()
     for name in one:
-        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=2e-5, msg=name)
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-4, msg=name)  # a tenth of one step of Adam
     rows = [rows_of(out / stage) for out in (alone, tmp_path)]
     assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]] != []
     for row, other in zip(*rows, strict=True):
