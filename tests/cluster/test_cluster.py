@@ -167,8 +167,8 @@ def test_two_gpus_are_one_job_of_two_processes(cluster, survived, on_two_gpus):
     before, after = on_two_gpus
     assert before.keys() == after.keys()
     for name, weights in before.items():
-        # Where a gradient is almost 0, as that of many points is, Adam makes steps (of 0.002) of rounding errors: 1e-4 in
-        # the mean. With half of each batch lost it is 8e-4 to 6e-3.
+        # Where a gradient is almost 0, as that of many points is, Adam makes steps (of 0.002) of rounding errors: 1e-4
+        # in the mean. With half of each batch lost it is 8e-4 to 6e-3.
         assert (after[name] - weights).abs().mean() < 3e-4, name
 
 
