@@ -71,7 +71,7 @@ def write_ground_maps(workspace: Workspace, segmentation_dir: Path, ground: Iter
 def in_the_open(workspace: Workspace, segmentation_dir: Path, ground: Iterable[int], points: np.ndarray) -> np.ndarray:
     """Which of the plane's (N, 3) points more photos show as ground than have something before: (N,) bool.
 
-    Those others come from labels that take a wall for ground. Photos stream.
+    Points of the other kind come from labels that take a wall for ground. Photos stream.
     """
     ground, votes = list(ground), np.zeros(len(points), int)
     for photo, camera in workspace.cameras.items():
@@ -98,7 +98,6 @@ def find_plane(chunks: Iterable[np.ndarray]) -> Plane | None:
     middle = points[:, :2].mean(axis=0)
     terms = np.column_stack([points[:, :2] - middle, np.ones(len(points))])
     solution = np.array([0, 0, heights[np.argmax(above - np.arange(len(heights)))] + TOLERANCE])
-    near = np.zeros(len(points), bool)
     for width in WIDTHS:
         near = np.abs(points[:, 2] - terms @ solution) <= width * TOLERANCE
         prior = np.diag([LEVEL * near.sum()] * 2 + [0])
