@@ -20,6 +20,7 @@ from nrw.resources import COSTS, Load, memory_mb, seconds
 NODE_THREADS = 16
 FOLDERS = ("photos", "sfm", "mvs", "segmentation", "framebuffers", "aligned", "dataset")
 SCATTERED = (
+    "match_pairs",
     "segment_chunk",
     "estimate_depths",
     "agree_depths",

@@ -42,7 +42,7 @@ def compare(photos: Path, folder: Path, matcher: str, neighbours: int, sfm: dict
         reproducible=False,
         seed=seed,
     )
-    matching = timed(match_pairs, features, pairs, "1-of-1", result, threads=THREADS, seed=seed)
+    matching = timed(match_pairs, features, pairs, "1-of-1", result, seed=seed)
     merge_matches(features, [result], database)
     mapping = timed(
         reconstruct,

@@ -3,7 +3,9 @@
 COLMAP's matcher reads and writes one database, and SQLite allows one writer. So a piece of the pairs is matched in a
 database of its own, on the machine's own disk, that holds only the photos of these pairs; it leaves a small file with
 the rows it found; and one job puts the rows of all pieces into the scene's database. A pair's result depends on the
-pair and the seed alone, so that the number of pieces changes nothing.
+pair and the seed alone, so that the number of pieces changes nothing. For that a piece is matched by one thread, and
+several pieces keep several cores busy: where two threads of COLMAP 4.2 search their descriptors at the same time, one
+pair in some ten thousand loses up to half of its matches (benchmarks/RESULTS.md).
 """
 
 import logging
@@ -75,7 +77,6 @@ def match_pairs(
     item: str,
     result_db: Path | str,
     *,
-    threads: int,
     seed: int,
 ) -> None:
     """Match one piece of the pairs and verify each pair's geometry; result_db gets COLMAP's tables of both.
@@ -99,7 +100,7 @@ def match_pairs(
         logger.info("matching: %d pairs, %d of them done before", len(names), len(names) - len(todo))
         _copy_photos(features_db, database, {ids[name] for line in todo for name in line.split()})
 
-        matching = pycolmap.FeatureMatchingOptions(use_gpu=False, num_threads=threads)
+        matching = pycolmap.FeatureMatchingOptions(use_gpu=False, num_threads=1)
         verification = pycolmap.TwoViewGeometryOptions(min_num_inliers=MIN_INLIERS)
         verification.ransac.random_seed = seed
         listing = Path(folder) / "pairs.txt"

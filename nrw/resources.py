@@ -120,8 +120,7 @@ COSTS = {
     "choose_pairs": Cost(lambda x: 0.5 * x.photos, lambda x: 800 + 0.05 * x.photos, parallel=True),
     "match_pairs": Cost(
         lambda x: 0.12 * x.pairs * (x.config["sfm"]["max_features"] / 4096) ** 2,
-        lambda x: 300 + 60 * x.threads * x.config["sfm"]["max_features"] / 4096,
-        parallel=True,
+        lambda x: 300 + 60 * x.config["sfm"]["max_features"] / 4096,
     ),
     "merge_matches": Cost(lambda x: 0.02 * x.photos + 0.001 * x.pairs, lambda x: 200 + 0.002 * x.pairs),
     "reconstruct": Cost(

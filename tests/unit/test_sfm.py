@@ -84,7 +84,7 @@ def match(features, database, pieces=1, **settings):
     choose_pairs(features, folder / "pairs.txt", **settings)
     results = [folder / f"{number}-of-{pieces}.db" for number in range(1, pieces + 1)]
     for result in results:
-        match_pairs(features, folder / "pairs.txt", result.stem, result, threads=settings["threads"], seed=1)
+        match_pairs(features, folder / "pairs.txt", result.stem, result, seed=1)
     merge_matches(features, results, database)
 
 
@@ -229,7 +229,7 @@ def test_more_pieces_than_pairs(scene, tmp_path):
     (tmp_path / "pairs.txt").write_text("0000.jpg 0001.jpg\n")
     results = [tmp_path / f"{item}.db" for item in ("1-of-2", "2-of-2")]
     for result in results:
-        match_pairs(scene / "features.db", tmp_path / "pairs.txt", result.stem, result, threads=1, seed=1)
+        match_pairs(scene / "features.db", tmp_path / "pairs.txt", result.stem, result, seed=1)
     merge_matches(scene / "features.db", results, tmp_path / "database.db")
     assert [len(content(result)["matches"]) for result in results] == [0, 1]
     assert content(tmp_path / "database.db")["matches"] == content(scene / "database.db")["matches"][:1]
@@ -250,17 +250,17 @@ def test_an_interrupted_piece_matches_only_the_pairs_that_are_missing(scene, tmp
 
     monkeypatch.setattr(pycolmap, "match_image_pairs", counting)
     with pytest.raises(KeyboardInterrupt):
-        match_pairs(features, pairs, "1-of-1", result, threads=2, seed=1)
+        match_pairs(features, pairs, "1-of-1", result, seed=1)
     assert not result.exists()
     interrupt_after = None
-    match_pairs(features, pairs, "1-of-1", result, threads=2, seed=1)
+    match_pairs(features, pairs, "1-of-1", result, seed=1)
     assert len(matched) == len(set(matched)) == 14 * 13 // 2
     assert content(result)["two_view_geometries"] == content(scene / "database.db")["two_view_geometries"]
 
     result.rename(tmp_path / "1-of-1.partial.sqlite")
     features.touch()  # other features: what an earlier try left does not count
     matched.clear()
-    match_pairs(features, pairs, "1-of-1", result, threads=2, seed=1)
+    match_pairs(features, pairs, "1-of-1", result, seed=1)
     assert len(matched) == 14 * 13 // 2
 
 

@@ -51,7 +51,7 @@ scattergather:
         LARGEST,
         config["chunks"],
     ),
-    pairs=resources.pieces(("match_pairs",), LARGEST, 1),
+    pairs=resources.pieces(("match_pairs",), LARGEST, config["chunks"]),
 
 
 def asks(name):

@@ -74,7 +74,7 @@ rule match_pairs:
         "results/{scene}/logs/matches/{scatteritem}.log",
     benchmark:
         "results/{scene}/benchmarks/matches/{scatteritem}.tsv"
-    threads: 16
+    threads: 1
     resources:
         **asks("match_pairs"),
     params:

@@ -8,6 +8,5 @@ with stage_log(snakemake.log[0]):
         snakemake.input.pairs,
         snakemake.wildcards.scatteritem,
         snakemake.output[0],
-        threads=snakemake.threads,
         seed=snakemake.params.seed,
     )
