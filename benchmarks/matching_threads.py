@@ -35,12 +35,14 @@ def matched(features_db: Path, folder: Path, threads: int) -> dict[int, tuple[in
         pairing = pycolmap.ImportedPairingOptions(match_list_path=listing)
         pycolmap.match_image_pairs(database, options, pairing, verification)
     with closing(sqlite3.connect(database)) as connection:
-        return {pair: (rows, data) for pair, rows, data in connection.execute("SELECT pair_id, rows, data FROM matches")}
+        found = connection.execute("SELECT pair_id, rows, data FROM matches")
+        return {pair: (rows, data) for pair, rows, data in found}
 
 
 def main(features_db: Path, rounds: int) -> None:
     rng = np.random.default_rng(0)
-    print("| threads | pairs matched | other matches than at first | fewest of the first's matches left |\n|---|---|---|---|")
+    print("| threads | pairs matched | other matches than at first | fewest of the first's matches left |")
+    print("|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for threads in (1, 2):
             first, others, left = matched(features_db, Path(folder), threads), 0, 1.0
