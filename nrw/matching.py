@@ -4,8 +4,8 @@ COLMAP's matcher reads and writes one database, and SQLite allows one writer. So
 database of its own, on the machine's own disk, that holds only the photos of these pairs; it leaves a small file with
 the rows it found; and one job puts the rows of all pieces into the scene's database. A pair's result depends on the
 pair and the seed alone, so that the number of pieces changes nothing. For that a piece is matched by one thread, and
-several pieces keep several cores busy: where two threads of COLMAP 4.2 search their descriptors at the same time, one
-pair in some ten thousand loses up to half of its matches (benchmarks/RESULTS.md).
+several pieces keep several cores busy: where two threads of COLMAP 4.2 search descriptors at the same time, now and
+then a pair loses a third of its matches (benchmarks/RESULTS.md).
 """
 
 import logging
