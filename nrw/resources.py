@@ -104,7 +104,7 @@ def _training_memory(load: Load) -> float:
     # weight, gradient, Adam's two, average, best average
     table = 24 * load.points * load.config["buffer"]["point_channels"] / 1e6
     table += 3 * load.points * load.config["buffer"]["lighting"] / 1e6
-    return 600 + 110 * crops * width + table + 4 * load.photos**2 / 1e6
+    return 1400 + 110 * crops * width + table + 4 * load.photos**2 / 1e6
 
 
 def _frames(load: Load) -> float:
