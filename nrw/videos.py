@@ -316,14 +316,20 @@ def between(codes: Sequence[torch.Tensor], n: int) -> list[torch.Tensor]:
 
 
 def best_covered(dataset: PackedDataset, points: np.ndarray) -> list[str]:
-    """Photos in order of how well they show the cloud: the share of pixels covered times the share of points shown."""
+    """Photos in order of how well they show the cloud: much of it, large, and without gaps.
+
+    The score is the share of points in view, times the root of the share of pixels covered, times the square of that
+    share beneath the skyline (the highest pixel covered in each column), where a gap is no sky.
+    """
     points = points[:: max(1, len(points) // 20_000)]
     scores = {}
     for photo in sample(dataset.ids):
         view = dataset.view(photo)
         uv, depth = view.camera.project(points)
         shown = (depth > 0) & (uv > 0).all(axis=1) & (uv < [view.camera.width, view.camera.height]).all(axis=1)
-        scores[photo] = (view.depth[0] > 0).mean() * shown.mean()
+        covered = view.depth[0] > 0  # (H, W)
+        unbroken = covered.sum() / max(np.maximum.accumulate(covered, axis=0).sum(), 1)
+        scores[photo] = shown.mean() * np.sqrt(covered.mean()) * unbroken**2
     return sorted(scores, key=lambda photo: (-scores[photo], photo))
 
 

@@ -1,5 +1,6 @@
 import itertools
 import resource
+from types import SimpleNamespace
 
 import imageio_ffmpeg
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from nrw.cameras import Camera
-from nrw.videos import between, diverse, farthest, joint_shots, short_tour, typical, write_video
+from nrw.videos import best_covered, between, diverse, farthest, joint_shots, short_tour, typical, write_video
 
 
 def moving_square(n, height=48, width=64):
@@ -123,6 +124,32 @@ def test_short_tour_is_the_shortest_on_a_small_case():
         best = min(length(order, closed) for order in itertools.permutations(places))
         assert sorted(tour) == sorted(places)
         assert length(tour, closed) <= 1.05 * best
+
+
+class Views:
+    """A set of photos of 64 x 48 pixels: the distance to a square of points, and which pixels show one, by id."""
+
+    def __init__(self, **views):
+        self.ids, self.views = list(views), views
+
+    def view(self, photo):
+        distance, covered = self.views[photo]
+        pose = np.column_stack([np.eye(3), [0.0, 0.0, distance]])
+        return SimpleNamespace(camera=Camera(64, 48, 60, 60, 32, 24, pose), depth=[covered.astype(float)])
+
+
+def test_the_view_that_shows_much_of_the_cloud_without_gaps_is_the_best():
+    points = np.random.default_rng(0).uniform((-1, -1, 0), (1, 1, 0.1), (500, 3))
+    wall = np.zeros((48, 64), bool)
+    wall[12:, 8:56] = True  # beneath sky and between its borders
+    broken = np.ones((48, 64), bool)  # more of the picture, with a part that no two photos share
+    broken[12:36, 16:52] = False
+    small = np.zeros((48, 64), bool)
+    small[36:, 24:40] = True
+    views = Views(broken=(3.0, broken), whole=(3.0, wall), close=(0.8, np.ones((48, 64), bool)), far=(9.0, small))
+    assert best_covered(views, points)[0] == "whole"
+    assert best_covered(Views(broken=(3.0, broken), far=(9.0, small)), points)[0] == "broken"
+    assert best_covered(Views(nothing=(3.0, wall & False), far=(9.0, small)), points) == ["far", "nothing"]
 
 
 def test_joint_shots_visit_every_view_with_its_code():
