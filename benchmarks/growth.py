@@ -43,13 +43,13 @@ def recorded() -> dict[int, dict[str, tuple[float, float]]]:
 
 
 def growth() -> Iterator[str]:
-    """A table line a rule: what it took, and the power of the number of photos that its CPU seconds grew with."""
+    """A table line a rule: what it took, and the power of N that its CPU seconds, taken as 1 at least, grew with."""
     (few, small), (many, large) = sorted(recorded().items())
     yield f"| rule | {few} photos: CPU s | MB | {many} photos: CPU s | MB | CPU s a photo | grows as |"
     yield "|---|---|---|---|---|---|---|"
     for rule in (rule for rule in large if rule in small):
         (cpu, memory), (cpu_large, memory_large) = small[rule], large[rule]
-        power = math.log(cpu_large / cpu) / math.log(many / few)
+        power = math.log(max(cpu_large, 1) / max(cpu, 1)) / math.log(many / few)
         yield (
             f"| {rule} | {cpu:.0f} | {memory:.0f} | {cpu_large:.0f} | {memory_large:.0f} | {cpu_large / many:.2f} | "
             f"N^{power:.2f} |"

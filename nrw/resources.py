@@ -1,7 +1,8 @@
 """What each rule costs: what the workflow asks a cluster for, how it cuts its work, and what a large set will take.
 
-The formulas fit the benchmark records of the draft preset on 10 and 74 photos (benchmarks/RESULTS.md, "Growth"): CPU
-seconds of one core, and the largest resident memory of a job. What was not measured says so: label maps and COLMAP's
+The formulas are drawn from benchmark records of the draft preset on 10 and 74 photos: CPU seconds of one core, and the
+largest resident memory of a job. The records are of a busy machine; an idle one needs as little as a half of that time
+(benchmarks/RESULTS.md, "Growth"). What was not measured says so: label maps and COLMAP's
 patch-match, for want of a model and a CUDA build, and all that a GPU does.
 """
 
