@@ -1,6 +1,6 @@
 """Whether COLMAP matches the same pairs to the same matches again and again, with one thread and with two.
 
-python benchmarks/matching_threads.py FEATURES_DB ROUNDS      (a scene's features.db; about 20 of its photos are enough)
+python benchmarks/matching_threads.py FEATURES_DB ROUNDS   (a scene's features.db, of which the first 14 photos count)
 """
 
 import sqlite3
@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from nrw.matching import BATCH, _copy_photos, _image_ids
+from nrw.matching import _copy_photos, _image_ids
 
 PHOTOS = 14
+BATCH = 20  # pairs between two starts of the matcher
 CHURN = 40 << 20  # bytes in odd pieces between the rounds: in an even heap the accident is rarer
 
 
@@ -30,8 +31,8 @@ def matched(features_db: Path, folder: Path, threads: int) -> dict[int, tuple[in
     options = pycolmap.FeatureMatchingOptions(use_gpu=False, num_threads=threads)
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = 1
-    for start in range(0, len(lines), BATCH // 10):
-        listing.write_text("".join(lines[start : start + BATCH // 10]), encoding="utf-8")
+    for start in range(0, len(lines), BATCH):
+        listing.write_text("".join(lines[start : start + BATCH]), encoding="utf-8")
         pairing = pycolmap.ImportedPairingOptions(match_list_path=listing)
         pycolmap.match_image_pairs(database, options, pairing, verification)
     with closing(sqlite3.connect(database)) as connection:

@@ -1,9 +1,10 @@
 """How long a run takes, from the measured ones.
 
-Fitted to the runs of `draft` on the Reichstag (74 photos) and the Sacré-Cœur (10) in benchmarks/RESULTS.md, on 2 cores
+Fitted to runs of `draft` on the Reichstag (74 photos) and the Sacré-Cœur (10) by an early version, on 2 cores
 without a GPU: each part's CPU seconds, and its seconds by the clock while other work kept the two cores busy. The
 first, over the cores at hand, are a lower bound, the second an upper one. For those runs the fit gave 19–57 and 12–30
-minutes, where the clock said 49 and 26; what a photo takes has grown since by the geometric passes and the lighting.
+minutes, where the clock said 49 and 26. On an idle machine the present version took 16 and 8 (benchmarks/RESULTS.md):
+less than the lower bounds, which are still those of the busy one.
 """
 
 from collections.abc import Mapping

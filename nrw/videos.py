@@ -127,7 +127,7 @@ def flythrough(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settin
 
 
 def appearance(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: Mapping) -> list[Shot]:
-    """The view that shows most of the cloud, through the appearances of photos that differ, back to the first."""
+    """The view that shows the cloud best, through the appearances of photos that differ, back to the first."""
     photo = best_covered(dataset, cloud.points)[0]
     camera = dataset.view(photo).camera
     camera = paths.fitted(camera, *_within(camera.width, camera.height, settings["size"]))
