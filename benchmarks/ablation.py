@@ -4,8 +4,8 @@ python -m benchmarks.ablation results/SCENE OUT [--minutes 10] [--seeds 0 1] [--
 
 Every variant goes through the three stages in `--minutes` of training; how many images that is follows from the speed
 of the variant's own first steps. `--jobs` runs go on side by side, with the machine's cores divided among them. Scored
-are the validation photos, under the protocols of nrw.evaluation. A finished run is not repeated. The rows `raw` and
-`R` need no training.
+are the validation photos, under the protocols of nrw.evaluation.scores. A finished run is not repeated. The rows `raw`
+and `R` need no training.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from nrw.config import complete_preset, merge, read_preset
-from nrw.io import read_json, write_json
+from nrw.config.resolve import complete_preset, merge, read_preset
+from nrw.core.io import read_json, write_json
 
 SHARES = {"appearance": 0.05, "rerender": 0.35, "finetune": 0.6}  # of the time
 PILOT_STEPS = 16  # half of them before the clock is read
@@ -106,11 +106,11 @@ def pilot(config: dict, stage: str) -> dict:
 
 def train_stage(stage: str, scene: Path, before: Path | None, out: Path, config: dict) -> dict[str, float]:
     """Train one stage into out/<stage>; returns its kimg and images a second (of its last tick)."""
-    from nrw.training import pretrain, rerender
+    from nrw.training import appearance, rerender
 
     dataset, folder, checkpoints = scene / "dataset", out / stage, out / "checkpoints" / stage
     if stage == "appearance":
-        pretrain.train(dataset, folder, checkpoints, config)
+        appearance.train(dataset, folder, checkpoints, config)
     else:
         rerender.train(dataset, before, folder, checkpoints, config, stage)
     rows = (folder / "stats.jsonl").read_text().splitlines()
@@ -119,9 +119,9 @@ def train_stage(stage: str, scene: Path, before: Path | None, out: Path, config:
 
 
 def evaluate(scene: Path, out: Path, refine_steps: int) -> dict:
-    from nrw.dataset import PackedDataset
-    from nrw.evaluation import evaluate
-    from nrw.models.scene import SceneModel
+    from nrw.dataset.packed import PackedDataset
+    from nrw.evaluation.scores import evaluate
+    from nrw.scene.model import SceneModel
 
     completion = scene / "completion"
     model = SceneModel.load(out / "finetune", completion if completion.is_dir() else None)

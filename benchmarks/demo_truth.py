@@ -10,8 +10,8 @@ import pycolmap
 from scipy.spatial import cKDTree
 
 from benchmarks.truth import TRANSIENT, Truth, source_pixels
-from nrw.cameras import Camera
-from nrw.io import read_csv, write_image
+from nrw.core.io import read_csv, write_image
+from nrw.geometry.cameras import Camera
 
 SAME_DEPTH = 0.01  # relative: a photo sees a point if its true depth there is the point's
 

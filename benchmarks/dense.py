@@ -26,17 +26,17 @@ from scipy.spatial import cKDTree
 
 from benchmarks.demo_truth import DemoTruth, Surfaces, widely_seen
 from benchmarks.truth import KINDS, TRANSIENT, Truth
-from nrw.ade20k import label_of
-from nrw.chunks import chunk
-from nrw.errors import UserError
-from nrw.io import read_json
+from nrw.core.ade20k import label_of
+from nrw.core.errors import UserError
+from nrw.core.io import read_json
+from nrw.core.pieces import chunk
+from nrw.geometry.pointcloud import read_cloud
 from nrw.mvs.colmap import estimate_depths_colmap
 from nrw.mvs.consistency import agrees
 from nrw.mvs.geometric import NEIGHBOURS, PASSES
-from nrw.mvs.select import read_sparse, select_sources
+from nrw.mvs.sources import read_sparse, select_sources
 from nrw.mvs.undistort import undistort
 from nrw.mvs.workspace import Workspace, read_map, read_usable, write_map
-from nrw.pointcloud import read_cloud
 
 PROCESSES = 2
 SGBM_PAIRS = 4  # of each photo
@@ -68,7 +68,7 @@ def _measured(work, arguments: tuple) -> tuple[float, float]:
 
 
 def _estimate(mvs: Path, labels: Path | None, ids: list[str], sources: int) -> None:
-    from nrw.mvs.depths import estimate_depths
+    from nrw.mvs.photometric import estimate_depths
 
     estimate_depths(mvs, labels, ids, sources=sources, masked=MASKED, resume=False)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nrw import editing, sheets
-from nrw.dataset import PackedDataset
-from nrw.io import write_image
-from nrw.models.scene import SceneModel
+from nrw.core.io import write_image
+from nrw.dataset.packed import PackedDataset
+from nrw.scene import editing
+from nrw.scene.model import SceneModel
 
 
 def main(scene: Path, photo: str, out: Path, edits: list[str]) -> None:
@@ -21,7 +21,7 @@ def main(scene: Path, photo: str, out: Path, edits: list[str]) -> None:
     z = model.encode(view)
     tables = [editing.table(editing.parse([edit]), dataset.meta) for edit in edits]
     pictures = [np.asarray(view.photo), *(model.render_view(view, z, edit=table) for table in (None, *tables))]
-    write_image(out, sheets.row(pictures, ["photo", "picture", *edits]))
+    write_image(out, pictures.row(pictures, ["photo", "picture", *edits]))
 
 
 if __name__ == "__main__":

@@ -32,17 +32,17 @@ from benchmarks.truth import (
     resample,
     resample_nearest,
 )
-from nrw.ade20k import label_of
-from nrw.baselines import apply_colors, fill, fit_colors, recoloured
-from nrw.cameras import Camera, fit_size
-from nrw.dataset import PackedDataset, View
-from nrw.io import read_csv, read_image, read_json
-from nrw.metrics import compare
-from nrw.models.scene import SceneModel
+from nrw.core.ade20k import label_of
+from nrw.core.io import read_csv, read_image, read_json
+from nrw.core.pictures import Overview, row
+from nrw.dataset.packed import PackedDataset, View
+from nrw.evaluation.baselines import apply_colors, fill, fit_colors, recoloured
+from nrw.evaluation.metrics import compare
+from nrw.geometry.cameras import Camera, fit_size
+from nrw.geometry.pointcloud import Cloud, read_cloud
 from nrw.mvs.workspace import Workspace, read_map
-from nrw.pointcloud import Cloud, read_cloud
-from nrw.sheets import Overview, row
-from nrw.videos import read_colored_cloud
+from nrw.scene.files import read_colored_cloud
+from nrw.scene.model import SceneModel
 
 MULTIPLE = 8  # of the sides of every picture
 KEYS = (0, 3, 6, 8)  # lights of a sequence whose appearance is taken from the true picture; those between are blended

@@ -3,7 +3,7 @@
 python benchmarks/growth.py [results/SCENE …]
 
 Time and memory are the records of the draft preset in benchmarks/RESULTS.md, storage is that of the scenes named here,
-predictions are those of nrw.resources, by which the workflow asks a cluster for time and memory.
+predictions are those of nrw.jobs.requests, by which the workflow asks a cluster for time and memory.
 """
 
 import math
@@ -12,10 +12,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from nrw.config import resolve
-from nrw.io import read_json
-from nrw.log import duration
-from nrw.resources import COSTS, Load, memory_mb, seconds
+from nrw.config.resolve import resolve
+from nrw.core.io import read_json
+from nrw.core.progress import duration
+from nrw.jobs.requests import COSTS, Load, memory_mb, seconds
 
 NODE_THREADS = 16
 FOLDERS = ("photos", "sfm", "mvs", "segmentation", "framebuffers", "aligned", "dataset")

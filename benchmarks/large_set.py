@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nrw.io import read_csv
+from nrw.core.io import read_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (400, 300)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from nrw.matching import _copy_photos, _image_ids
+from nrw.sfm.matching import _copy_photos, _image_ids
 
 PHOTOS = 14
 BATCH = 20  # pairs between two starts of the matcher

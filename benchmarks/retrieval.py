@@ -7,11 +7,13 @@ import sys
 import time
 from pathlib import Path
 
-from nrw.config import resolve
-from nrw.io import read_json
-from nrw.matching import choose_pairs, match_pairs, merge_matches
-from nrw.photos import import_photos
-from nrw.sfm import extract_features, reconstruct
+from nrw.config.resolve import resolve
+from nrw.core.io import read_json
+from nrw.photos.importing import import_photos
+from nrw.sfm.features import extract_features
+from nrw.sfm.matching import match_pairs, merge_matches
+from nrw.sfm.pairs import choose_pairs
+from nrw.sfm.reconstruction import reconstruct
 
 THREADS = 2
 

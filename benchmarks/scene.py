@@ -7,9 +7,9 @@ import platform
 import sys
 from pathlib import Path
 
-from nrw.costs import costs
-from nrw.io import read_json
-from nrw.log import duration
+from nrw.core.io import read_json
+from nrw.core.progress import duration
+from nrw.jobs.records import costs
 
 METHODS = {"raw": "raw render", "R": "recoloured cloud, colour fit (R)", "ours": "nrw"}
 FIGURES = ("psnr", "ssim", "static_psnr", "static_ssim", "hit_psnr", "hit_ssim")

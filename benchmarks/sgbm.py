@@ -7,9 +7,9 @@ the pairs that have one. The matcher: Hirschmüller, PAMI 2008. The rectificatio
 import cv2
 import numpy as np
 
-from nrw.cameras import Camera
-from nrw.io import read_image
-from nrw.mvs.select import SparseScene, select_sources
+from nrw.core.io import read_image
+from nrw.geometry.cameras import Camera
+from nrw.mvs.sources import SparseScene, select_sources
 from nrw.mvs.sweep import depth_range
 from nrw.mvs.workspace import Workspace
 

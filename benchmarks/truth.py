@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from nrw.ade20k import labels_of
-from nrw.cameras import Camera, read_cameras
-from nrw.io import read_csv, read_image, read_json
+from nrw.core.ade20k import labels_of
+from nrw.core.io import read_csv, read_image, read_json
+from nrw.geometry.cameras import Camera, read_cameras
 
 DEMO = Path(__file__).resolve().parents[1] / "resources" / "demo"
 FAR = 1e5  # metres: the sky

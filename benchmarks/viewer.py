@@ -17,10 +17,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `nrw` sets it
 import imageio.v3 as iio
 import torch
 
-from nrw.dataset import PackedDataset
-from nrw.models.scene import POINTS_AT_ONCE, SceneModel
-from nrw.rasterize import rasterize
-from nrw.videos import read_colored_cloud
+from nrw.dataset.packed import PackedDataset
+from nrw.geometry.rasterize import rasterize
+from nrw.scene.files import read_colored_cloud
+from nrw.scene.model import POINTS_AT_ONCE, SceneModel
 from nrw.viewer.session import MOVING_POINTS, Session, Viewpoint
 
 SIZES = (256, 512)

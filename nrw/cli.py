@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 import typer
 
-from nrw.errors import UserError
+from nrw.core.errors import UserError
 
 if TYPE_CHECKING:
     import torch
 
-    from nrw.dataset import PackedDataset, View
-    from nrw.models.scene import SceneModel
-    from nrw.pointcloud import Cloud
+    from nrw.dataset.packed import PackedDataset, View
+    from nrw.geometry.pointcloud import Cloud
+    from nrw.scene.model import SceneModel
 
 
 class _Commands(typer.core.TyperGroup):
@@ -86,8 +86,8 @@ def render(
     read which points of the cloud a pixel shows, which aligned pictures do not hold: for such a scene the folder is
     results/NAME/aligned or a changed copy of its photos and labels.
     """
-    from nrw import editing
-    from nrw.io import write_image
+    from nrw.core.io import write_image
+    from nrw.scene import editing
 
     if labels is not None and photo is None:
         raise UserError("--labels is the map of one view: name its photo with --photo")
@@ -114,11 +114,11 @@ def evaluate(
     device: Device = "cpu",
 ) -> None:
     """Score the validation photos and write metrics and sheets render | labels | output | photo (2019: eval_subset)."""
-    from nrw import evaluation
+    from nrw.evaluation import scores
 
     model, dataset = _open(scene, device)
-    result = evaluation.evaluate(model, dataset, out, refine_steps=refine_steps)
-    typer.echo(evaluation.table(result["protocols"]))
+    result = scores.evaluate(model, dataset, out, refine_steps=refine_steps)
+    typer.echo(scores.table(result["protocols"]))
 
 
 @app.command()
@@ -160,14 +160,14 @@ def joint(
     device: Device = "cpu",
 ) -> None:
     """Viewpoint and appearance together from one photo to another: frames and video.mp4."""
-    from nrw import videos
+    from nrw.videos import shots
 
     model, dataset = _open(scene, device)
     cloud = _cloud(scene, dataset)
     cameras = [dataset.view(_known(dataset, photo)).camera for photo in (photo_a, photo_b)]
     codes = [_code(model, dataset, photo) for photo in (photo_a, photo_b)]
-    shots = videos.joint_shots(cameras, codes, frames, videos.wide(size))
-    drawn = videos.draw(model, cloud, shots, side_by_side=side_by_side, edit=_edit(model, dataset, edit))
+    planned = shots.joint_shots(cameras, codes, frames, shots.wide(size))
+    drawn = shots.draw(model, cloud, planned, side_by_side=side_by_side, edit=_edit(model, dataset, edit))
     _write_frames(drawn, frames, fps, out)
 
 
@@ -181,16 +181,16 @@ def video(
     device: Device = "cpu",
 ) -> None:
     """Film a camera path from a JSON file."""
-    from nrw import videos
+    from nrw.videos import shots, writer
 
     if out.suffix != ".mp4":
         raise UserError(f"{out}: a name that ends in .mp4 is expected")
     model, dataset = _open(scene, device)
     cloud = _cloud(scene, dataset)
-    shots, fps = videos.from_path(model, dataset, path)
-    drawn = videos.draw(model, cloud, shots, side_by_side=side_by_side, edit=_edit(model, dataset, edit))
-    videos.write_video(out, _progress(drawn, len(shots)), fps)
-    typer.echo(f"{out}: {len(shots)} frames")
+    planned, fps = shots.from_path(model, dataset, path)
+    drawn = shots.draw(model, cloud, planned, side_by_side=side_by_side, edit=_edit(model, dataset, edit))
+    writer.write_video(out, _progress(drawn, len(planned)), fps)
+    typer.echo(f"{out}: {len(planned)} frames")
 
 
 @app.command()
@@ -230,7 +230,7 @@ def appearance_vectors(scene: Scene, out: Table, device: Device = "cpu") -> None
 @app.command()
 def style_distances(scene: Scene, out: Table) -> None:
     """Export the style distances between the training photos, from which stage 1 chose its triplets."""
-    from nrw.io import read_json
+    from nrw.core.io import read_json
 
     folder = scene / "appearance"
     _require(scene, "appearance/model.safetensors")
@@ -250,9 +250,9 @@ def import_aligned(
     seed: Annotated[int, typer.Option(help="Of the split.")] = 1,
 ) -> None:
     """Turn a data set in the 2019 format into ours; the workflow does so itself for `scenes: {NAME: {aligned: …}}`."""
-    from nrw import aligned
+    from nrw.dataset import format2019
 
-    aligned.import_aligned(
+    format2019.import_alignednedned(
         folder,
         out,
         min_density=min_density,
@@ -266,10 +266,10 @@ def import_aligned(
 @app.command()
 def export_aligned(scene: Scene, out: Out) -> None:
     """Write the scene's photos and renders as a data set in the 2019 aligned format."""
-    from nrw import aligned
+    from nrw.dataset import format2019
 
     _require(scene, "aligned/split.csv")
-    aligned.export_aligned(scene / "aligned", out)
+    format2019.export_alignednedned(scene / "aligned", out)
     typer.echo(f"{scene / 'aligned'} exported to {out}")
 
 
@@ -284,8 +284,8 @@ def _require(scene: Path, *files: str) -> None:
 
 def _open(scene: Path, device: str) -> tuple["SceneModel", "PackedDataset"]:
     _require(scene, "dataset", "finetune/model.safetensors")
-    from nrw.dataset import PackedDataset
-    from nrw.models.scene import SceneModel
+    from nrw.dataset.packed import PackedDataset
+    from nrw.scene.model import SceneModel
 
     completion = scene / "completion"
     return (
@@ -297,7 +297,7 @@ def _open(scene: Path, device: str) -> tuple["SceneModel", "PackedDataset"]:
 
 
 def _cloud(scene: Path, dataset: "PackedDataset") -> "Cloud":
-    from nrw.videos import read_colored_cloud
+    from nrw.scene.files import read_colored_cloud
 
     if not dataset.meta["has_index"]:
         raise UserError(
@@ -322,15 +322,15 @@ def _code(model: "SceneModel", dataset: "PackedDataset", photo: str) -> "torch.T
 
 def _edit(model: "SceneModel", dataset: "PackedDataset", edits: list[str] | None) -> np.ndarray | None:
     """What `--edit` says, for views whose labels are predicted."""
-    from nrw import editing
-    from nrw.videos import edit_of
+    from nrw.scene import editing
+    from nrw.videos.shots import edit_of
 
     return edit_of(model, dataset, editing.parse(edits or []))
 
 
 def _painted(view: "View", labels: Path | None, dataset: "PackedDataset") -> "View":
     """The view with the label map of a file, where one is given."""
-    from nrw import editing
+    from nrw.scene import editing
 
     if labels is None:
         return view
@@ -340,23 +340,22 @@ def _painted(view: "View", labels: Path | None, dataset: "PackedDataset") -> "Vi
 
 def _aligned_views(folder: Path, dataset: "PackedDataset") -> Iterator["View"]:
     """The views of a folder of aligned inputs, one by one; see `render`."""
-    from nrw import aligned
-    from nrw import dataset as packed
+    from nrw.dataset import format2019, pack, packed
 
     if dataset.meta["has_index"]:
         yield from _edited_views(folder, dataset)
         return
     with TemporaryDirectory() as scratch:
         ours, split_csv, out = Path(scratch, "aligned"), Path(scratch, "aligned", "split.csv"), Path(scratch, "dataset")
-        aligned.import_aligned(folder, ours, min_density=-1, validation_share=0, min_validation=0, seed=0)
-        packed.pack(ours, None, split_csv, out, levels=dataset.meta["levels"], splat=1)
+        format2019.import_alignednedned(folder, ours, min_density=-1, validation_share=0, min_validation=0, seed=0)
+        pack.pack(ours, None, split_csv, out, levels=dataset.meta["levels"], splat=1)
         inputs = packed.PackedDataset(out)
         yield from map(inputs.view, inputs.ids)
 
 
 def _edited_views(folder: Path, dataset: "PackedDataset") -> Iterator["View"]:
     """The scene's own views with the photos and label maps of a folder."""
-    from nrw.io import read_image
+    from nrw.core.io import read_image
 
     found = [photo for photo in dataset.ids if (folder / f"{photo}_reference.png").is_file()]
     if not found:
@@ -379,15 +378,15 @@ def _edited_views(folder: Path, dataset: "PackedDataset") -> Iterator["View"]:
 
 
 def _progress(items: Iterable, total: int) -> Iterator:
-    from nrw.log import progress
+    from nrw.core.progress import progress
 
     return progress(items, total, "frames")
 
 
 def _write_frames(pictures: Iterable[np.ndarray], total: int, fps: float, out: Path) -> None:
     """Every picture as out/NNNN.png, and all as out/video.mp4."""
-    from nrw.io import write_image
-    from nrw.videos import write_video
+    from nrw.core.io import write_image
+    from nrw.videos.writer import write_video
 
     def kept() -> Iterator[np.ndarray]:
         for number, picture in enumerate(_progress(pictures, total)):
@@ -400,7 +399,7 @@ def _write_frames(pictures: Iterable[np.ndarray], total: int, fps: float, out: P
 
 def _write_table(out: Path, ids: list[str], columns: list[str], values: np.ndarray) -> None:
     """Write (N, M) values with the ids of their rows as CSV, or the values alone as NPY."""
-    from nrw.io import atomic_path, write_csv
+    from nrw.core.io import atomic_path, write_csv
 
     if out.suffix == ".csv":
         rows = ({"id": photo, **dict(zip(columns, row, strict=True))} for photo, row in zip(ids, values, strict=True))

@@ -10,20 +10,22 @@ import numpy as np
 import pycolmap
 from PIL import Image
 
-from nrw import ade20k
-from nrw.aligned import export_aligned, import_aligned
-from nrw.config import resolve
-from nrw.dataset import pack, split, write_split
-from nrw.evaluation import COLUMNS, METHODS
-from nrw.framebuffers import compose, rasterize_photos, write_index
-from nrw.io import write_csv, write_image, write_json
-from nrw.paths import look_at
-from nrw.photos import FIELDS
-from nrw.pointcloud import Cloud, write_cloud
-from nrw.segmentation import write_classes
-from nrw.sfm import summary_table
-from nrw.sheets import row
-from nrw.videos import write_video
+from nrw.config.resolve import resolve
+from nrw.core import ade20k
+from nrw.core.io import write_csv, write_image, write_json
+from nrw.core.pictures import row
+from nrw.dataset.format2019 import export_aligned, import_aligned
+from nrw.dataset.pack import pack
+from nrw.dataset.split import split, write_split
+from nrw.evaluation.scores import COLUMNS, METHODS
+from nrw.framebuffers.aligned import compose, write_index
+from nrw.framebuffers.rasters import rasterize_photos
+from nrw.geometry.cameras import look_at
+from nrw.geometry.pointcloud import Cloud, write_cloud
+from nrw.photos.table import FIELDS
+from nrw.segmentation.labels import write_classes
+from nrw.sfm.summary import summary_table
+from nrw.videos.writer import write_video
 
 WIDTH, HEIGHT = 160, 112
 RECORD = "s\tmax_rss\tcpu_time\n{s}\t250\t{s}\n"

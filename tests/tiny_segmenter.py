@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageOps
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessorPil
 
-from nrw.ade20k import ADE20K_NAMES
+from nrw.core.ade20k import ADE20K_NAMES
 
 SIZE = (128, 96)
 STEPS = 120

@@ -7,9 +7,9 @@ import numpy as np
 import pycolmap
 from PIL import Image
 
-from nrw.cameras import Camera, read_cameras
-from nrw.framebuffers import rasterize_photos
-from nrw.pointcloud import Cloud, write_cloud
+from nrw.framebuffers.rasters import rasterize_photos
+from nrw.geometry.cameras import Camera, read_cameras
+from nrw.geometry.pointcloud import Cloud, write_cloud
 
 WIDTH, HEIGHT = 160, 120
 

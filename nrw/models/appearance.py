@@ -17,9 +17,9 @@ class AppearanceEncoder(nn.Module):
 
     z is (B, 3 K + z_dim). Its first part is a linear map from the K terms of `colour_terms` to RGB, the ridge
     regression of the photo on its own deep buffer: exposure and white balance of what the cloud shows, the colours of
-    sky, ground and classes, and the light that falls on the cloud (`nrw.lighting`). The rest comes from four strided
-    convolutions, a mean over the pixels that count, and a linear map squashed by tanh. Both parts lie in convex sets: a
-    straight line between two photos' codes stays among such.
+    sky, ground and classes, and the light that falls on the cloud (`framebuffers.lighting`). The rest comes from four
+    strided convolutions, a mean over the pixels that count, and a linear map squashed by tanh. Both parts lie in convex
+    sets: a straight line between two photos' codes stays among such.
 
     spec: of the buffer. Appearance is in the large areas: a photo of a few hundred pixels is enough. There is no
     normalisation, for how bright a photo is belongs to its z.

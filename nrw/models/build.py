@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from nrw.errors import UserError
+from nrw.core.errors import UserError
 from nrw.models import paper2019
 from nrw.models.appearance import AppearanceEncoder, apply_colours
 from nrw.models.discriminator import MultiScaleDiscriminator

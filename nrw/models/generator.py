@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nrw.errors import UserError
+from nrw.core.errors import UserError
 from nrw.models.layers import LEAK, pad_levels, pixel_norm
 
 # Of pixel norm. Empty parts of the buffer make features of exactly 0, whose gradients PGGAN's 1e-8 would enlarge 10 000

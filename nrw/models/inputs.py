@@ -1,16 +1,20 @@
 """From rasters to tensors: the one place that knows what each channel of the networks' input is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nrw import ade20k
-from nrw.errors import UserError
-from nrw.lighting import decode
+from nrw.core import ade20k
+from nrw.core.errors import UserError
+from nrw.dataset.packed import View, level_size
+from nrw.geometry.pointcloud import decode_lighting
+
+ENCODER_SIZE = 256  # pixels: the encoder sees the finest level of the pyramid whose longer side is no longer
 
 Array = np.ndarray | Tensor
 HORIZON = 0.05  # sine of the elevation from which on an empty pixel is all sky
@@ -22,11 +26,10 @@ class BufferSpec:
 
     representation: `corrected` or `paper2019` (RGB, depth and the label's colour, all in [-1, 1], one level). levels:
     sizes at which the cloud is rasterized, each half of the one before. view_direction: three channels with the unit
-    ray in the world. lighting: numbers per point that say how it answers to light (`nrw.lighting`). point_channels:
-    learned channels per point; n_points: points in the cloud. classes: groups of
-    labels (`nrw.ade20k.GROUPS`) that have a channel of their own, and one more is for all others; empty without
-    segmentation. near, far: depths, in world
-    units, at which the depth channel saturates.
+    ray in the world. lighting: numbers per point that say how it answers to light (`framebuffers.lighting`).
+    point_channels: learned channels per point. n_points: points in the cloud. classes: groups of labels
+    (`core.ade20k.GROUPS`) with a channel of their own; one more channel is for all other labels. Empty without
+    segmentation. near, far: depths at which the depth channel saturates, world units.
     """
 
     representation: str
@@ -159,7 +162,7 @@ def _corrected_channels(spec: BufferSpec, level: Mapping) -> Tensor:
         slot = _class_slots(spec.classes).to(depth.device)[_tensor(level["labels"]).long()]
         out[..., filled:, :, :].scatter_(-3, slot.unsqueeze(-3), 1.0)
     if spec.lighting:
-        lighting = decode(_tensor(level["lighting"])[..., : spec.lighting].float())
+        lighting = decode_lighting(_tensor(level["lighting"])[..., : spec.lighting].float())
         out[..., -spec.lighting :, :, :] = lighting.movedim(-1, -3) * hit.unsqueeze(-3)
     return out
 
@@ -223,7 +226,7 @@ class PointFeatures(nn.Module):
 
 
 class PointLighting(nn.Module):
-    """The cloud's points' lighting as `nrw.lighting` finds it, kept with the networks for views that are not packed.
+    """The lighting of the cloud's points (`framebuffers.lighting`), kept with the networks for novel views.
 
     table: (N, K) uint8.
     """
@@ -231,3 +234,134 @@ class PointLighting(nn.Module):
     def __init__(self, n_points: int, channels: int):
         super().__init__()
         self.register_buffer("table", torch.zeros(n_points, channels, dtype=torch.uint8))
+
+
+def crop(
+    view: View, spec: BufferSpec, transient: Sequence[int], box: tuple[int, int, int, int] | None = None, shift: int = 0
+) -> tuple[list[Tensor], list[Tensor] | None, Tensor, Tensor]:
+    """A part of a photo and of its deep buffer: rasters and indices of `crop_buffer`, photo (3, H, W), keep (1, H, W).
+
+    The photo, in [-1, 1], is averaged over each pixel's 2^shift squared; keep is 1 where all of them show something
+    lasting.
+    """
+    rasters, index = crop_buffer(view, spec, box, shift)
+    height, width = level_size(*view.labels.shape, shift)
+    x, y, w, h = box or (0, 0, width, height)
+    part = slice(y << shift, (y + h) << shift), slice(x << shift, (x + w) << shift)
+    photo, keep = photo_tensor(view.photo[part]), lasting(view.labels[part], transient)
+    if shift:
+        photo = F.avg_pool2d(photo, 1 << shift)
+        keep = (F.avg_pool2d(keep, 1 << shift) == 1).float()
+    return rasters, index, photo, keep
+
+
+def crop_buffer(
+    view: View, spec: BufferSpec, box: tuple[int, int, int, int] | None = None, shift: int = 0
+) -> tuple[list[Tensor], list[Tensor] | None]:
+    """A part of a view's deep buffer: level l (C, h_l, w_l) float32 and, with point channels, (h_l, w_l) int64.
+
+    box: x, y, width, height in pixels of pyramid level `shift`, which becomes level 0; None: all of it.
+    """
+    height, width = level_size(*view.labels.shape, shift)
+    x, y, w, h = box or (0, 0, width, height)
+    levels = [
+        _level(view, spec, shift + level, (x >> level, y >> level, *reversed(level_size(h, w, level))))
+        for level in range(spec.levels)
+    ]
+    rasters, index = raster_tensors(spec, levels)
+    return rasters, index if spec.point_channels else None
+
+
+def encoder_input(
+    view: View, spec: BufferSpec, transient: Sequence[int], region: tuple[float, float] | None = None
+) -> tuple[Tensor, Tensor]:
+    """What the appearance encoder sees of a photo: all of it, or the columns of `region` and nothing else.
+
+    region: first and last column as fractions of the width. Returns x (3 + C, h, w) float32, the photo in [-1, 1] and
+    the fixed channels of the pyramid's finest level of at most 256 pixels (else of its coarsest), and keep (1, h, w)
+    float32, 0 where the photo shows nothing lasting. A pixel of x is the mean of the lasting pixels that it covers.
+    """
+    full_height, full_width = view.labels.shape
+    sizes = [level_size(full_height, full_width, level) for level in range(spec.levels)]
+    level = next((level for level, size in enumerate(sizes) if max(size) <= ENCODER_SIZE), spec.levels - 1)
+    height, width = sizes[level]
+    first, last = (round(fraction * width) for fraction in region or (0, 1))
+    rasters, _ = raster_tensors(spec, [_level(view, spec, level, (first, 0, last - first, height))])
+    columns = slice(first << level, last << level)
+    photo, keep = photo_tensor(view.photo[:, columns]), lasting(view.labels[:, columns], transient)
+    share = F.adaptive_avg_pool2d(keep, (height, last - first))
+    photo = F.adaptive_avg_pool2d(photo * keep, (height, last - first)) / share.clamp_min(1e-6)
+    return torch.cat([photo, rasters[0]]), (share > 0).float()
+
+
+def photo_tensor(pixels: np.ndarray) -> Tensor:
+    """Pixels (H, W, 3) uint8 as (3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1) / 127.5 - 1
+
+
+def lasting(labels: np.ndarray, transient: Sequence[int]) -> Tensor:
+    """(1, H, W) float32 mask of a label map (H, W): 1 but where it shows something transient."""
+    return torch.from_numpy(~np.isin(labels, transient)).float()[None]
+
+
+def encode(encoder: torch.nn.Module, inputs: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> Tensor:
+    """The codes z (B, Z) of what `encoder_input` gave for B photos; photos of one size go through together."""
+    codes: list[Tensor | None] = [None] * len(inputs)
+    shapes = [x.shape for x, _ in inputs]
+    for shape in dict.fromkeys(shapes):
+        members = [number for number, other in enumerate(shapes) if other == shape]
+        x, keep = (torch.stack([inputs[number][part] for number in members]).to(device) for part in (0, 1))
+        for number, z in zip(members, encoder(x, keep), strict=True):
+            codes[number] = z
+    return torch.stack(codes)
+
+
+def _level(view: View, spec: BufferSpec, level: int, box: tuple[int, int, int, int]) -> dict:
+    """A part of a level of a view's deep buffer, as `raster_tensors` takes it; box: x, y, width, height."""
+    x, y, width, height = box
+    part = slice(y, y + height), slice(x, x + width)
+    if level < len(view.depth):
+        color, depth = view.color[level][part], view.depth[level][part]
+        lighting = view.lighting[level][part] if spec.lighting else None
+        index = view.index[level][part] if spec.point_channels else None
+    else:  # beyond the packed pyramid: the nearest hit of each 2x2 pixels of the level above
+        above = _level(view, spec, level - 1, (2 * x, 2 * y, 2 * width, 2 * height))
+        color, depth, lighting, index = _halve(*(above[kind] for kind in ("color", "depth", "lighting", "index")))
+    found = {
+        "color": color,
+        "depth": depth,
+        "lighting": lighting,
+        "index": index,
+        "labels": view.labels[:: 1 << level, :: 1 << level][part],
+    }
+    if spec.view_direction and view.camera is not None:
+        full_height, full_width = level_size(*view.labels.shape, level)
+        camera = view.camera.resized(full_width, full_height)
+        window = replace(camera, width=width, height=height, cx=camera.cx - x, cy=camera.cy - y)
+        found["rays"] = window.ray_directions()
+    return found
+
+
+def _halve(
+    color: np.ndarray, depth: np.ndarray, lighting: np.ndarray | None, index: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Colour, depth, lighting and index at half the size: of each 2x2 block the nearest pixel with a hit."""
+
+    def blocks(array: np.ndarray) -> np.ndarray:
+        """(h, w, …) to (h / 2, w / 2, 4, …); an odd last row or column stands twice."""
+        odd = [(0, array.shape[0] % 2), (0, array.shape[1] % 2), *[(0, 0)] * (array.ndim - 2)]
+        array = np.pad(array, odd, mode="edge")
+        height, width = array.shape[:2]
+        array = array.reshape(height // 2, 2, width // 2, 2, *array.shape[2:]).swapaxes(1, 2)
+        return array.reshape(height // 2, width // 2, 4, *array.shape[4:])
+
+    depths = blocks(depth)
+    nearest = np.where(depths > 0, depths, np.inf).argmin(axis=2)[..., None]  # (h / 2, w / 2, 1)
+
+    def pick(array: np.ndarray | None) -> np.ndarray | None:
+        if array is None:
+            return None
+        place = nearest.reshape(*nearest.shape, *[1] * (array.ndim - 2))
+        return np.take_along_axis(blocks(array), place, axis=2)[:, :, 0]
+
+    return pick(color), pick(depth), pick(lighting), pick(index)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nrw.errors import UserError
+from nrw.core.errors import UserError
 
 URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from nrw.errors import UserError
+from nrw.core.errors import UserError
 from nrw.mvs.workspace import Workspace, read_map, read_usable, write_map
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ each depth at a pixel is supported by those that are near it. Which of them the 
 
 import torch
 
-from nrw.cameras import Camera
+from nrw.geometry.cameras import Camera
 from nrw.mvs.planes import MAX_SLOPE, facing
 
 TOLERANCE = 0.01  # relative difference of depths at which they no longer support each other

@@ -5,7 +5,7 @@ Forward-backward reprojection as in COLMAP (Schönberger et al. 2016, section 4.
 
 import numpy as np
 
-from nrw.cameras import Camera
+from nrw.geometry.cameras import Camera
 from nrw.mvs.planes import MAX_SLOPE, facing
 
 

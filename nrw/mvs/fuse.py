@@ -9,12 +9,12 @@ import numpy as np
 import pycolmap
 from scipy.spatial import cKDTree
 
-from nrw import pointcloud
-from nrw.errors import UserError
-from nrw.io import write_json
+from nrw.core.errors import UserError
+from nrw.core.io import write_json
+from nrw.geometry import pointcloud
+from nrw.geometry.pointcloud import Cloud
 from nrw.mvs.ground import in_the_open, write_ground_maps
 from nrw.mvs.workspace import Workspace, read_map, read_usable
-from nrw.pointcloud import Cloud
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def fuse(
 
     min_views: photos that must see a point. voxel_size: world units; thins the cloud. The colour of a point is the
     median of the photos that see it. Sparse points seen mostly through `masked` labels are no filling. Where two photos
-    show `ground` labels without a depth there are points of the ground plane (`nrw.mvs.ground`).
+    show `ground` labels without a depth there are points of the ground plane (`mvs.ground`).
 
     Raises UserError if a map is missing or truncated, or no point at all results.
     """

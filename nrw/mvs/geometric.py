@@ -15,14 +15,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nrw.io import write_json
+from nrw.core.io import write_json
 from nrw.mvs.consensus import modes, seen_from
 from nrw.mvs.consistency import agrees
-from nrw.mvs.depths import BEST, CONFIDENCE_RADIUS, CONFIDENCE_SIGMA, FINE_ROUNDS, MIN_CONFIDENCE, RADIUS, check_device
-from nrw.mvs.match import GeometricMatcher
+from nrw.mvs.matcher import GeometricMatcher
+from nrw.mvs.photometric import (
+    BEST,
+    CONFIDENCE_RADIUS,
+    CONFIDENCE_SIGMA,
+    FINE_ROUNDS,
+    MIN_CONFIDENCE,
+    RADIUS,
+    check_device,
+)
 from nrw.mvs.planes import normals_from_depth
 from nrw.mvs.refine import keep_better, refine, upsample
-from nrw.mvs.select import SparseScene, read_sparse, select_sources
+from nrw.mvs.sources import SparseScene, read_sparse, select_sources
 from nrw.mvs.views import read_view
 from nrw.mvs.workspace import Workspace, read_map, write_map
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nrw.cameras import Camera
+from nrw.geometry.cameras import Camera
 from nrw.mvs.planes import facing
-from nrw.mvs.select import MIN_FALL
+from nrw.mvs.sources import MIN_FALL
 from nrw.mvs.workspace import Workspace, read_labels, read_map, write_map
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from nrw.cameras import Camera
+from nrw.geometry.cameras import Camera
 
 MAX_SLOPE = 1.1  # ratio of depths half a pixel apart, beyond which a plane is not believed
 STEEPEST = 3.0  # tangent of the angle to the image plane up to which a whole window lies on the centre's surface

@@ -10,7 +10,7 @@ on smooth surfaces.
 import torch
 import torch.nn.functional as F
 
-from nrw.mvs.match import Matcher
+from nrw.mvs.matcher import Matcher
 from nrw.mvs.planes import Planes, fit_planes
 
 MARGIN = 0.002  # by how much a proposal must score better: keeps noise from roughening untextured parts

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from nrw.cameras import Camera
-from nrw.mvs.match import Matcher
+from nrw.geometry.cameras import Camera
+from nrw.mvs.matcher import Matcher
 
 MIN_PLANES, MAX_PLANES = 32, 256
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pycolmap
 
-from nrw.errors import UserError
-from nrw.io import atomic_path
+from nrw.core.errors import UserError
+from nrw.core.io import atomic_path
 
 
 def undistort(images_dir: Path | str, sparse: Path | str, mvs_dir: Path | str, *, max_size: int) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from nrw.cameras import Camera
-from nrw.io import read_image
+from nrw.core.io import read_image
+from nrw.geometry.cameras import Camera
 from nrw.mvs.workspace import Workspace, read_usable
 
 

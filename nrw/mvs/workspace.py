@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nrw.cameras import Camera, read_cameras
-from nrw.errors import UserError
-from nrw.io import atomic_path, read_image, read_json
+from nrw.core.errors import UserError
+from nrw.core.io import atomic_path, read_image, read_json
+from nrw.geometry.cameras import Camera, read_cameras
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from nrw.cameras import Camera
-from nrw.pointcloud import Cloud, read_cloud
+from nrw.geometry.cameras import Camera
+from nrw.geometry.pointcloud import Cloud, read_cloud
 
 CLOUD_POINTS = 40_000
 PALETTE = 256  # colours of the points

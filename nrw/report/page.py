@@ -9,10 +9,10 @@ import jinja2
 import numpy as np
 from plotly.offline import get_plotlyjs
 
-from nrw.cameras import read_cameras
-from nrw.costs import costs
-from nrw.dataset import PackedDataset
-from nrw.io import atomic_path, read_csv, read_json
+from nrw.core.io import atomic_path, read_csv, read_json
+from nrw.dataset.packed import PackedDataset
+from nrw.geometry.cameras import read_cameras
+from nrw.jobs.records import costs
 from nrw.report import figures, sections, verdict
 from nrw.report.photos import photos_of, wall
 

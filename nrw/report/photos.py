@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nrw.framebuffers import aligned_paths
-from nrw.io import read_csv, read_json
+from nrw.core.io import read_csv, read_json
+from nrw.framebuffers.aligned import aligned_paths
 from nrw.report.pictures import thumbnail
 
 WALL = 240  # thumbnails at most

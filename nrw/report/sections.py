@@ -14,12 +14,12 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from nrw import ade20k
-from nrw.config import complete_preset
-from nrw.costs import Cost
-from nrw.framebuffers import aligned_paths
-from nrw.io import read_image, read_json
-from nrw.log import duration
+from nrw.config.resolve import complete_preset
+from nrw.core import ade20k
+from nrw.core.io import read_image, read_json
+from nrw.core.progress import duration
+from nrw.framebuffers.aligned import aligned_paths
+from nrw.jobs.records import Cost
 from nrw.report import figures
 from nrw.report.pictures import data_uri, side_by_side
 

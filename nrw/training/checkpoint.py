@@ -1,14 +1,12 @@
 """Checkpoints: all that a stage needs to go on as if it had never stopped, in one file that is either whole or absent.
 
 The file is safetensors (nothing in it executes); what is not a tensor is JSON in its header. There is no random state
-in it: what a step draws is a function of the seed and the step's number (`nrw.training.sampler`), and that is kept.
+in it: what a step draws is a function of the seed and the step's number (`training.sampler`), and that is kept.
 """
 
 import hashlib
 import json
 import logging
-import signal
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,8 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from nrw.errors import UserError
-from nrw.io import atomic_path
+from nrw.core.io import atomic_path
 
 FILE = "checkpoint.safetensors"
 logger = logging.getLogger(__name__)
@@ -115,74 +112,3 @@ def content_hash(path: Path | str) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return fingerprint_of([[file.relative_to(path).as_posix(), content_hash(file)] for file in files])
-
-
-def save_weights(path: Path, modules: Mapping[str, nn.Module]) -> None:
-    """Write the weights of modules as `<name>.<parameter>`, in the layout that `load_weights` reads."""
-    tensors = {
-        f"{name}.{key}": tensor.detach().cpu().contiguous()
-        for name, module in modules.items()
-        for key, tensor in module.state_dict().items()
-    }
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary)
-
-
-def load_weights(path: Path, modules: Mapping[str, nn.Module], required: bool = True) -> None:
-    """Load what `save_weights` wrote. A module that the file lacks altogether stays as it is unless `required`.
-
-    Raises UserError when the file is missing or its weights are those of differently configured networks.
-    """
-    if not path.is_file():
-        raise UserError(f"{path} is missing: run the stage that makes it first.")
-    tensors = load_file(path)
-    for name, module in modules.items():
-        weights = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
-        if not weights and not required:
-            continue
-        try:
-            module.load_state_dict(weights)
-        except RuntimeError as error:
-            raise UserError(
-                f"{path}: its {name} was made with another configuration (sections buffer and network, or another "
-                f"cloud); run the stage that makes it again.\n{error}"
-            ) from error
-
-
-class StopSignal:
-    """`with StopSignal() as stop:` catches SIGTERM and SIGINT; the loop looks at `stop.received` between steps.
-
-    A second signal acts at once, as it would have without this; `patient`: it does not, which is for processes that get
-    the same signal from whoever started them too.
-    """
-
-    SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-    def __init__(self, patient: bool = False):
-        self.received: int | None = None
-        self.patient = patient
-        self._before = {}
-
-    def __enter__(self) -> "StopSignal":
-        if threading.current_thread() is threading.main_thread():  # no other thread may set handlers
-            self._before = {number: signal.signal(number, self._receive) for number in self.SIGNALS}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()
-
-    def _receive(self, number: int, _frame: object) -> None:
-        self.received = number
-        if not self.patient:
-            self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
-
-    def leave(self) -> None:
-        """End the process as the signal asked: KeyboardInterrupt for SIGINT, else exit status 128 + signal."""
-        if self.received == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + self.received)

@@ -13,14 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nrw import ade20k
-from nrw.dataset import PackedDataset, View
-from nrw.errors import UserError
+from nrw.core import ade20k
+from nrw.core.errors import UserError
+from nrw.core.pictures import sheet_of
+from nrw.dataset.packed import PackedDataset, View
 from nrw.models.completion import CompletionNet, completion_spec
-from nrw.models.inputs import BufferSpec
-from nrw.training import checkpoint, parallel
-from nrw.training.log import TrainingLog, sheet_of
-from nrw.training.sampler import crop_buffer, generator_of, photos_of, random_boxes
+from nrw.models.inputs import BufferSpec, crop_buffer
+from nrw.training import checkpoint, parallel, signals
+from nrw.training.log import TrainingLog
+from nrw.training.sampler import generator_of, photos_of, random_boxes
 from nrw.training.stage import (
     adam,
     autocast,
@@ -77,7 +78,7 @@ def train(dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | s
         log.samples(0, validate(averaged, dataset, spec, labels, class_of, device)[0])
     log.restart_clock()
 
-    with checkpoint.StopSignal(patient=parallel.size() > 1) as stop:
+    with signals.StopSignal(patient=parallel.size() > 1) as stop:
         for step in range(start, steps):
             rng = generator_of(seed, STAGE, step)
             torch.manual_seed(int(rng.integers(2**63)))

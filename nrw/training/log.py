@@ -8,15 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from nrw.errors import UserError
-from nrw.io import atomic_path, write_image
-from nrw.log import duration
+from nrw.core.errors import UserError
+from nrw.core.io import atomic_path, write_image
+from nrw.core.progress import duration
 
-SAMPLE_SIZE = 320  # pixels, longer side of a picture on a sheet
 logger = logging.getLogger(__name__)
 
 
@@ -127,20 +125,3 @@ class TrainingLog:
     def _write_rows(self) -> None:
         with atomic_path(self.out_dir / "stats.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
-
-
-def sheet_of(rows: list[list[np.ndarray]]) -> np.ndarray:
-    """Pictures (h, w, 3) uint8 of any sizes on a white sheet (H, W, 3) uint8, shrunk to at most SAMPLE_SIZE pixels."""
-    small = []
-    for row in rows:
-        pictures = [Image.fromarray(np.ascontiguousarray(picture)) for picture in row]
-        for picture in pictures:
-            picture.thumbnail((SAMPLE_SIZE, SAMPLE_SIZE))
-        small.append([np.asarray(picture) for picture in pictures])
-    width = max(picture.shape[1] for row in small for picture in row)
-    heights = [max(picture.shape[0] for picture in row) for row in small]
-    sheet = np.full((sum(heights), width * len(rows[0]), 3), 255, np.uint8)
-    for top, row in zip(np.cumsum([0, *heights]), small, strict=False):
-        for column, picture in enumerate(row):
-            sheet[top : top + picture.shape[0], column * width : column * width + picture.shape[1]] = picture
-    return sheet

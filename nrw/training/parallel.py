@@ -20,8 +20,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from nrw.errors import UserError
-from nrw.training.checkpoint import StopSignal
+from nrw.core.errors import UserError
+from nrw.training.signals import StopSignal
 
 STAGES = {"appearance": "pretrain", "rerender": "rerender", "finetune": "rerender", "completion": "completion"}
 PATIENCE = timedelta(hours=6)  # in which the first process may do what only it does

@@ -13,23 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nrw.dataset import PackedDataset
+from nrw.core.pictures import sheet_of
+from nrw.dataset.packed import PackedDataset
+from nrw.models import losses
 from nrw.models.build import Networks, build_networks
-from nrw.models.inputs import BufferSpec
+from nrw.models.inputs import BufferSpec, crop, encode, encoder_input
 from nrw.models.perceptual import VGGFeatures, perceptual_loss
-from nrw.training import checkpoint, losses, parallel
-from nrw.training.log import TrainingLog, sheet_of
-from nrw.training.sampler import (
-    crop,
-    crop_batch,
-    crops_for_one,
-    encode,
-    encoder_input,
-    generator_of,
-    jittered,
-    photos_of,
-    random_region,
-)
+from nrw.training import checkpoint, parallel, signals
+from nrw.training.log import TrainingLog
+from nrw.training.sampler import crop_batch, crops_for_one, generator_of, jittered, photos_of, random_region
 from nrw.training.stage import (
     Best,
     adam,
@@ -73,7 +65,7 @@ def train(
     of the discriminator; config.json, all that is needed to build the networks again, and why the stage `ended`;
     stats.jsonl, TensorBoard events and samples/. The checkpoint in checkpoint_dir is removed.
 
-    Of several processes (`nrw.training.parallel`) each computes its part of every batch.
+    Of several processes (`training.parallel`) each computes its part of every batch.
 
     Raises UserError for weights that do not fit the configuration, a loss that is not finite, a missing GPU.
     """
@@ -92,9 +84,9 @@ def train(
     if weights["adversarial"] == 0 or part["adversarial_share"] == 0:
         networks.discriminator = None
     init = Path(init_dir) / "model.safetensors"
-    checkpoint.load_weights(init, {"encoder": networks.encoder})
+    weights.load_weights(init, {"encoder": networks.encoder})
     others = {name: module for name, module in networks.named_children() if name != "encoder"}
-    checkpoint.load_weights(init, others, required=False)
+    weights.load_weights(init, others, required=False)
     if networks.lighting is not None:
         networks.lighting.table.copy_(torch.tensor(dataset.point_lighting[:, : spec.lighting]))
     fixed_encoder = part["encoder_learning_rate"] == 0
@@ -140,7 +132,7 @@ def train(
         checkpoint.save(checkpoint_dir, fingerprint, done, modules, optimizers, state)
 
     done, hopeless = start, torch.zeros(())
-    with checkpoint.StopSignal(patient=parallel.size() > 1) as stop:
+    with signals.StopSignal(patient=parallel.size() > 1) as stop:
         for step in range(start, steps):
             shift = halvings(part, step / steps, smallest)
             judged = networks.discriminator is not None and step >= judged_from

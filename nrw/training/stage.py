@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from nrw.dataset import PackedDataset
-from nrw.errors import UserError
-from nrw.io import write_json
+from nrw.core.errors import UserError
+from nrw.core.io import write_json
+from nrw.dataset.packed import PackedDataset
+from nrw.models import weights
 from nrw.models.inputs import BufferSpec
 from nrw.models.perceptual import VGGFeatures
 from nrw.training import checkpoint
@@ -123,5 +124,5 @@ def finish(
     sections = ("seed", "buffer", "network", "perceptual", "training")
     facts = {key: asdict(value) if isinstance(value, BufferSpec) else value for key, value in facts.items()}
     write_json(out_dir / "config.json", {"stage": stage, **{key: config[key] for key in sections}, **facts})
-    checkpoint.save_weights(out_dir / "model.safetensors", modules)
+    weights.save_weights(out_dir / "model.safetensors", modules)
     checkpoint.remove(checkpoint_dir)

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 import viser
 
-from nrw.errors import UserError
-from nrw.pointcloud import spacing
-from nrw.viewer.renderer import Renderer
+from nrw.core.errors import UserError
+from nrw.geometry.pointcloud import spacing
+from nrw.viewer.scheduler import Renderer
 from nrw.viewer.session import Look, Session, Viewpoint, thinned
 
 POINTS = "points"  # the mode that shows the cloud itself, drawn by the browser

@@ -11,13 +11,16 @@ import torch
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from nrw import ade20k, paths, videos
-from nrw.cameras import Camera, fit_size
-from nrw.dataset import PackedDataset, View
-from nrw.errors import UserError
-from nrw.io import write_image
-from nrw.models.scene import SceneModel
-from nrw.pointcloud import Cloud, spacing
+from nrw.core import ade20k
+from nrw.core.errors import UserError
+from nrw.core.io import write_image
+from nrw.core.limits import SIDE_MULTIPLE
+from nrw.dataset.packed import PackedDataset, View
+from nrw.geometry import cameras
+from nrw.geometry.cameras import Camera, fit_size
+from nrw.geometry.pointcloud import Cloud, spacing
+from nrw.scene.model import SceneModel
+from nrw.videos import camera_paths, shots
 
 MODES = ("picture", "colour", "depth", "labels")
 MOVING_POINTS = 1_000_000  # of the cloud that are drawn while the camera moves: what two cores rasterize in 0.1 s
@@ -41,14 +44,14 @@ class Viewpoint:
     @classmethod
     def of(cls, camera: Camera, aspect: float) -> "Viewpoint":
         """A camera's place and direction on a screen of another shape: the diagonal field of view is kept."""
-        camera = paths.fitted(camera, round(SCALE * aspect), SCALE)
+        camera = cameras.fitted(camera, round(SCALE * aspect), SCALE)
         quaternion = Rotation.from_matrix(camera.rotation.T).as_quat(scalar_first=True)
         fov = 2 * float(np.arctan(camera.height / 2 / camera.fy))
         return cls(tuple(camera.center.tolist()), tuple(quaternion.tolist()), fov, aspect)
 
     def camera(self, size: int) -> Camera:
         """The view with a longer side of about `size` pixels, both sides multiples of 8; pixels may not be square."""
-        width, height = fit_size(round(SCALE * self.aspect), SCALE, size, paths.MULTIPLE)
+        width, height = fit_size(round(SCALE * self.aspect), SCALE, size, SIDE_MULTIPLE)
         rotation = Rotation.from_quat(self.wxyz, scalar_first=True).as_matrix().T
         half = np.tan(self.fov / 2)
         return Camera(
@@ -84,7 +87,7 @@ class Session:
     """A trained scene being looked at. Pictures are (H, W, 3) uint8; any thread may ask, one at a time is served.
 
     scene: its folder, for snapshots and camera paths. cloud: in the colours gathered from the training photos. edit:
-    (256,) uint8, what each predicted label is replaced by (`nrw.editing`). photos: at most 256 ids. modes: those of
+    (256,) uint8, what each predicted label is replaced by (`scene.editing`). photos: at most 256 ids. modes: those of
     MODES that the scene has.
     """
 
@@ -92,7 +95,7 @@ class Session:
         self, scene: Path, model: SceneModel, dataset: PackedDataset, cloud: Cloud, edit: np.ndarray | None = None
     ):
         self.scene, self.model, self.dataset, self.cloud, self.edit = scene, model, dataset, cloud, edit
-        self.photos = videos.sample(dataset.ids)
+        self.photos = shots.sample(dataset.ids)
         self.modes = MODES if model.completion is not None else MODES[:-1]
         self.keyframes: list[tuple[float, Viewpoint, dict[str, float]]] = []
         self._lock = RLock()
@@ -107,7 +110,7 @@ class Session:
 
     def start(self) -> Look:
         """The photo that shows most of the cloud; beside it, to blend to, the one whose colours differ most."""
-        first = videos.best_covered(self.dataset, self.cloud.points)[0]
+        first = shots.best_covered(self.dataset, self.cloud.points)[0]
         colors = {photo: np.asarray(self.thumbnail(photo, 8)).mean(axis=(0, 1)) for photo in self.photos}
         second = max(self.photos, key=lambda photo: float(np.linalg.norm(colors[photo] - colors[first])))
         return Look("picture", (first, second), 0.0)
@@ -168,9 +171,9 @@ class Session:
         if len(self.keyframes) < 2:
             raise UserError(f"a path has at least 2 key frames; {len(self.keyframes)} recorded")
         times, viewpoints, weights = zip(*self.keyframes, strict=True)
-        cameras = [paths.fitted(viewpoint.camera(SCALE), *videos.wide(size)) for viewpoint in viewpoints]
+        cameras = [cameras.fitted(viewpoint.camera(SCALE), *shots.wide(size)) for viewpoint in viewpoints]
         path = self.scene / "paths" / f"{name}.json"
-        paths.write_keyframes(path, paths.CameraPath(FPS, cameras, list(weights)), times)
+        camera_paths.write_keyframes(path, camera_paths.CameraPath(FPS, cameras, list(weights)), times)
         return path
 
     def _see(self, viewpoint: Viewpoint, size: int, fine: bool) -> View:

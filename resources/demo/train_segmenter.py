@@ -18,7 +18,7 @@ from PIL import Image
 from torch.nn import functional
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessorPil
 
-from nrw.ade20k import ADE20K_NAMES
+from nrw.core.ade20k import ADE20K_NAMES
 
 LONGEST = 320  # pixels, of the pictures; trained up to 2.4 times as large
 CROP, BATCH = 192, 8

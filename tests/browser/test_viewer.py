@@ -15,7 +15,7 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from nrw.io import read_image, read_json
+from nrw.core.io import read_image, read_json
 from tests.browser.conftest import console_errors, requested, resize
 from tests.unit.test_cli import frames_of, make_scene
 

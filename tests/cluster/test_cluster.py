@@ -12,9 +12,9 @@ import signal
 import pytest
 from safetensors.torch import load_file
 
-from nrw.cameras import read_cameras
-from nrw.chunks import chunk
-from nrw.io import read_json
+from nrw.core.io import read_json
+from nrw.core.pieces import chunk
+from nrw.geometry.cameras import read_cameras
 
 pytestmark = pytest.mark.workflow
 # rules of a second each share a job: a job of its own costs several times that

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.ablation import PILOT_STEPS, VARIANTS, config_of, pilot, table
-from nrw.config import resolve
+from nrw.config.resolve import resolve
 from nrw.models.build import build_networks
 from nrw.models.inputs import BufferSpec
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from nrw import ade20k
-from nrw.errors import UserError
+from nrw.core import ade20k
+from nrw.core.errors import UserError
 
 EVERY_LABEL = np.arange(151, dtype=np.uint8)[None]  # (1, 151)
 

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
-from nrw import ade20k
-from nrw.aligned import export_aligned, import_aligned
-from nrw.dataset import PackedDataset, pack, read_split
-from nrw.errors import UserError
-from nrw.io import read_csv, read_image, write_image
+from nrw.core import ade20k
+from nrw.core.errors import UserError
+from nrw.core.io import read_csv, read_image, write_image
+from nrw.dataset.format2019 import export_aligned, import_aligned
+from nrw.dataset.pack import pack
+from nrw.dataset.packed import PackedDataset
+from nrw.dataset.split import read_split
 
 SETTINGS = {"min_density": 0.15, "validation_share": 0.1, "min_validation": 2, "seed": 1}
 LABELS = [ade20k.label_of(name) for name in ("building", "sky", "tree", "person")]

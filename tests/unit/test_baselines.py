@@ -1,6 +1,6 @@
 import numpy as np
 
-from nrw.baselines import apply_colors, columns, fill, fit_colors, recoloured
+from nrw.evaluation.baselines import apply_colors, columns, fill, fit_colors, recoloured
 
 # [r g b 1] -> half of (g, r, b), plus (20, 40, 60): exact in 8 bits for even colours
 TRUE = np.array([[0, 0.5, 0], [0.5, 0, 0], [0, 0, 0.5], [20 / 255, 40 / 255, 60 / 255]])

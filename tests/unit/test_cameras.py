@@ -4,7 +4,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from nrw.cameras import Camera, fit_size, read_cameras
+from nrw.geometry.cameras import Camera, fit_size, read_cameras
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from nrw.errors import UserError
-from nrw.training import checkpoint
+from nrw.core.errors import UserError
+from nrw.models import weights
+from nrw.training import checkpoint, signals
 
 
 def network_and_optimizer(seed):
@@ -83,22 +84,22 @@ def test_content_hash_sees_names_and_bytes(tmp_path):
 
 def test_weights_go_from_stage_to_stage(tmp_path):
     path = tmp_path / "model.safetensors"
-    checkpoint.save_weights(path, {"encoder": (saved := nn.Linear(2, 3))})
+    weights.save_weights(path, {"encoder": (saved := nn.Linear(2, 3))})
     encoder, points = nn.Linear(2, 3), nn.Linear(1, 1)
     before = points.weight.clone()
-    checkpoint.load_weights(path, {"encoder": encoder, "points": points}, required=False)
+    weights.load_weights(path, {"encoder": encoder, "points": points}, required=False)
     assert torch.equal(encoder.weight, saved.weight)
     assert torch.equal(points.weight, before)
     with pytest.raises(UserError, match=r"its points was made with another configuration"):
-        checkpoint.load_weights(path, {"encoder": encoder, "points": points})
+        weights.load_weights(path, {"encoder": encoder, "points": points})
     with pytest.raises(UserError, match=r"its encoder was made with another configuration"):
-        checkpoint.load_weights(path, {"encoder": nn.Linear(2, 4)})
+        weights.load_weights(path, {"encoder": nn.Linear(2, 4)})
 
 
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
 def test_a_signal_waits_for_the_end_of_the_step(number, error):
     before = signal.getsignal(number)
-    with checkpoint.StopSignal() as stop:
+    with signals.StopSignal() as stop:
         assert stop.received is None
         os.kill(os.getpid(), number)
         assert stop.received == number

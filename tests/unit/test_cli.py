@@ -9,21 +9,26 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from nrw import ade20k, videos
-from nrw.cameras import Camera
 from nrw.cli import app
-from nrw.dataset import PackedDataset, pack, write_split
-from nrw.errors import UserError
-from nrw.framebuffers import INDEX_FIELDS, POSE_FIELDS, save_buffer
-from nrw.io import read_image, write_csv, write_image, write_json
+from nrw.core import ade20k
+from nrw.core.errors import UserError
+from nrw.core.io import read_image, write_csv, write_image, write_json
+from nrw.dataset.pack import pack
+from nrw.dataset.packed import PackedDataset
+from nrw.dataset.split import write_split
+from nrw.framebuffers.aligned import INDEX_FIELDS, POSE_FIELDS
+from nrw.framebuffers.rasters import save_buffer
+from nrw.geometry.cameras import Camera, look_at
+from nrw.geometry.pointcloud import Cloud, spacing, write_cloud
+from nrw.geometry.rasterize import pyramid, rasterize, reaching, shade
 from nrw.models.build import build_networks
 from nrw.models.completion import CompletionNet, completion_spec
 from nrw.models.inputs import BufferSpec
-from nrw.models.scene import SceneModel
-from nrw.paths import CameraPath, look_at, write_path
-from nrw.pointcloud import Cloud, spacing, write_cloud
-from nrw.rasterize import pyramid, rasterize, reaching, shade
+from nrw.scene import files
+from nrw.scene.model import SceneModel
 from nrw.training.stage import finish
+from nrw.videos import shots
+from nrw.videos.camera_paths import CameraPath, write_path
 
 WIDTH, HEIGHT = 64, 48
 PHOTOS = 6
@@ -291,7 +296,7 @@ def test_an_edit_on_the_command_line_is_the_same_as_edited_label_maps(scene, tmp
     for frame in ("0000.png", "0001.png"):
         assert np.array_equal(read_image(tmp_path / "edit" / frame), read_image(tmp_path / "paint" / frame))
 
-    cloud = videos.read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
+    cloud = files.read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
     camera = dataset.view("0003").camera
     expected, _ = model.novel_view(cloud, camera, model.encode(dataset.view("0001")), everywhere)
     run("joint", scene, "0001", "0004", tmp_path / "joint", "--frames", 2, "--size", 64, "--edit", "building=sky")
@@ -302,7 +307,7 @@ def test_an_edit_on_the_command_line_is_the_same_as_edited_label_maps(scene, tmp
     poster = read_image(tmp_path / "clip.png")
     assert np.array_equal(poster, expected)
     settings = {**SETTINGS, "edit": {"building": "sky"}, "extra": {"dusk": {"path": str(tmp_path / "path.json")}}}
-    videos.make("dusk", model, dataset, cloud, settings, tmp_path / "dusk.mp4")
+    shots.make("dusk", model, dataset, cloud, settings, tmp_path / "dusk.mp4")
     assert np.array_equal(read_image(tmp_path / "dusk.png"), expected)
 
 
@@ -354,10 +359,10 @@ def test_a_set_in_the_2019_format_goes_out_comes_in_and_is_rendered(scene, tmp_p
     assert np.array_equal(read_image(tmp_path / "pictures" / "0003.png"), expected)
     # such a set has no cloud: only the appearance can be filmed
     dataset = PackedDataset(imported / "dataset")
-    videos.make("appearance", model, dataset, None, SETTINGS, tmp_path / "appearance.mp4")
+    shots.make("appearance", model, dataset, None, SETTINGS, tmp_path / "appearance.mp4")
     assert frames_of(tmp_path / "appearance.mp4")[0] == 8
     with pytest.raises(UserError, match="no point cloud"):
-        videos.make("flythrough", model, dataset, None, SETTINGS, tmp_path / "flythrough.mp4")
+        shots.make("flythrough", model, dataset, None, SETTINGS, tmp_path / "flythrough.mp4")
     for command in (("joint", imported, "0000", "0001", tmp_path / "joint"), ("view", imported)):
         assert "without a point cloud" in run(*command, code=1)
 
@@ -365,30 +370,30 @@ def test_a_set_in_the_2019_format_goes_out_comes_in_and_is_rendered(scene, tmp_p
 def test_the_three_videos_and_one_more_are_made(scene, tmp_path):
     dataset = PackedDataset(scene / "dataset")
     model = SceneModel.load(scene / "finetune", scene / "completion")
-    cloud = videos.read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
+    cloud = files.read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
     write_path(tmp_path / "dusk.json", CameraPath(4, [dataset.view("0000").camera] * 2, [{"0001": 1.0}] * 2))
     settings = {**SETTINGS, "extra": {"dusk": {"path": str(tmp_path / "dusk.json")}}}
     for kind, frames, size in (
         ("flythrough", 8, (64, 32)), ("appearance", 8, (64, 48)), ("joint", 8, (64, 32)), ("dusk", 2, (64, 48)),
     ):  # fmt: skip
-        videos.make(kind, model, dataset, cloud, settings, tmp_path / f"{kind}.mp4")
+        shots.make(kind, model, dataset, cloud, settings, tmp_path / f"{kind}.mp4")
         assert frames_of(tmp_path / f"{kind}.mp4") == (frames, size)
         assert read_image(tmp_path / f"{kind}.png").shape == (size[1], size[0], 3)
     with pytest.raises(UserError, match="neither one of"):
-        videos.make("dawn", model, dataset, cloud, settings, tmp_path / "dawn.mp4")
+        shots.make("dawn", model, dataset, cloud, settings, tmp_path / "dawn.mp4")
 
 
 def test_the_appearance_video_ends_where_it_began(scene):
     dataset = PackedDataset(scene / "dataset")
     model = SceneModel.load(scene / "finetune", scene / "completion")
-    cloud = videos.read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
-    shots = videos.appearance(model, dataset, cloud, SETTINGS)
-    assert len({id(shot.camera) for shot in shots}) == 1
-    assert torch.equal(shots[0].appearance, shots[-1].appearance)
-    assert not torch.equal(shots[0].appearance, shots[len(shots) // 2].appearance)
+    cloud = files.read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
+    loop = shots.appearance(model, dataset, cloud, SETTINGS)
+    assert len({id(shot.camera) for shot in loop}) == 1
+    assert torch.equal(loop[0].appearance, loop[-1].appearance)
+    assert not torch.equal(loop[0].appearance, loop[len(loop) // 2].appearance)
 
 
 def test_colours_of_another_cloud_are_refused(scene, tmp_path):
     np.save(tmp_path / "colors.npy", np.zeros((5, 3), np.uint8))
     with pytest.raises(UserError, match="different runs"):
-        videos.read_colored_cloud(scene / "mvs/cloud.ply", tmp_path / "colors.npy")
+        files.read_colored_cloud(scene / "mvs/cloud.ply", tmp_path / "colors.npy")

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from nrw import config
-from nrw.config import document, merge, resolve, scene_name
-from nrw.errors import UserError
+from nrw.config import resolve as configuration
+from nrw.config.document import document
+from nrw.config.resolve import merge, resolve, scene_name
+from nrw.core.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -105,5 +106,5 @@ def test_scene_names_are_safe():
 def test_the_documentation_of_the_keys_is_up_to_date():
     page = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
     assert page == document(), "python -m nrw.config > config/README.md"
-    for path in config._paths(config.yaml.safe_load(config.SCHEMA.read_text())):
+    for path in configuration._paths(configuration.yaml.safe_load(configuration.SCHEMA.read_text())):
         assert f"`{path}`" in page

@@ -1,4 +1,4 @@
-from nrw.costs import Cost, costs
+from nrw.jobs.records import Cost, costs
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 

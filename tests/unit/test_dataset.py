@@ -4,13 +4,16 @@ import pickle
 import numpy as np
 import pytest
 
-from nrw.ade20k import GROUPS, label_of
-from nrw.dataset import DepthPercentiles, PackedDataset, pack, read_split, split, write_split
-from nrw.errors import UserError
-from nrw.framebuffers import INDEX_FIELDS, POSE_FIELDS, save_buffer
-from nrw.io import write_csv, write_image
-from nrw.pointcloud import Cloud, write_cloud
-from nrw.rasterize import DeepBuffer
+from nrw.core.ade20k import GROUPS, label_of
+from nrw.core.errors import UserError
+from nrw.core.io import write_csv, write_image
+from nrw.dataset.pack import DepthPercentiles, pack
+from nrw.dataset.packed import PackedDataset
+from nrw.dataset.split import read_split, split, write_split
+from nrw.framebuffers.aligned import INDEX_FIELDS, POSE_FIELDS
+from nrw.framebuffers.rasters import save_buffer
+from nrw.geometry.pointcloud import Cloud, write_cloud
+from nrw.geometry.rasterize import DeepBuffer
 
 SETTINGS = {"min_density": 0.15, "validation_share": 0.1, "min_validation": 2, "seed": 1}
 COLORS = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90], [1, 2, 3]], np.uint8)

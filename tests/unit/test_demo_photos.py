@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from nrw.ade20k import N_LABELS, label_of
-from nrw.cameras import Camera
-from nrw.io import read_image, read_json
+from nrw.core.ade20k import N_LABELS, label_of
+from nrw.core.io import read_image, read_json
+from nrw.geometry.cameras import Camera
 
 DEMO = Path(__file__).resolve().parents[2] / "resources" / "demo"
 TRUTH = read_json(DEMO / "truth" / "cameras.json")

@@ -3,9 +3,9 @@
 import numpy as np
 from PIL import Image, ImageOps
 
-from nrw.ade20k import label_of, labels_of
-from nrw.io import read_image
-from nrw.segmentation import Segmenter
+from nrw.core.ade20k import label_of, labels_of
+from nrw.core.io import read_image
+from nrw.segmentation.segmenter import Segmenter
 from tests.unit.test_demo_photos import DEMO, PHOTOS
 
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nrw import ade20k, editing
-from nrw.errors import UserError
+from nrw.core import ade20k
+from nrw.core.errors import UserError
+from nrw.scene import editing
 
 GRASS, ROAD, SIDEWALK, FLOOR, SKY, PERSON, CAR, SIGN = (
     ade20k.label_of(name)

@@ -1,7 +1,7 @@
 import pytest
 
-from nrw.config import resolve
-from nrw.estimate import estimate
+from nrw.config.resolve import resolve
+from nrw.jobs.estimate import estimate
 
 
 @pytest.mark.parametrize(("photos", "minutes"), [(74, 49), (10, 26)])

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from nrw import evaluation
-from nrw.baselines import columns
-from nrw.dataset import View
-from nrw.errors import UserError
-from nrw.evaluation import METHODS, evaluate, output, score, summarize, table
-from nrw.io import read_image
+from nrw.core.errors import UserError
+from nrw.core.io import read_image
+from nrw.dataset.packed import View
+from nrw.evaluation import scores
+from nrw.evaluation.baselines import columns
+from nrw.evaluation.scores import METHODS, evaluate, output, score, summarize, table
 
 PERSON = 13
 
@@ -129,7 +129,7 @@ def test_a_set_without_validation_photos_is_a_user_error(tmp_path):
 
 def test_means_skip_photos_without_the_figure():
     rows = [
-        {"protocol": "full", "method": method, **dict.fromkeys(evaluation.COLUMNS, value), "hit_psnr": hit}
+        {"protocol": "full", "method": method, **dict.fromkeys(scores.COLUMNS, value), "hit_psnr": hit}
         for method in METHODS
         for value, hit in ((1.0, 10.0), (3.0, None))
     ]
@@ -138,7 +138,7 @@ def test_means_skip_photos_without_the_figure():
 
 
 def test_the_table_says_what_the_network_adds():
-    figures = dict.fromkeys(evaluation.COLUMNS)
+    figures = dict.fromkeys(scores.COLUMNS)
     means = {
         "full": {
             "raw": figures | {"psnr": 5.0},
@@ -147,7 +147,7 @@ def test_the_table_says_what_the_network_adds():
         }
     }
     for method in means["full"].values():
-        for figure in evaluation.COLUMNS:
+        for figure in scores.COLUMNS:
             method[figure] = method[figure] or 0.0
         method["lpips"] = None
     last = table(means).splitlines()[-1]

@@ -3,10 +3,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from nrw.cameras import Camera
-from nrw.errors import UserError
-from nrw.flythrough import flythrough
-from nrw.paths import look_at
+from nrw.core.errors import UserError
+from nrw.geometry.cameras import Camera, look_at
+from nrw.videos.flythrough import flythrough
 
 
 def camera_at(position, target=(0, 0, 0), width=320, height=240, focal=300.0):

@@ -8,13 +8,15 @@ import pycolmap
 import pytest
 from PIL import Image
 
-from nrw import ade20k, framebuffers
-from nrw.cameras import Camera, read_cameras
-from nrw.errors import UserError
-from nrw.framebuffers import compose, decode_depth, encode_depth, load_buffer, rasterize_photos, write_index
-from nrw.io import read_image, write_csv
-from nrw.pointcloud import Cloud, write_cloud
-from nrw.rasterize import rasterize, shade
+from nrw.core import ade20k
+from nrw.core.errors import UserError
+from nrw.core.io import read_image, write_csv
+from nrw.framebuffers import aligned, rasters, undistorted
+from nrw.framebuffers.aligned import compose, decode_depth, encode_depth, write_index
+from nrw.framebuffers.rasters import load_buffer, rasterize_photos
+from nrw.geometry.cameras import Camera, read_cameras
+from nrw.geometry.pointcloud import Cloud, write_cloud
+from nrw.geometry.rasterize import rasterize, shade
 
 IDS = ["0000", "0001", "0002"]
 TORCH = {"max_size": 80, "splat": 3, "backend": "torch", "device": "cpu"}
@@ -104,7 +106,7 @@ def test_a_retry_does_only_what_is_missing(workspace, monkeypatch):
     report = run_rasterize(root)
     (root / "framebuffers/0001_depth.npy").unlink()
     done = []
-    monkeypatch.setattr(framebuffers, "rasterize", lambda *a, **k: (done.append(a[1]), rasterize(*a, **k))[1])
+    monkeypatch.setattr(rasters, "rasterize", lambda *a, **k: (done.append(a[1]), rasterize(*a, **k))[1])
     assert run_rasterize(root) == report
     assert len(done) == 1
     np.testing.assert_allclose(done[0].center, read_cameras(root / "mvs/sparse")["0001"].center)
@@ -146,7 +148,7 @@ def test_aligned_images(workspace):
     run_compose(root)
     sky, building = ade20k.label_of("sky"), ade20k.label_of("building")
     for photo in IDS:
-        images = {kind: read_image(root / f"aligned/{photo}_{kind}.png") for kind in framebuffers.ALIGNED_KINDS}
+        images = {kind: read_image(root / f"aligned/{photo}_{kind}.png") for kind in aligned.ALIGNED_KINDS}
         assert {image.shape[:2] for image in images.values()} == {(56, 80)}
         camera = read_cameras(root / "mvs/sparse")[photo].resized(80, 56)
         buffer = rasterize([workspace[1]], camera, splat=3)
@@ -169,7 +171,7 @@ def test_the_photo_is_averaged_over_areas(workspace):
     stripes = np.zeros((96, 160, 3), np.uint8)
     stripes[:, ::2] = 200
     Image.fromarray(stripes).save(root / "mvs/images/0000.jpg", quality=100, subsampling=0)
-    np.testing.assert_allclose(framebuffers.read_photo(root / "mvs", "0000", 80, 48), 100, atol=3)
+    np.testing.assert_allclose(undistorted.read_photo(root / "mvs", "0000", 80, 48), 100, atol=3)
 
 
 def test_without_a_segmentation_all_is_unknown(workspace):
@@ -191,7 +193,7 @@ def test_composing_again_does_only_what_is_missing(workspace):
     run_compose(root)
     after = {path.name: path.stat().st_mtime_ns for path in (root / "aligned").iterdir()}
     assert {name for name in before if before[name] != after[name]} == {
-        f"0001_{kind}.png" for kind in framebuffers.ALIGNED_KINDS
+        f"0001_{kind}.png" for kind in aligned.ALIGNED_KINDS
     }
     color = read_image(root / "aligned/0002_color.png")
     np.save(root / "colors.npy", 255 - colors)  # other colours: everything anew

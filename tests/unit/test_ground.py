@@ -5,13 +5,13 @@ import pytest
 from PIL import Image
 from test_mvs import level_camera, square, surface_points, write_workspace
 
-from nrw.ade20k import label_of
-from nrw.errors import UserError
-from nrw.io import read_json, write_image
+from nrw.core.ade20k import label_of
+from nrw.core.errors import UserError
+from nrw.core.io import read_json, write_image
+from nrw.geometry.pointcloud import read_cloud
 from nrw.mvs.fuse import fuse
 from nrw.mvs.ground import MIN_SHARE, TOLERANCE, Plane, find_plane
 from nrw.mvs.workspace import Workspace, read_map, write_map
-from nrw.pointcloud import read_cloud
 
 SIDEWALK, BUILDING = label_of("sidewalk"), label_of("building")
 STRIP = (8, 11)  # metres ahead between which the ground was matched

@@ -10,8 +10,8 @@ from benchmarks import truth as module
 from benchmarks.demo_truth import DemoTruth, widely_seen
 from benchmarks.ground_truth import Compared, flickers
 from benchmarks.truth import Similarity, Truth, align, lift, look_up, resample
-from nrw.cameras import Camera
-from nrw.io import write_csv
+from nrw.core.io import write_csv
+from nrw.geometry.cameras import Camera
 
 
 @pytest.fixture(scope="module")

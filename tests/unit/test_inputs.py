@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from nrw import ade20k
-from nrw.errors import UserError
+from nrw.core import ade20k
+from nrw.core.errors import UserError
 from nrw.models.inputs import BufferSpec, PointFeatures, colour_terms, raster_tensors
 
 CONFIG = {

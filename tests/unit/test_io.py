@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nrw.io import atomic_path, read_csv, read_image, read_json, write_csv, write_image, write_json
+from nrw.core.io import atomic_path, read_csv, read_image, read_json, write_csv, write_image, write_json
 
 
 def test_a_file_appears_whole(tmp_path):

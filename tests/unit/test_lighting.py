@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from nrw.errors import UserError
-from nrw.lighting import decode, encode, find_lighting
-from nrw.observations import Photos, sample
-from nrw.pointcloud import Cloud, read_cloud
-from nrw.recolour import recolour
+from nrw.core.errors import UserError
+from nrw.framebuffers.lighting import find_lighting
+from nrw.framebuffers.observations import Photos, sample
+from nrw.framebuffers.recolor import recolour
+from nrw.geometry.pointcloud import Cloud, decode_lighting, encode_lighting, read_cloud
 from tests.wall import HEIGHT, WIDTH, write_scene
 
 WALL, DEPTH = 1, 4.0
@@ -88,7 +88,7 @@ def test_with_the_lighting_a_part_of_a_new_photo_tells_the_rest(scene, lighting)
     colors = np.load(root / "colors.npy").astype(float)
     assert lighting.shape == (len(colors), 2)
     assert lighting.dtype == np.uint8
-    alone, lit = error(scene, colors), error(scene, np.column_stack([colors, decode(lighting.astype(float))]))
+    alone, lit = error(scene, colors), error(scene, np.column_stack([colors, decode_lighting(lighting.astype(float))]))
     assert alone > 25  # of 255: the lamps' patterns
     assert lit < 9
 
@@ -98,7 +98,7 @@ def test_the_numbers_span_the_lamps_patterns(scene, lighting):
     inside = np.abs(points[:, 0]) < 1.8
     inside &= (np.abs(points[:, 1]) < 1.2) & (points[:, 2] == DEPTH)
     terms = np.column_stack(
-        [decode(lighting[inside].astype(float)), texture(*points[inside, :2].T), np.ones(inside.sum())]
+        [decode_lighting(lighting[inside].astype(float)), texture(*points[inside, :2].T), np.ones(inside.sum())]
     )
     wanted = patterns(*points[inside, :2].T)
     left = wanted - terms @ np.linalg.lstsq(terms, wanted, rcond=None)[0]
@@ -110,11 +110,11 @@ def test_few_photos_get_few_numbers(scene, lighting):
     more = light(scene, channels=5)  # 18 photos are enough for 3
     assert more.shape[1] == 5
     assert more[:-1, :3].std(axis=0).min() > 30
-    assert np.all(more[:, 3:] == encode(np.zeros(1)))
+    assert np.all(more[:, 3:] == encode_lighting(np.zeros(1)))
 
 
 def test_unseen_points_have_none(scene, lighting):
-    assert np.all(lighting[-1] == encode(np.zeros(2)))
+    assert np.all(lighting[-1] == encode_lighting(np.zeros(2)))
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -129,5 +129,7 @@ def test_photos_that_show_nothing_are_an_error(scene):
 
 def test_the_code_holds_what_it_is_given():
     values = np.array([-2, -1, -0.5, 0, 0.3, 1, 7])
-    np.testing.assert_allclose(decode(encode(values).astype(float)), values.clip(-1, 1), atol=0.5 / 127)
-    assert decode(encode(np.zeros(1)).astype(float)) == 0
+    np.testing.assert_allclose(
+        decode_lighting(encode_lighting(values).astype(float)), values.clip(-1, 1), atol=0.5 / 127
+    )
+    assert decode_lighting(encode_lighting(np.zeros(1)).astype(float)) == 0

@@ -1,12 +1,12 @@
 import subprocess
 import sys
 
-from nrw.chunks import chunk
-from nrw.log import duration
+from nrw.core.pieces import chunk
+from nrw.core.progress import duration
 
 
 def run(tmp_path, body):
-    code = f"from nrw.log import stage_log\nwith stage_log({str(tmp_path / 'logs' / 'a.log')!r}):\n" + body
+    code = f"from nrw.jobs.stage_log import stage_log\nwith stage_log({str(tmp_path / 'logs' / 'a.log')!r}):\n" + body
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
@@ -23,7 +23,7 @@ def test_all_output_goes_to_the_log_and_our_messages_to_the_terminal_too(tmp_pat
 
 
 def test_a_user_error_ends_with_its_message_and_no_traceback(tmp_path):
-    ended = run(tmp_path, "    from nrw.errors import UserError\n    raise UserError('no photos in /x')\n")
+    ended = run(tmp_path, "    from nrw.core.errors import UserError\n    raise UserError('no photos in /x')\n")
     assert ended.returncode == 1
     assert "Error: no photos in /x" in ended.stderr and "a.log" in ended.stderr
     assert "Traceback" not in ended.stderr + (tmp_path / "logs" / "a.log").read_text()

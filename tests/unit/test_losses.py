@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from nrw.training import losses
+from nrw.models import losses
 
 
 def pictures(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:

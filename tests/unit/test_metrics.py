@@ -3,8 +3,8 @@ import pytest
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from nrw import metrics
-from nrw.metrics import compare, psnr
+from nrw.evaluation import metrics
+from nrw.evaluation.metrics import compare, psnr
 
 
 @pytest.fixture

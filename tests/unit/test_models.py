@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nrw.errors import UserError
+from nrw.core.errors import UserError
 from nrw.models import paper2019
 from nrw.models.appearance import AppearanceEncoder, apply_colours
 from nrw.models.build import build_networks

@@ -13,23 +13,23 @@ import torch
 from PIL import Image
 from scipy.sparse import csr_array
 
-from nrw.cameras import Camera
-from nrw.errors import UserError
-from nrw.io import read_json, write_image
+from nrw.core.errors import UserError
+from nrw.core.io import read_json, write_image
+from nrw.geometry.cameras import Camera
+from nrw.geometry.pointcloud import read_cloud
 from nrw.mvs import colmap, sgm
 from nrw.mvs.colmap import estimate_depths_colmap
 from nrw.mvs.consensus import modes, seen_from
 from nrw.mvs.consistency import agrees
-from nrw.mvs.depths import estimate_depths
 from nrw.mvs.fuse import fuse
 from nrw.mvs.geometric import PASSES, match_again
-from nrw.mvs.match import GEOMETRIC_WEIGHT, GeometricMatcher, Matcher
+from nrw.mvs.matcher import GEOMETRIC_WEIGHT, GeometricMatcher, Matcher
+from nrw.mvs.photometric import estimate_depths
 from nrw.mvs.planes import fit_planes, normals_from_depth
-from nrw.mvs.select import SparseScene, read_sparse, select_sources
+from nrw.mvs.sources import SparseScene, read_sparse, select_sources
 from nrw.mvs.undistort import undistort
 from nrw.mvs.views import View
 from nrw.mvs.workspace import Workspace, read_map, write_map
-from nrw.pointcloud import read_cloud
 
 SKY = 3
 WIDTH, HEIGHT, FOCAL = 160, 120, 170.0

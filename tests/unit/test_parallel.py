@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_training import make_config, make_scene, rows_of, weights
 
-from nrw.errors import UserError
+from nrw.core.errors import UserError
 from nrw.training import parallel
 
 STAGE = {"kimg": 0.012, "quarter_resolution_share": 0.0, "half_resolution_share": 0.0}

@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from nrw.cameras import Camera
-from nrw.errors import UserError
-from nrw.paths import CameraPath, fitted, joint, look_at, read_path, smoothstep, write_path
+from nrw.core.errors import UserError
+from nrw.geometry.cameras import Camera, fitted, look_at
+from nrw.videos.camera_paths import CameraPath, joint, read_path, smoothstep, write_path
 
 
 def camera_at(position, target=(0, 0, 0), width=320, height=240, focal=300.0):

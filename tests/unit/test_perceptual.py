@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 
-from nrw.errors import UserError
+from nrw.core.errors import UserError
 from nrw.models.perceptual import MEAN, STD, URL, VGGFeatures, gram_matrices, perceptual_loss, style_distance
 
 

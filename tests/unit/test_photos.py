@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from nrw.errors import UserError
-from nrw.io import read_csv
-from nrw.photos import focal_length, import_photos, list_files
+from nrw.core.errors import UserError
+from nrw.core.io import read_csv
+from nrw.photos.decoding import focal_length
+from nrw.photos.importing import import_photos, list_files
 
 DEFAULTS = dict(max_size=200, min_size=50, max_megapixels=1.0, duplicate_distance=3, threads=2)
 

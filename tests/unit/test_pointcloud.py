@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nrw.errors import UserError
-from nrw.pointcloud import Cloud, clean, count_points, read_cloud, spacing, stream_points, write_cloud
+from nrw.core.errors import UserError
+from nrw.geometry.pointcloud import Cloud, clean, count_points, read_cloud, spacing, stream_points, write_cloud
 
 
 def cloud_of(n, seed=0):

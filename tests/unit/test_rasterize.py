@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from nrw.cameras import Camera
-from nrw.errors import UserError
-from nrw.pointcloud import spacing
-from nrw.rasterize import (
+from nrw.core.errors import UserError
+from nrw.geometry.cameras import Camera
+from nrw.geometry.pointcloud import spacing
+from nrw.geometry.rasterize import (
     LARGEST,
     NEIGHBOUR,
     SAME_SURFACE,

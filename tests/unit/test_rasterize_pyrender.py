@@ -10,10 +10,10 @@ import os
 import numpy as np
 import pytest
 
-from nrw import rasterize_pyrender
-from nrw.cameras import Camera
-from nrw.errors import UserError
-from nrw.rasterize import rasterize
+from nrw.core.errors import UserError
+from nrw.geometry import rasterize_pyrender
+from nrw.geometry.cameras import Camera
+from nrw.geometry.rasterize import rasterize
 
 needs_osmesa = pytest.mark.skipif(ctypes.util.find_library("OSMesa") is None, reason="needs libosmesa6")
 

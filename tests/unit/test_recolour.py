@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nrw.cameras import read_cameras
-from nrw.errors import UserError
-from nrw.observations import Photos
-from nrw.pointcloud import Cloud
-from nrw.recolour import recolour
+from nrw.core.errors import UserError
+from nrw.framebuffers.observations import Photos
+from nrw.framebuffers.recolor import recolour
+from nrw.geometry.cameras import read_cameras
+from nrw.geometry.pointcloud import Cloud
 from tests.wall import HEIGHT, WIDTH, write_scene
 
 PERSON, SKY, WALL = 13, 3, 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nrw.io import read_csv, read_json, write_csv, write_json
+from nrw.core.io import read_csv, read_json, write_csv, write_json
 from nrw.report import photos as photo_wall
 from nrw.report.page import write_report
 from nrw.report.photos import FATES, Photo, wall

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from nrw import resources
-from nrw.config import resolve
-from nrw.resources import Load, memory_mb, pieces, runtime_minutes, seconds
+from nrw.config.resolve import resolve
+from nrw.jobs import requests
+from nrw.jobs.requests import Load, memory_mb, pieces, runtime_minutes, seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 # CPU seconds and MB of the draft preset on 74 photos and on 10: the larger of what stands in benchmarks/RESULTS.md (an
@@ -41,19 +41,19 @@ def load(photos, threads=1, **config):
 @pytest.mark.parametrize("rule", MEASURED)
 def test_what_was_measured_fits_into_what_is_asked_for(rule):
     for photos, (cpu, memory) in zip((74, 10), MEASURED[rule], strict=True):
-        assert cpu < resources.SAFETY * seconds(rule, load(photos))
+        assert cpu < requests.SAFETY * seconds(rule, load(photos))
         assert runtime_minutes(rule, load(photos), 1, 1) >= cpu / 60
-        assert memory_mb(rule, load(photos, threads=2), 1) - resources.SNAKEMAKE_MB > memory
+        assert memory_mb(rule, load(photos, threads=2), 1) - requests.SNAKEMAKE_MB > memory
 
 
 def test_every_job_of_the_workflow_has_a_cost():
     asked = set()
     for file in (ROOT / "workflow" / "rules").glob("*.smk"):
         asked |= set(re.findall(r'\*\*asks\("(\w+)"\)', file.read_text()))
-    assert asked == set(resources.COSTS)
+    assert asked == set(requests.COSTS)
 
 
-@pytest.mark.parametrize("rule", resources.COSTS)
+@pytest.mark.parametrize("rule", requests.COSTS)
 def test_another_attempt_asks_for_more(rule):
     assert memory_mb(rule, load(74), 2) == 2 * memory_mb(rule, load(74), 1)
     assert runtime_minutes(rule, load(74), 1, 3) == 3 * runtime_minutes(rule, load(74), 1, 1)

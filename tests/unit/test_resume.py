@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from nrw.resume import pending
+from nrw.core.pieces import pending
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ import re
 import subprocess
 import sys
 
-from nrw import run
-from nrw.config import resolve
+from nrw.config.resolve import resolve
+from nrw.jobs import messages
 
 SNAKEMAKE_LOG = """\
 Job 4: place: cameras and sparse points
@@ -20,15 +20,15 @@ Shutting down, this might take some time.
 def failed(tmp_path, body):
     """What the end says after a stage with this body."""
     log = tmp_path / "reconstruct.log"
-    code = f"from nrw.log import stage_log\nwith stage_log({str(log)!r}):\n    {body}\n"
+    code = f"from nrw.jobs.stage_log import stage_log\nwith stage_log({str(log)!r}):\n    {body}\n"
     subprocess.run([sys.executable, "-c", code], capture_output=True)
     snakemake = tmp_path / "snakemake.log"
     snakemake.write_text(SNAKEMAKE_LOG.format(log=log, noise="RuleException:\n"))
-    return run.failure([snakemake], {"reconstruct": "sfm"}), log
+    return messages.failure([snakemake], {"reconstruct": "sfm"}), log
 
 
 def test_a_users_error_ends_with_stage_cause_log_and_what_to_do(tmp_path):
-    body = "from nrw.errors import UserError; raise UserError('2 of 10 photos\\nWhat to try:\\n  - more photos')"
+    body = "from nrw.core.errors import UserError; raise UserError('2 of 10 photos\\nWhat to try:\\n  - more photos')"
     text, log = failed(tmp_path, body)
     assert text.splitlines() == [
         "Failed: stage sfm, rule reconstruct",
@@ -55,12 +55,12 @@ def test_each_of_several_failures_is_named(tmp_path):
     snakemake = tmp_path / "snakemake.log"
     block = SNAKEMAKE_LOG.format(log=tmp_path / "a.log", noise="")
     snakemake.write_text("".join(block.replace("reconstruct", f"rule{number}") for number in range(5)))
-    text = run.failure([snakemake], {})
+    text = messages.failure([snakemake], {})
     assert text.count("Failed: stage") == 3 and "2 more rules failed" in text
 
 
 def test_a_run_that_was_stopped_says_that_it_goes_on(tmp_path):
-    assert "goes on" in run.failure([tmp_path / "absent.log"], {})
+    assert "goes on" in messages.failure([tmp_path / "absent.log"], {})
 
 
 def test_the_start_names_scene_photos_preset_device_and_time(tmp_path):
@@ -69,30 +69,32 @@ def test_the_start_names_scene_photos_preset_device_and_time(tmp_path):
     for number in range(20):
         (photos / f"{number}.jpg").write_bytes(b"x")
     config = resolve({"photos": str(photos), "segmentation": {"model": "none"}})
-    text = run.start(config, cores=2)
+    text = messages.start(config, cores=2)
     assert "preset draft, on cpu, 2 cores" in text
     assert re.search(rf"my_place: 20 files in {re.escape(str(photos))}; about 1\d min to 3\d min ", text), text
 
 
 def test_without_measurements_the_start_says_so(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"x")
-    text = run.start(resolve({"photos": str(tmp_path), "preset": "standard"}), cores=16)
+    text = messages.start(resolve({"photos": str(tmp_path), "preset": "standard"}), cores=16)
     assert "1 file in" in text and "no estimate" in text
-    assert "no estimate" in run.start(resolve({"scenes": {"old": {"aligned": "somewhere"}}}), cores=2)
+    assert "no estimate" in messages.start(resolve({"scenes": {"old": {"aligned": "somewhere"}}}), cores=2)
 
 
 def test_the_end_names_what_is_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = {"scenes": {"place": {}}}
-    assert run.end(config) == ""
+    assert messages.end(config) == ""
     folder = tmp_path / "results" / "place"
     (folder / "videos").mkdir(parents=True)
     (folder / "videos" / "joint.mp4").touch()
     (folder / "report.html").touch()
-    assert str(folder / "videos" / "joint.mp4") in run.end(config) and str(folder / "report.html") in run.end(config)
+    assert str(folder / "videos" / "joint.mp4") in messages.end(config) and str(folder / "report.html") in messages.end(
+        config
+    )
 
 
 def test_a_cluster_gets_no_estimate(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"")
-    text = run.start(resolve({"photos": str(tmp_path)}), None)
+    text = messages.start(resolve({"photos": str(tmp_path)}), None)
     assert "jobs on a cluster" in text and "1 file in" in text and "about" not in text

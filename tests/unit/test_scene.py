@@ -7,10 +7,10 @@ import pytest
 import torch
 from test_training import BUILDING, PERSON, SKY, make_config, make_scene, run
 
-from nrw.dataset import PackedDataset
-from nrw.errors import UserError
-from nrw.models.scene import SceneModel
-from nrw.training.sampler import crop
+from nrw.core.errors import UserError
+from nrw.dataset.packed import PackedDataset
+from nrw.models.inputs import crop
+from nrw.scene.model import SceneModel
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,11 @@ from transformers import (
     SwinConfig,
 )
 
-from nrw.ade20k import ADE20K_NAMES, label_of
-from nrw.errors import UserError
-from nrw.io import read_image, read_json, write_image
-from nrw.segmentation import Segmenter, segment_photos, write_classes
+from nrw.core.ade20k import ADE20K_NAMES, label_of
+from nrw.core.errors import UserError
+from nrw.core.io import read_image, read_json, write_image
+from nrw.segmentation.labels import segment_photos, write_classes
+from nrw.segmentation.segmenter import Segmenter
 
 LABELS = {"id2label": dict(enumerate(ADE20K_NAMES)), "label2id": {name: i for i, name in enumerate(ADE20K_NAMES)}}
 SIZE = (40, 64)  # height, width

@@ -9,11 +9,15 @@ import pycolmap
 import pytest
 from PIL import Image
 
-from nrw import matching, sfm
-from nrw.errors import UserError
-from nrw.io import read_json, write_csv
-from nrw.matching import choose_pairs, match_pairs, merge_matches, retrieval_pairs
-from nrw.sfm import extract_features, reconstruct, summary_table, upright_rotation
+from nrw.core.errors import UserError
+from nrw.core.io import read_json, write_csv
+from nrw.sfm import matching, reconstruction
+from nrw.sfm.features import extract_features
+from nrw.sfm.matching import match_pairs, merge_matches
+from nrw.sfm.pairs import choose_pairs, retrieval_pairs
+from nrw.sfm.reconstruction import reconstruct
+from nrw.sfm.summary import summary_table
+from nrw.sfm.upright import upright_rotation
 
 MATCH = dict(matcher="exhaustive", retrieval_above=150, retrieval_neighbours=3, threads=2, reproducible=True, seed=1)
 RECONSTRUCT = dict(mapper="incremental", hierarchical_above=500, threads=2, reproducible=True, seed=1)
@@ -329,7 +333,7 @@ def test_other_mappers(mapper, hierarchical_above, tmp_path, monkeypatch):
 def test_a_fragment_starts_the_mapper_again(scene, tmp_path, monkeypatch):
     starts = []
 
-    def unlucky_first(*arguments, run=sfm._map):
+    def unlucky_first(*arguments, run=reconstruction._map):
         starts.append(arguments[-1])
         models = run(*arguments)
         if len(starts) == 1:
@@ -337,7 +341,7 @@ def test_a_fragment_starts_the_mapper_again(scene, tmp_path, monkeypatch):
                 models[0].deregister_frame(image.frame_id)
         return models
 
-    monkeypatch.setattr(sfm, "_map", unlucky_first)
+    monkeypatch.setattr(reconstruction, "_map", unlucky_first)
     summary, _ = run_reconstruct(scene, scene / "database.db", tmp_path)
     assert starts == [1, 2] and summary["registered"] == 6
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.sgbm import match_pair
-from nrw.cameras import Camera
+from nrw.geometry.cameras import Camera
 
 
 @pytest.mark.parametrize("towards", [(0.3, 0.0, 0.05), (-0.3, 0.05, 0.0), (0.05, 0.3, 0.0)])

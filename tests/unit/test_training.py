@@ -15,19 +15,21 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from nrw import ade20k
-from nrw.cameras import Camera
-from nrw.dataset import PackedDataset, pack
-from nrw.errors import UserError
-from nrw.framebuffers import INDEX_FIELDS, POSE_FIELDS, save_buffer
-from nrw.io import read_image, read_json, write_csv, write_image
-from nrw.models import paper2019
+from nrw.core import ade20k
+from nrw.core.errors import UserError
+from nrw.core.io import read_image, read_json, write_csv, write_image
+from nrw.dataset.pack import pack
+from nrw.dataset.packed import PackedDataset
+from nrw.framebuffers.aligned import INDEX_FIELDS, POSE_FIELDS
+from nrw.framebuffers.rasters import save_buffer
+from nrw.geometry.cameras import Camera
+from nrw.geometry.pointcloud import Cloud, write_cloud
+from nrw.geometry.rasterize import rasterize, reaching, shade
+from nrw.models import inputs, paper2019
 from nrw.models.inputs import BufferSpec
 from nrw.models.perceptual import VGGFeatures, gram_matrices, style_distance
-from nrw.models.scene import SceneModel
-from nrw.pointcloud import Cloud, write_cloud
-from nrw.rasterize import rasterize, reaching, shade
-from nrw.training import completion, pretrain, rerender, sampler
+from nrw.scene.model import SceneModel
+from nrw.training import appearance, completion, rerender, sampler
 from nrw.training.sampler import crops_for_one, jittered
 from nrw.training.stage import Best, steps_of, update_average
 
@@ -161,7 +163,7 @@ def run(stage: str, dataset: Path, out: Path, config: dict | None = None, init: 
     """Train one stage into out/<stage>, from the stage before in `init` or `out`."""
     config, folders = config or make_config(), (out / stage, out / "checkpoints" / stage)
     if stage == "appearance":
-        pretrain.train(dataset, *folders, config)
+        appearance.train(dataset, *folders, config)
     elif stage == "completion":
         completion.train(dataset, *folders, config)
     else:
@@ -204,7 +206,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, module: object, step: int) -> None:
 
 @pytest.mark.parametrize("stage", ["appearance", "rerender", "finetune", "completion"])
 def test_a_killed_stage_resumes_and_gives_what_an_uninterrupted_one_gives(stage, scene, trained, tmp_path, monkeypatch):
-    module = {"appearance": pretrain, "completion": completion}.get(stage, rerender)
+    module = {"appearance": appearance, "completion": completion}.get(stage, rerender)
     with monkeypatch.context() as patch:
         kill_at(patch, module, 3)  # a step after the first checkpoint, at step 2: what it did is lost
         with pytest.raises(Killed):
@@ -255,7 +257,7 @@ def test_a_process_that_was_killed_resumes_and_gives_what_an_uninterrupted_one_g
 
 @pytest.mark.parametrize("stage", ["appearance", "finetune", "completion"])
 def test_sigterm_saves_the_step_and_leaves(stage, scene, trained, tmp_path, monkeypatch):
-    module = {"appearance": pretrain, "completion": completion}.get(stage, rerender)
+    module = {"appearance": appearance, "completion": completion}.get(stage, rerender)
     with monkeypatch.context() as patch:
         original = module.photos_of
         patch.setattr(
@@ -467,10 +469,10 @@ class TestPretrain:
     def test_candidates_are_the_nearest_and_farthest_others(self):
         places = np.array([0.0, 1.0, 3.0, 7.0, 20.0])
         distances = np.abs(places[:, None] - places)
-        near, far = pretrain.candidates(distances, 1, 2)
+        near, far = appearance.candidates(distances, 1, 2)
         assert near.tolist() == [[1], [0], [1], [2], [3]]
         assert far[0].tolist() == [3, 4]
-        near, far = pretrain.candidates(distances, 5, 13)  # a set smaller than what is asked for
+        near, far = appearance.candidates(distances, 5, 13)  # a set smaller than what is asked for
         assert near.shape == far.shape == (5, 2)
         assert not set(near[0]) & set(far[0])
 
@@ -478,7 +480,7 @@ class TestPretrain:
         rng = np.random.default_rng(0)
         vectors = (1000 + rng.normal(size=(5, 40_000)) * [[0.01], [0.01], [1], [1], [1]]).astype(np.float32)
         expected = ((vectors[:, None].astype(np.float64) - vectors) ** 2).sum(-1)
-        np.testing.assert_allclose(pretrain.squared_distances(vectors), expected, rtol=1e-5)
+        np.testing.assert_allclose(appearance.squared_distances(vectors), expected, rtol=1e-5)
 
     def test_without_perceptual_weights_only_the_initial_encoder_can_be_had(self, scene, tmp_path):
         config = make_config() | {"perceptual": {"weights": "none"}}
@@ -501,8 +503,8 @@ class TestSampler:
         dataset = PackedDataset(scene[0])
         spec = BufferSpec.from_config(make_config(), dataset.meta)
         view = dataset.view("0000")
-        rasters, index, photo, keep = sampler.crop(view, spec, [PERSON], (10, 4, 32, 16))
-        whole, _, _, _ = sampler.crop(view, spec, [PERSON])
+        rasters, index, photo, keep = inputs.crop(view, spec, [PERSON], (10, 4, 32, 16))
+        whole, _, _, _ = inputs.crop(view, spec, [PERSON])
         torch.testing.assert_close(rasters[0], whole[0][:, 4:20, 10:42])
         torch.testing.assert_close(rasters[1], whole[1][:, 2:10, 5:21])
         assert (index[1].numpy() == view.index[1][2:10, 5:21]).all()
@@ -513,8 +515,8 @@ class TestSampler:
         dataset = PackedDataset(scene[0])
         spec = BufferSpec.from_config(make_config(), dataset.meta)
         view = dataset.view("0000")
-        rasters, index, photo, keep = sampler.crop(view, spec, [PERSON], (4, 2, 16, 12), shift=1)
-        finer, _, _, _ = sampler.crop(view, spec, [PERSON])
+        rasters, index, photo, keep = inputs.crop(view, spec, [PERSON], (4, 2, 16, 12), shift=1)
+        finer, _, _, _ = inputs.crop(view, spec, [PERSON])
         torch.testing.assert_close(rasters[0], finer[1][:, 2:14, 4:20])
         mean = view.photo[4:28, 8:40].reshape(12, 2, 16, 2, 3).mean(axis=(1, 3))
         np.testing.assert_allclose((photo.permute(1, 2, 0) + 1) * 127.5, mean, atol=1e-3)
@@ -527,7 +529,7 @@ class TestSampler:
         dataset = PackedDataset(scene[0])
         spec = BufferSpec.from_config(make_config(), dataset.meta)
         view = dataset.view("0000")
-        rasters, *_ = sampler.crop(view, spec, [PERSON])
+        rasters, *_ = inputs.crop(view, spec, [PERSON])
         classes = dataset.meta["classes"]
         one_hot = rasters[0][8 : 8 + len(classes)].numpy()
         for channel, group in enumerate(classes):
@@ -546,8 +548,8 @@ class TestSampler:
         dataset = PackedDataset(scene[0])
         spec = BufferSpec.from_config(make_config(), dataset.meta)
         view = dataset.view("0000")
-        x, keep = sampler.encoder_input(view, spec, [PERSON], (0, 0.5))
-        whole, _ = sampler.encoder_input(view, spec, [PERSON])
+        x, keep = inputs.encoder_input(view, spec, [PERSON], (0, 0.5))
+        whole, _ = inputs.encoder_input(view, spec, [PERSON])
         assert x.shape[1:] == keep.shape[1:] == (48, 32)
         torch.testing.assert_close(x, whole[:, :, :32])
 

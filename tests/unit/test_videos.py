@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from nrw.cameras import Camera
-from nrw.videos import best_covered, between, diverse, farthest, joint_shots, short_tour, typical, write_video
+from nrw.geometry.cameras import Camera
+from nrw.videos.shots import best_covered, between, diverse, farthest, joint_shots, short_tour, typical
+from nrw.videos.writer import write_video
 
 
 def moving_square(n, height=48, width=64):
@@ -44,7 +45,7 @@ def test_video_has_every_frame_in_size_and_format_and_plays_while_it_loads(tmp_p
 
 
 def test_poster_is_the_most_detailed_frame_of_the_middle(tmp_path):
-    from nrw.io import read_image
+    from nrw.core.io import read_image
 
     rng = np.random.default_rng(0)
     frames = list(moving_square(40))

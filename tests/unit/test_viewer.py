@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 from test_cli import BUILDING, CONFIG, HEIGHT, SKY, WIDTH, frames_of, make_scene, one_thread, run, save_networks
 
-from nrw import ade20k, editing, paths
-from nrw.dataset import PackedDataset
-from nrw.errors import UserError
-from nrw.io import read_image, read_json
-from nrw.models.scene import SceneModel
-from nrw.pointcloud import spacing
-from nrw.videos import read_colored_cloud
-from nrw.viewer import renderer, session
-from nrw.viewer.renderer import Renderer
+from nrw.core import ade20k
+from nrw.core.errors import UserError
+from nrw.core.io import read_image, read_json
+from nrw.dataset.packed import PackedDataset
+from nrw.geometry import cameras
+from nrw.geometry.pointcloud import spacing
+from nrw.scene import editing
+from nrw.scene.files import read_colored_cloud
+from nrw.scene.model import SceneModel
+from nrw.videos import camera_paths
+from nrw.viewer import scheduler, session
+from nrw.viewer.scheduler import Renderer
 from nrw.viewer.session import Look, Session, Viewpoint, depth_picture, thinned
 
 ASPECT = WIDTH / HEIGHT
@@ -166,11 +169,11 @@ def test_key_frames_become_a_path_that_nrw_video_films(opened, scene, tmp_path):
     document = read_json(path)
     assert [entry["time"] for entry in document["keyframes"]] == [0.0, 0.5]
     assert document["keyframes"][1]["appearance"] == {"0000": 0.5, "0005": 0.5}
-    read = paths.read_path(path)
+    read = camera_paths.read_path(path)
     assert len(read.cameras) == 13 and (read.cameras[0].width, read.cameras[0].height) == (64, 32)
     place = opened.dataset.view("0004").camera
     np.testing.assert_allclose(read.cameras[-1].cam_from_world, place.cam_from_world, atol=1e-9)
-    same = paths.fitted(place, 64, 32)
+    same = cameras.fitted(place, 64, 32)
     assert read.cameras[-1].fx == pytest.approx(same.fx, rel=0.01)
     run("video", scene, path, tmp_path / "walk.mp4")
     assert frames_of(tmp_path / "walk.mp4") == (13, (64, 32))
@@ -202,7 +205,7 @@ class Recorder:
 
 @pytest.fixture
 def drawing(monkeypatch):
-    monkeypatch.setattr(renderer, "REST", 0.05)
+    monkeypatch.setattr(scheduler, "REST", 0.05)
     recorder = Recorder()
     drawer = Renderer(recorder.draw, recorder.show)
     yield recorder, drawer

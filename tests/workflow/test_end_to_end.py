@@ -17,8 +17,8 @@ import pytest
 from markupsafe import escape
 from tiny_run import ALL, PHOTOS, TINY, command
 
-from nrw.ade20k import label_of
-from nrw.io import read_image
+from nrw.core.ade20k import label_of
+from nrw.core.io import read_image
 
 pytestmark = pytest.mark.workflow
 

@@ -1,12 +1,12 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.cameras import read_cameras
-    from nrw.chunks import chunk
-    from nrw.framebuffers import compose
-    from nrw.io import read_json, write_json
+    from nrw.core.io import read_json, write_json
+    from nrw.core.pieces import chunk
+    from nrw.framebuffers.aligned import compose
+    from nrw.geometry.cameras import read_cameras
 
     out = Path(snakemake.output[0])
     framebuffers = out.parents[1]

@@ -1,15 +1,15 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
     import torch
 
-    from nrw.ade20k import labels_of
-    from nrw.cameras import read_cameras
-    from nrw.chunks import chunk
-    from nrw.io import write_json
-    from nrw.mvs.depths import estimate_depths
+    from nrw.core.ade20k import labels_of
+    from nrw.core.io import write_json
+    from nrw.core.pieces import chunk
+    from nrw.geometry.cameras import read_cameras
+    from nrw.mvs.photometric import estimate_depths
 
     torch.set_num_threads(snakemake.threads)
     ids = chunk(list(read_cameras(snakemake.input.sparse)), snakemake.wildcards.scatteritem)

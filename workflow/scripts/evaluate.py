@@ -1,13 +1,13 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
     import torch
 
-    from nrw.dataset import PackedDataset
-    from nrw.evaluation import evaluate
-    from nrw.models.scene import SceneModel
+    from nrw.dataset.packed import PackedDataset
+    from nrw.evaluation.scores import evaluate
+    from nrw.scene.model import SceneModel
 
     torch.set_num_threads(snakemake.threads)
     completion = snakemake.input.completion

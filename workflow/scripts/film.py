@@ -1,13 +1,14 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
     import torch
 
-    from nrw.dataset import PackedDataset
-    from nrw.models.scene import SceneModel
-    from nrw.videos import make, read_colored_cloud
+    from nrw.dataset.packed import PackedDataset
+    from nrw.scene.files import read_colored_cloud
+    from nrw.scene.model import SceneModel
+    from nrw.videos.shots import make
 
     torch.set_num_threads(snakemake.threads)
     source = snakemake.input

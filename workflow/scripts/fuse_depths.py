@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.ade20k import labels_of
+    from nrw.core.ade20k import labels_of
     from nrw.mvs.fuse import fuse
 
     fuse(

@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.segmentation import write_classes
+    from nrw.segmentation.labels import write_classes
 
     write_classes(
         Path(snakemake.output[0]).parent,

@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.aligned import import_aligned
+    from nrw.dataset.format2019 import import_aligned
 
     import_aligned(
         snakemake.params.folder,

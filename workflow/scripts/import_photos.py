@@ -1,7 +1,7 @@
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.photos import import_photos
+    from nrw.photos.importing import import_photos
 
     import_photos(
         snakemake.params.folder,

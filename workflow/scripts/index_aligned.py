@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.framebuffers import write_index
-    from nrw.io import read_json
+    from nrw.core.io import read_json
+    from nrw.framebuffers.aligned import write_index
 
     reports = [photo for chunk in snakemake.input.rasterized for photo in read_json(chunk)]
     write_index(

@@ -1,12 +1,12 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.ade20k import labels_of
-    from nrw.dataset import read_split
-    from nrw.lighting import find_lighting
-    from nrw.observations import Photos
+    from nrw.core.ade20k import labels_of
+    from nrw.dataset.split import read_split
+    from nrw.framebuffers.lighting import find_lighting
+    from nrw.framebuffers.observations import Photos
 
     out = Path(snakemake.output[0])
     photos = Photos(

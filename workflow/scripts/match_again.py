@@ -1,17 +1,16 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
     import torch
 
-    from nrw.ade20k import labels_of
-    from nrw.cameras import read_cameras
-    from nrw.chunks import chunk
-    from nrw.io import write_json
+    from nrw.core.ade20k import labels_of
+    from nrw.core.io import write_json
+    from nrw.core.pieces import chunk, pending
+    from nrw.geometry.cameras import read_cameras
     from nrw.mvs.geometric import PASSES, match_again
     from nrw.mvs.workspace import Workspace
-    from nrw.resume import pending
 
     torch.set_num_threads(snakemake.threads)
     kind, settings, masked = snakemake.params.kind, snakemake.params.settings, labels_of(snakemake.params.masked)

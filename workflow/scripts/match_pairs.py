@@ -1,7 +1,7 @@
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.matching import match_pairs
+    from nrw.sfm.matching import match_pairs
 
     match_pairs(
         snakemake.input.features,

@@ -1,6 +1,6 @@
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.matching import merge_matches
+    from nrw.sfm.matching import merge_matches
 
     merge_matches(snakemake.input.features, snakemake.input.matches, snakemake.output[0])

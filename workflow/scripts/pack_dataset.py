@@ -1,11 +1,11 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
     import torch
 
-    from nrw.dataset import pack
+    from nrw.dataset.pack import pack
 
     torch.set_num_threads(1)  # the photos share the cores
     params = snakemake.params

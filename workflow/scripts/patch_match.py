@@ -1,11 +1,11 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.ade20k import labels_of
-    from nrw.cameras import read_cameras
-    from nrw.io import write_json
+    from nrw.core.ade20k import labels_of
+    from nrw.core.io import write_json
+    from nrw.geometry.cameras import read_cameras
     from nrw.mvs.colmap import estimate_depths_colmap
 
     estimate_depths_colmap(

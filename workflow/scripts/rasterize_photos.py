@@ -1,14 +1,14 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
     import torch
 
-    from nrw.cameras import read_cameras
-    from nrw.chunks import chunk
-    from nrw.framebuffers import rasterize_photos
-    from nrw.io import write_json
+    from nrw.core.io import write_json
+    from nrw.core.pieces import chunk
+    from nrw.framebuffers.rasters import rasterize_photos
+    from nrw.geometry.cameras import read_cameras
 
     torch.set_num_threads(snakemake.threads)
     out = Path(snakemake.output[0])

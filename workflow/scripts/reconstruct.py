@@ -1,7 +1,7 @@
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.sfm import reconstruct
+    from nrw.sfm.reconstruction import reconstruct
 
     reconstruct(
         snakemake.input.images,

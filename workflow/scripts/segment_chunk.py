@@ -1,13 +1,13 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
     import torch
 
-    from nrw.chunks import chunk
-    from nrw.io import write_json
-    from nrw.segmentation import segment_photos
+    from nrw.core.io import write_json
+    from nrw.core.pieces import chunk
+    from nrw.segmentation.labels import segment_photos
 
     torch.set_num_threads(snakemake.threads)
     images, out = Path(snakemake.input.images), Path(snakemake.output[0])

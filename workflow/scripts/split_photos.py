@@ -1,8 +1,8 @@
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
-    from nrw.dataset import split, write_split
-    from nrw.io import read_json
+    from nrw.core.io import read_json
+    from nrw.dataset.split import split, write_split
 
     densities = {photo["id"]: photo["density"] for chunk in snakemake.input for photo in read_json(chunk)}
     write_split(snakemake.output[0], split(densities, seed=snakemake.params.seed, **snakemake.params.settings))

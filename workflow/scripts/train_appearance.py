@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from nrw.log import stage_log
+from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
     from nrw.training.parallel import run

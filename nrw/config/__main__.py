@@ -1,0 +1,3 @@
+from nrw.config.document import document
+
+print(document(), end="")

@@ -1,0 +1,48 @@
+"""config/README.md, made from the schema and the presets: `python -m nrw.config`."""
+
+import json
+
+import yaml
+
+from nrw.config.resolve import SCHEMA, complete_preset
+
+
+def document() -> str:
+    """config/README.md: every key with its value in each preset."""
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    presets = {name: complete_preset(name) for name in ("draft", "standard", "paper")}
+    lines = [
+        "# Configuration",
+        "",
+        "What you write in `config/config.yaml` (or another file: `--configfile`), or on the command line",
+        "(`--config photos=FOLDER preset=standard`), goes over the preset, and the preset over the defaults of",
+        "`nrw/config/schema.yaml`, which make this page (`python -m nrw.config > config/README.md`).",
+        "An unknown key or a wrong value stops the run before it starts.",
+        "",
+        "Presets: `draft` for a laptop without a GPU, `standard` for one GPU, `paper` for the numbers of 2019.",
+    ]
+
+    def section(part: dict, values: list[dict], prefix: str, title: str) -> None:
+        leaves = {key: entry for key, entry in part["properties"].items() if "default" in entry or "type" in entry}
+        leaves = {key: entry for key, entry in leaves.items() if "properties" not in entry}
+        lines.extend(["", f"## {title}", ""])
+        if "description" in part:
+            lines.extend([part["description"], ""])
+        if leaves:
+            lines.extend(["| key | meaning | draft | standard | paper |", "|---|---|---|---|---|"])
+        for key, entry in leaves.items():
+            choices = f" One of {', '.join(f'`{choice}`' for choice in entry['enum'])}." if "enum" in entry else ""
+            shown = [_show(value.get(key)) for value in values]
+            if len(set(shown)) == 1 and len(shown[0]) > 30:
+                shown = [shown[0], "same", "same"]
+            lines.append(f"| `{prefix}{key}` | {entry['description']}{choices} | {' | '.join(shown)} |")
+        for key, entry in part["properties"].items():
+            if "properties" in entry:
+                section(entry, [value[key] for value in values], f"{prefix}{key}.", f"`{prefix}{key}`")
+
+    section(schema, list(presets.values()), "", "Top level")
+    return "\n".join(lines) + "\n"
+
+
+def _show(value: object) -> str:
+    return "–" if value is None else f"`{json.dumps(value)}`"

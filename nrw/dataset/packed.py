@@ -1,0 +1,162 @@
+"""The training set: which photos are in it, and its packed form, raw arrays that are read by memory map.
+
+A packed set is a folder of headerless little-endian files, one for each kind of array, each holding the photos one
+after the other in the order of dataset.json: photo.u8 and labels.u8, and for each level l of the deep buffer
+color_l.u8, depth_l.f32 and, only where the set comes from a point cloud, index_l.i32 and lighting_l.u8 (where the cloud
+has lighting; points.u8 then holds that of all points). Nothing is decoded when it is read, the operating system caches
+what is used, and any number of readers share that cache.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nrw.core.errors import UserError
+from nrw.core.io import read_json
+from nrw.geometry.cameras import Camera
+
+FORMAT = 2  # of dataset.json and the raw files
+
+PHOTO, LABELS, COLOR, DEPTH, INDEX = "photo.u8", "labels.u8", "color_{}.u8", "depth_{}.f32", "index_{}.i32"
+LIGHTING, POINTS = "lighting_{}.u8", "points.u8"
+
+
+@dataclass(frozen=True)
+class View:
+    """One photo with its deep buffer; read-only arrays over the packed files, nothing copied.
+
+    photo: (H, W, 3) uint8. labels: (H, W) uint8, ADE20K 1–150, 0 = unknown. H and W are multiples of 8.
+    color, depth, index: a list with one array for each level l, of size h = ceil(H / 2^l), w = ceil(W / 2^l):
+    (h, w, 3) uint8, 0 where no point is seen; (h, w) float32, z in the camera, 0 = none; (h, w) int32 point index,
+    -1 = none. index is None where the set has no point cloud. lighting: the same of (h, w, K) uint8,
+    means of the points, 0 where no point is seen; None where the cloud has none.
+    camera: of the full size; None where unknown.
+    """
+
+    id: str
+    photo: np.ndarray
+    labels: np.ndarray
+    color: list[np.ndarray]
+    depth: list[np.ndarray]
+    index: list[np.ndarray] | None
+    camera: Camera | None
+    lighting: list[np.ndarray] | None = None
+
+
+class PackedDataset:
+    """A packed set, opened by memory map; cheap to open, cheap to send to another process.
+
+    meta: what dataset.json holds beside the photos:
+      levels: number of levels. splat: diameter of a point, pixels, in each level.
+      near, far: 1st and 99th percentile of the positive depths of the training photos.
+      classes: sorted indices of the 29 groups (`core.ade20k`) that the training photos show beside transient and
+        unknown pixels; empty where there are no labels. transient, sky: sorted ADE20K labels 1–150.
+      has_index: whether views have point indices. n_points: points of the cloud, 0 where there is none. lighting:
+        numbers of each point's lighting, 0 where there is none.
+    ids: all photos in order; split: train or val by id. point_lighting: (n_points, lighting) uint8, or None.
+
+    Raises UserError where the folder is missing, damaged or of another format.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.meta, photos = _read_meta(self.path)
+        self.ids: list[str] = [photo["id"] for photo in photos]
+        self.split: dict[str, str] = {photo["id"]: photo["split"] for photo in photos}
+        self._photos = {photo["id"]: photo for photo in photos}
+        levels = range(self.meta["levels"])
+        self._photo, self._labels = self._open(PHOTO, 0, 3), self._open(LABELS, 0)
+        self._color = [self._open(COLOR.format(level), level, 3) for level in levels]
+        self._depth = [self._open(DEPTH.format(level), level) for level in levels]
+        self._index = [self._open(INDEX.format(level), level) for level in levels] if self.meta["has_index"] else None
+        channels = self.meta["lighting"]
+        self._lighting = [self._open(LIGHTING.format(level), level, channels) for level in levels] if channels else None
+        self.point_lighting = None
+        if channels:
+            self.point_lighting = self._map(POINTS, self.meta["n_points"] * channels).reshape(-1, channels)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __reduce__(self) -> tuple:
+        return PackedDataset, (self.path,)  # another process maps the files itself, rather than receive their contents
+
+    @property
+    def train_ids(self) -> list[str]:
+        return [photo for photo in self.ids if self.split[photo] == "train"]
+
+    @property
+    def val_ids(self) -> list[str]:
+        return [photo for photo in self.ids if self.split[photo] == "val"]
+
+    def view(self, photo_id: str) -> View:
+        """The arrays of one photo, over the mapped files. Raises KeyError for an id that is not in the set."""
+        camera = self._photos[photo_id]["camera"]
+        return View(
+            photo_id,
+            self._photo[photo_id],
+            self._labels[photo_id],
+            [level[photo_id] for level in self._color],
+            [level[photo_id] for level in self._depth],
+            [level[photo_id] for level in self._index] if self._index is not None else None,
+            camera and camera_of(camera),
+            [level[photo_id] for level in self._lighting] if self._lighting is not None else None,
+        )
+
+    def _open(self, name: str, level: int, channels: int = 0) -> dict[str, np.ndarray]:
+        """The arrays of one file by photo id, (h, w) or (h, w, channels)."""
+        shapes = {
+            photo: (*level_size(info["height"], info["width"], level), *([channels] if channels else []))
+            for photo, info in self._photos.items()
+        }
+        data = self._map(name, sum(int(np.prod(shape)) for shape in shapes.values()))
+        arrays, offset = {}, 0
+        for photo, shape in shapes.items():
+            count = int(np.prod(shape))
+            arrays[photo] = data[offset : offset + count].reshape(shape)
+            offset += count
+        return arrays
+
+    def _map(self, name: str, count: int) -> np.ndarray:
+        """The `count` numbers of a file."""
+        dtype, file = dtype_of(name), self.path / name
+        found = file.stat().st_size if file.is_file() else None
+        if found != count * dtype.itemsize:
+            state = "is missing" if found is None else f"has {found} bytes instead of {count * dtype.itemsize}"
+            raise _damaged(self.path, f"{name} {state}")
+        return np.memmap(file, dtype, mode="r")
+
+
+def level_size(height: int, width: int, level: int) -> tuple[int, int]:
+    """(h, w) of a level of the deep buffer of a picture of (height, width)."""
+    return -(-height // 2**level), -(-width // 2**level)
+
+
+def camera_of(record: Mapping) -> Camera:
+    """The camera of a record of `_cameras`."""
+    return Camera(**{**record, "cam_from_world": np.array(record["cam_from_world"])})
+
+
+def dtype_of(name: str) -> np.dtype:
+    """The dtype that a raw file's suffix stands for."""
+    return np.dtype({"u8": "u1", "f32": "<f4", "i32": "<i4"}[name.rpartition(".")[2]])
+
+
+def _read_meta(path: Path) -> tuple[dict, list[dict]]:
+    """dataset.json: its photos, and the rest."""
+    try:
+        meta = read_json(path / "dataset.json")
+    except FileNotFoundError:
+        raise UserError(f"{path} is not a packed data set: it has no dataset.json. Run the dataset stage.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _damaged(path, f"dataset.json is not JSON: {error}") from error
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise _damaged(path, f"dataset.json is not of format {FORMAT}")
+    return meta, meta.pop("photos")
+
+
+def _damaged(path: Path, what: str) -> UserError:
+    return UserError(f"The data set {path} is damaged or of another version: {what}. Delete the folder and run again.")

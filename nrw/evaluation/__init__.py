@@ -1,0 +1,1 @@
+"""Stage 8, scores on the validation photos: `scores`, `metrics`, and `baselines` without learning."""

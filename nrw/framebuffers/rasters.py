@@ -1,0 +1,89 @@
+"""What each photo's camera sees of the cloud: one point per pixel, kept for the steps that follow."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nrw.core.errors import UserError
+from nrw.core.io import atomic_path
+from nrw.core.limits import SIDE_MULTIPLE
+from nrw.core.pieces import pending
+from nrw.core.progress import progress
+from nrw.geometry import rasterize_pyrender
+from nrw.geometry.cameras import fit_size, read_cameras
+from nrw.geometry.pointcloud import read_cloud, stream_points
+from nrw.geometry.rasterize import DeepBuffer, pyramid, rasterize, reaching
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Row of a chunk's report: size in pixels, share of pixels with a splat, largest depth (world units, 0 if none)."""
+
+    id: str
+    width: int
+    height: int
+    density: float
+    max_depth: float
+
+
+def rasterize_photos(
+    cloud_ply: Path,
+    mvs_dir: Path,
+    out_dir: Path,
+    ids: Sequence[str],
+    key_file: Path,
+    *,
+    max_size: int,
+    splat: int,
+    backend: str,
+    device: str,
+) -> list[dict[str, object]]:
+    """Write `<id>_index.npy`, `_depth.npy` and `_reach.npy` of a chunk of photos: one-pixel points, training size.
+
+    That size has the photo's shape, its longer side at most `max_size`, both sides multiples of 8. Photos that are done
+    are skipped (`core.pieces`; `key_file` belongs to this chunk). backend: "torch", on `device`, or "pyrender".
+    Returns the chunk's report, a `Coverage` as a dict per photo, whose density counts splats of `splat` pixels.
+    Raises UserError for an unknown backend or an unusable cloud.
+    """
+    if backend not in ("torch", "pyrender"):
+        raise UserError(f"framebuffers: backend: {backend} is unknown; use torch or pyrender")
+    fingerprint = {"cloud": cloud_ply, "cameras": mvs_dir / "sparse", "max_size": max_size, "backend": backend}
+    cameras = read_cameras(mvs_dir / "sparse")
+    todo = pending(ids, key_file, fingerprint, lambda photo: buffer_paths(out_dir, photo))
+    spacing = read_cloud(cloud_ply).spacing if todo else None
+    for photo in progress(todo, len(todo), "rasterizing"):
+        camera = cameras[photo]
+        camera = camera.resized(*fit_size(camera.width, camera.height, max_size, SIDE_MULTIPLE))
+        if backend == "torch":
+            buffer = rasterize(stream_points(cloud_ply), camera, device=device)
+        else:
+            buffer = rasterize_pyrender.rasterize(stream_points(cloud_ply), camera)
+        save_buffer(out_dir, photo, reaching(buffer, spacing, camera))
+    return [asdict(_coverage(photo, load_buffer(out_dir, photo), splat)) for photo in ids]
+
+
+def buffer_paths(framebuffers_dir: Path, photo: str) -> list[Path]:
+    """Where a photo's index, depth and reach are."""
+    return [framebuffers_dir / f"{photo}_{kind}.npy" for kind in ("index", "depth", "reach")]
+
+
+def save_buffer(framebuffers_dir: Path, photo: str, buffer: DeepBuffer) -> None:
+    """Keep the one-pixel points of a photo, with their reach."""
+    for path, values in zip(
+        buffer_paths(framebuffers_dir, photo), (buffer.index, buffer.depth, buffer.reach), strict=True
+    ):
+        with atomic_path(path) as temporary:
+            np.save(temporary, values)
+
+
+def load_buffer(framebuffers_dir: Path, photo: str) -> DeepBuffer:
+    """The one-pixel points of a photo, for `geometry.rasterize.pyramid`."""
+    return DeepBuffer(*(np.load(path, allow_pickle=False) for path in buffer_paths(framebuffers_dir, photo)))
+
+
+def _coverage(photo: str, buffer: DeepBuffer, splat: int) -> Coverage:
+    height, width = buffer.index.shape
+    density = pyramid(buffer, levels=1, splat=splat)[0].density
+    return Coverage(photo, width, height, density, float(buffer.depth.max()))

@@ -1,0 +1,188 @@
+"""Coloured point clouds: the PLY files of COLMAP's fusion, streamed by memory map; cleaning; point spacing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from nrw.core.errors import UserError
+from nrw.core.io import atomic_path
+
+PLY_TYPES = {
+    "char": "i1", "uchar": "u1", "short": "<i2", "ushort": "<u2", "int": "<i4", "uint": "<u4",
+    "int8": "i1", "uint8": "u1", "int16": "<i2", "uint16": "<u2", "int32": "<i4", "uint32": "<u4",
+    "float": "<f4", "double": "<f8", "float32": "<f4", "float64": "<f8",
+}  # fmt: skip
+POSITION = ("x", "y", "z")
+NORMAL = ("nx", "ny", "nz")
+COLOR = ("red", "green", "blue")
+VERTEX = np.dtype([(name, "<f4") for name in POSITION + NORMAL] + [(name, "u1") for name in COLOR])
+MAX_HEADER_LINES = 1000
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """points: (N, 3) float32, world. colors: (N, 3) uint8 RGB. normals: (N, 3) float32, unit length, world."""
+
+    points: np.ndarray
+    colors: np.ndarray
+    normals: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @cached_property
+    def spacing(self) -> np.ndarray:
+        """(N,) float32, see `spacing`."""
+        return spacing(self.points)
+
+
+def read_cloud(path: Path | str) -> Cloud:
+    """The whole cloud in memory: 27 bytes a point.
+
+    Raises UserError if the file is missing, truncated, not binary little-endian PLY, or lacks a property.
+    """
+    vertices = _map_vertices(Path(path))
+    return Cloud(
+        _columns(vertices, POSITION, np.float32),
+        _columns(vertices, COLOR, np.uint8),
+        _columns(vertices, NORMAL, np.float32),
+    )
+
+
+def stream_points(path: Path | str, chunk: int = 1 << 20) -> Iterator[np.ndarray]:
+    """The positions of a PLY file in its order, as (M, 3) float32 arrays of `chunk` points (the last may be shorter).
+
+    Only one chunk is in memory. An empty cloud gives no chunk. Raises UserError as `read_cloud`.
+    """
+    vertices = _map_vertices(Path(path))
+    for start in range(0, len(vertices), chunk):
+        yield _columns(vertices[start : start + chunk], POSITION, np.float32)
+
+
+def count_points(path: Path | str) -> int:
+    """The number of points of a PLY file, from its header. Raises UserError as `read_cloud`."""
+    return len(_map_vertices(Path(path)))
+
+
+def write_cloud(path: Path | str, cloud: Cloud) -> None:
+    """Write binary little-endian PLY with the properties and the order of COLMAP's fusion."""
+    vertices = np.empty(len(cloud), VERTEX)
+    for names, values in ((POSITION, cloud.points), (NORMAL, cloud.normals), (COLOR, cloud.colors)):
+        for axis, name in enumerate(names):
+            vertices[name] = values[:, axis]
+    ply_type = {"f": "float", "u": "uchar"}
+    properties = [f"property {ply_type[VERTEX[name].kind]} {name}" for name in VERTEX.names]
+    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(cloud)}", *properties, "end_header", ""]
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        stream.write("\n".join(header).encode("ascii"))
+        vertices.tofile(stream)
+
+
+def clean(cloud: Cloud, neighbours: int = 16, std_ratio: float = 2.0, voxel_size: float | None = None) -> Cloud:
+    """Thin the cloud to one mean point a voxel (if `voxel_size`, world units, is given), then drop outliers.
+
+    An outlier's mean distance to its `neighbours` nearest points exceeds the cloud's mean of that distance by more
+    than `std_ratio` standard deviations (Rusu et al. 2008, "Towards 3D point cloud based object maps", section 4.1).
+    """
+    if len(cloud) == 0:
+        return cloud
+    open3d = _import_open3d()
+    legacy = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(cloud.points.astype(np.float64)))
+    legacy.colors = open3d.utility.Vector3dVector(cloud.colors / 255.0)
+    legacy.normals = open3d.utility.Vector3dVector(cloud.normals.astype(np.float64))
+    if voxel_size is not None:
+        legacy = legacy.voxel_down_sample(voxel_size)
+    legacy, _ = legacy.remove_statistical_outlier(neighbours, std_ratio)
+    return Cloud(
+        np.asarray(legacy.points).astype(np.float32),
+        np.rint(np.asarray(legacy.colors) * 255).astype(np.uint8),
+        np.asarray(legacy.normals).astype(np.float32),
+    )
+
+
+def spacing(points: np.ndarray, neighbours: int = 4) -> np.ndarray:
+    """How densely each of (N, 3) points is surrounded: (N,) float32, world units.
+
+    The median distance to its `neighbours` nearest other points, so that one duplicate or one stray neighbour does not
+    decide; a stray point counts as no more than twice as lonely as these. Infinite without any other point.
+    """
+    neighbours = min(neighbours, len(points) - 1)
+    if neighbours < 1:
+        return np.full(len(points), np.inf, np.float32)
+    distances, nearest = cKDTree(points).query(points, k=np.arange(2, neighbours + 2))  # the first is the point
+    spacings = np.median(distances, axis=1)
+    return np.minimum(spacings, 2 * np.median(spacings[nearest], axis=1)).astype(np.float32)
+
+
+def _columns(vertices: np.ndarray, names: tuple[str, ...], dtype: type) -> np.ndarray:
+    return np.stack([vertices[name] for name in names], axis=1).astype(dtype, copy=False)
+
+
+def _map_vertices(path: Path) -> np.ndarray:
+    """The vertex records of a PLY file as a read-only memory map with named fields."""
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such point cloud; run the dense step (target mvs) first")
+    with open(path, "rb") as stream:
+        count, dtype = _read_header(stream, path)
+        offset = stream.tell()
+    missing = [name for name in POSITION + NORMAL + COLOR if name not in dtype.names]
+    if missing:
+        raise UserError(f"{path}: the points lack {', '.join(missing)}; write the cloud with normals and colours")
+    found, expected = path.stat().st_size - offset, count * dtype.itemsize
+    if found < expected:
+        raise UserError(
+            f"{path}: truncated: its header promises {count} points ({expected} bytes), {found} bytes are there; "
+            "delete it and run the dense step again"
+        )
+    if count == 0:  # an empty range cannot be mapped
+        return np.empty(0, dtype)
+    return np.memmap(path, dtype, mode="r", offset=offset, shape=(count,))
+
+
+def _read_header(stream, path: Path) -> tuple[int, np.dtype]:
+    """Number and record type of the vertices; leaves the stream at the first record."""
+    if stream.readline().strip() != b"ply":
+        raise UserError(f"{path}: not a PLY file; point to a binary PLY point cloud")
+    count, fields, element = None, [], None
+    for _ in range(MAX_HEADER_LINES):
+        words = stream.readline(1000).decode("ascii", "replace").split()
+        match words:
+            case ["format", kind, *_] if kind != "binary_little_endian":
+                raise UserError(f"{path}: PLY format {kind}; convert the cloud to binary_little_endian")
+            case ["element", "vertex", number] if element is None:
+                element, count = "vertex", int(number)
+            case ["element", name, *_]:
+                if count is None:
+                    raise UserError(f"{path}: element {name} comes before the vertices; write the vertices first")
+                element = name  # what follows the vertices is not read
+            case ["property", kind, name] if element == "vertex" and kind in PLY_TYPES:
+                fields.append((name, PLY_TYPES[kind]))
+            case ["property", *rest] if element == "vertex":
+                raise UserError(f"{path}: vertex property {' '.join(rest)} has no fixed size; write plain numbers only")
+            case ["end_header"] if count is not None:
+                return count, np.dtype(fields)
+    raise UserError(f"{path}: the PLY header names no vertices or has no end; delete it and run the dense step again")
+
+
+def _import_open3d():
+    try:
+        import open3d  # slow to load, and only cleaning needs it
+    except ImportError as error:
+        raise UserError(
+            f"open3d cannot be loaded ({error}); on Debian and Ubuntu: apt-get install libusb-1.0-0"
+        ) from error
+    return open3d
+
+
+def encode_lighting(lighting: np.ndarray) -> np.ndarray:
+    """uint8 of values of deviation 1 / 3: [-1, 1] in steps of 1 / 127, 0 exactly, what lies beyond clipped."""
+    return np.rint(128 + 127 * lighting.clip(-1, 1)).astype(np.uint8)
+
+
+def decode_lighting(lighting):
+    """The values of float arrays or tensors that hold what `encode` gave, or means of it."""
+    return (lighting - 128) / 127

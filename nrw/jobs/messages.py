@@ -1,0 +1,96 @@
+"""What a run of the workflow says at its start, at its end, and when it fails."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from nrw.core.progress import duration
+from nrw.jobs.estimate import estimate
+from nrw.jobs.stage_log import cause
+from nrw.photos.importing import list_files
+
+FAILED = re.compile(r"^Error in rule (\w+):\n((?: {4}.*\n)+)", re.M)
+LOG = re.compile(r"^ {4}log: (.*?)(?: \(check log file.*)?$", re.M)
+SHOWN = 3  # failed jobs
+
+
+def start(config: Mapping, cores: int | None) -> str:
+    """The scenes, where they come from, the preset, the device, and how long it takes.
+
+    config: complete. cores: of this machine; None where a cluster does the work, for which there is no estimate.
+    """
+    where = "jobs on a cluster" if cores is None else _number(cores, "core")
+    lines = [f"nrw: preset {config['preset']}, on {config['device']}, {where}"]
+    for scene, source in config["scenes"].items():
+        lines.append(f"  {scene}: {_scene(source, config, cores)}")
+    if len(lines) > 1:
+        lines.append("  What is done already is skipped; a run that was stopped goes on where it was.")
+    return "\n".join(lines)
+
+
+def _scene(source: Mapping, config: Mapping, cores: int | None) -> str:
+    if "photos" not in source:
+        return f"the aligned data set {source['aligned']}; no estimate, such sets have not been timed"
+    folder = Path(source["photos"])
+    files = len(list_files(folder)) if folder.is_dir() else 0
+    text = f"{_number(files, 'file')} in {folder}"
+    if not files or cores is None:
+        return text
+    found = estimate(files, config, cores)
+    if found is None:
+        return f"{text}; no estimate, nothing with these networks on this device has been timed yet"
+    least, most = (_rounded(seconds) for seconds in found)
+    text += f"; about {least} to {most} from start to end, going by runs on 2 cores (nrw/jobs/estimate.py)"
+    if config["segmentation"]["model"] != "none":
+        text += ", and the time to label the photos, which depends on the model"
+    return text
+
+
+def _rounded(seconds: float) -> str:
+    step = 60 if seconds < 1200 else 300
+    return duration(max(step, round(seconds / step) * step)).removesuffix(" 0 s")
+
+
+def end(config: Mapping) -> str:
+    """Where the results are, of those that are there: the target may have been an earlier stage."""
+    lines = []
+    for scene in config["scenes"]:
+        folder = Path("results", scene).resolve()
+        lines += [f"Video:  {video}" for video in sorted((folder / "videos").glob("*.mp4"))]
+        report = folder / "report.html"
+        if report.is_file():
+            lines.append(f"Report: {report}  (open it in a browser)")
+    return "\n".join(lines)
+
+
+def failure(logs: Iterable[str | os.PathLike], stages: Mapping[str, str]) -> str:
+    """What failed, why, where its log is, and what to do. logs: Snakemake's own. stages: the stage of each rule."""
+    text = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs if Path(log).is_file())
+    failed = {match[1]: match[2] for match in FAILED.finditer(text)}
+    if not failed:
+        return "Stopped before the end. The same command goes on where it was."
+    parts = [_failed(rule, details, stages) for rule, details in list(failed.items())[:SHOWN]]
+    if len(failed) > SHOWN:
+        parts.append(f"{len(failed) - SHOWN} more rules failed; mend these first.")
+    return "\n\n".join(parts)
+
+
+def _failed(rule: str, details: str, stages: Mapping[str, str]) -> str:
+    log = LOG.search(details)
+    title = f"Failed: stage {stages.get(rule, '?')}, rule {rule}"
+    if not log:
+        return f"{title}\nSnakemake's message above says why."
+    path = Path(log[1].split(", ")[0])
+    known, reason = cause(path)
+    advice = (
+        "When that is done, run the same command again: it goes on from here."
+        if known
+        else "The end of the log says more. The README's table “When something goes wrong” lists what is known; "
+        "the same command goes on from here."
+    )
+    return f"{title}\n{reason}\nLog: {path.resolve()}\n{advice}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,1 @@
+"""Stage 1, raw photos to upright copies: `importing` drives `decoding` and `duplicates` and writes the `table`."""

@@ -1,0 +1,59 @@
+"""Photos that repeat another: the same pixels, or nearly the same picture."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from nrw.photos.table import Photo
+
+SAME_PICTURE = 0.98  # normalised correlation of thumbnails above which a hash match is believed
+COPY = re.compile(r"(\(\d+\)|\bcopy( \d+)?)$", re.IGNORECASE)  # how file managers and browsers name copies
+THUMBNAIL = 32  # pixels, also the size that the perceptual hash reduces to
+SAME_SHAPE = 0.02  # relative difference of aspect ratios
+
+
+def mark_duplicates(photos: list[Photo], distance: int) -> None:
+    """Set the verdict of `ok` photos that repeat another.
+
+    Of a group the largest stays, then one with a focal length, then one that is not named like a copy.
+
+    Perceptual hashes also agree for different views of a building under the same sky, so that a match counts only if
+    the pictures have one shape and their thumbnails agree too.
+    """
+    usable = [photo for photo in photos if photo.verdict == "ok"]
+    usable.sort(
+        key=lambda photo: (
+            -photo.original_width * photo.original_height,
+            photo.focal_px is None,
+            COPY.search(Path(photo.file).stem) is not None,
+        )
+    )
+    kept, by_digest = [], {}
+    hashes = np.zeros(len(usable), np.uint64)  # of kept, in its order
+    thumbnails = np.zeros((len(usable), THUMBNAIL**2), np.float32)
+    aspects = np.zeros(len(usable))
+    for photo in usable:
+        if photo.digest in by_digest:
+            photo.verdict = f"duplicate of {by_digest[photo.digest].file}"
+            continue
+        n, aspect = len(kept), photo.width / photo.height
+        near = (
+            (np.bitwise_count(hashes[:n] ^ np.uint64(photo.phash)) <= distance)
+            & (thumbnails[:n] @ photo.thumbnail > SAME_PICTURE)
+            & (np.abs(aspects[:n] / aspect - 1) < SAME_SHAPE)
+        )
+        if near.any():
+            photo.verdict = f"near duplicate of {kept[near.argmax()].file}"
+            continue
+        hashes[n], thumbnails[n], aspects[n] = photo.phash, photo.thumbnail, aspect
+        kept.append(photo)
+        by_digest[photo.digest] = photo
+
+
+def normalized(grey: Image.Image) -> np.ndarray:
+    """The pixels of a small grey picture as a vector of zero mean and unit length; zeros for a flat one."""
+    pixels = np.asarray(grey, np.float32).ravel()
+    pixels = pixels - pixels.mean()
+    return pixels / max(float(np.linalg.norm(pixels)), 1e-6)

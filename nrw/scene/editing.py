@@ -1,0 +1,114 @@
+"""Semantic editing: label maps in which one class takes the place of another, or that somebody painted.
+
+The networks paint what the labels say, so a lawn that is labelled pavement becomes pavement (as in Meshry et al. 2019).
+A class that they were not trained on means nothing to them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from nrw.core import ade20k
+from nrw.core.errors import UserError
+
+
+def parse(edits: Iterable[str]) -> dict[str, str]:
+    """{"grass": "sidewalk"} of ["grass=sidewalk"]. Raises UserError for what is no pair, or a class given twice."""
+    replacements = {}
+    for edit in edits:
+        source, _, target = (part.strip() for part in edit.partition("="))
+        if not source or not target:
+            raise UserError(f"edit {edit!r}: a pair of ADE20K names such as grass=sidewalk is expected")
+        if source in replacements:
+            raise UserError(f"edit {edit!r}: {source} is replaced by {replacements[source]} already")
+        replacements[source] = target
+    return replacements
+
+
+def table(replacements: Mapping[str, str], meta: Mapping, predicted: Sequence[int] | None = None) -> np.ndarray | None:
+    """What each label is replaced by: (256,) uint8, to be indexed with a label map; None without replacements.
+
+    Classes that the networks see as one (`core.ade20k.GROUPS`: road, sidewalk and floor) are replaced together. All
+    replacements happen at once, so that two classes can change places.
+
+    replacements: ADE20K name -> name. meta: of the packed data set that the networks were trained on. predicted: the
+    labels that occur, where label maps are predicted; None: any may.
+    Raises UserError for a scene without labels, an unknown name (naming the nearest), a pair that the networks see as
+    one, a target that they were not trained on, and a source that no predicted label map shows.
+    """
+    if not replacements:
+        return None
+    require_labels(meta)
+    trained = meta["classes"]
+    edited = np.arange(256, dtype=np.uint8)
+    for source, target in replacements.items():
+        old, new = ade20k.label_of(source), ade20k.label_of(target)
+        group = ade20k.GROUPS[new]
+        if group == ade20k.OTHER_GROUP or group not in trained:
+            raise UserError(
+                f"edit {source}={target}: the networks of this scene were not trained on {target}; "
+                f"they know {_names(trained)}"
+            )
+        members = _alike(old)
+        if new in members:
+            raise UserError(f"edit {source}={target}: the networks see {source} and {target} as the same class")
+        if predicted is not None and not set(members) & set(predicted):
+            raise UserError(
+                f"edit {source}={target}: no predicted label map of this scene shows {source}; they show "
+                f"{_names({int(ade20k.GROUPS[label]) for label in predicted})}"
+            )
+        taken = [label for label in members if edited[label] not in (label, new)]
+        if taken:
+            raise UserError(
+                f"edit {source}={target}: the networks see {source} as the same class as another that is replaced by "
+                f"{ade20k.ADE20K_NAMES[edited[taken[0]] - 1]}"
+            )
+        edited[members] = new
+    return edited
+
+
+def require_labels(meta: Mapping) -> None:
+    """Raise UserError for a scene whose data set (`meta`) has no labels."""
+    if not meta["classes"]:
+        raise UserError(
+            "there are no labels to edit: this scene's photos were not segmented (segmentation.model: none)"
+        )
+
+
+def read_painted(path: Path | str, shape: tuple[int, int]) -> np.ndarray:
+    """A painted label map (H, W) uint8: a gray PNG of ADE20K labels 0–150, or one in the colours of `_seg_rgb.png`.
+
+    shape: (H, W) of the view. Raises UserError where the file is missing, no picture, of another size, or has other
+    labels.
+    """
+    try:
+        with Image.open(path) as image:
+            pixels = np.array(image if image.mode == "L" else image.convert("RGB"))
+    except FileNotFoundError:
+        raise UserError(f"label map {path} does not exist") from None
+    except OSError as error:
+        raise UserError(f"label map {path} cannot be read: {error}") from error
+    if pixels.shape[:2] != shape:
+        raise UserError(
+            f"label map {path} is {pixels.shape[1]}x{pixels.shape[0]}, its view {shape[1]}x{shape[0]}: start from the "
+            "view's own map, NNNN_seg_rgb.png in the folder `aligned` of the scene"
+        )
+    if pixels.ndim == 3:
+        return ade20k.labels_from_colors(pixels)
+    if pixels.max() > ade20k.N_LABELS:
+        raise UserError(f"label map {path} has the value {pixels.max()}; ADE20K labels are 0 to {ade20k.N_LABELS}")
+    return pixels
+
+
+def _alike(label: int) -> list[int]:
+    """The labels that enter the networks as this one does; classes without a group of their own stand alone."""
+    group = ade20k.GROUPS[label]
+    return [label] if group == ade20k.OTHER_GROUP else np.flatnonzero(group == ade20k.GROUPS).tolist()
+
+
+def _names(groups: Iterable[int]) -> str:
+    """The classes of these groups, as a person reads them."""
+    members = [name for group in sorted(groups) for name in ade20k.GROUP_MEMBERS[group]]
+    return ", ".join(members) or "none of the named classes"

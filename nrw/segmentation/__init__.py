@@ -1,0 +1,1 @@
+"""Stage 3, ADE20K labels of the undistorted photos: a `segmenter` writes the label maps that `labels` counts."""

@@ -1,0 +1,1 @@
+"""Stage 2, COLMAP structure from motion: `features`, `pairs`, `matching`, `reconstruction`, `upright`, `summary`."""

@@ -1,0 +1,96 @@
+"""Which photos are compared: all pairs, or those that image retrieval finds similar."""
+
+import logging
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from nrw.core.errors import UserError
+from nrw.core.io import atomic_path
+from nrw.core.progress import duration
+from nrw.sfm.database import copied, opened
+
+logger = logging.getLogger(__name__)
+
+MATCHERS = ("auto", "exhaustive", "retrieval")
+WORD_SAMPLES = 40  # descriptors per visual word when the vocabulary is learnt (k-means wants 39)
+MAX_WORDS = 8192
+
+
+def choose_pairs(
+    features_db: Path | str,
+    pairs_txt: Path | str,
+    *,
+    matcher: str,
+    retrieval_above: int,
+    retrieval_neighbours: int,
+    threads: int,
+    reproducible: bool,
+    seed: int,
+) -> None:
+    """Write the pairs of photos to compare, a line `NAME NAME` each.
+
+    matcher: `exhaustive` takes all pairs; `retrieval` takes for each photo the `retrieval_neighbours` most similar ones
+    by a vocabulary tree learnt from the set's own features; `auto` is retrieval above `retrieval_above` photos.
+    Two runs agree, except that `retrieval` needs `reproducible` for it (indexing then uses one thread).
+    """
+    if matcher not in MATCHERS:
+        raise UserError(f"sfm: matcher is {matcher!r}; choose one of {', '.join(MATCHERS)}")
+    # a copy, because COLMAP marks every database that it opens as changed
+    with copied(features_db) as copy, opened(copy) as database:
+        names = {image.image_id: image.name for image in database.read_all_images()}
+        if matcher == "retrieval" or (matcher == "auto" and len(names) > retrieval_above):
+            pairs = retrieval_pairs(database, retrieval_neighbours, 1 if reproducible else threads, seed)
+        else:
+            blocks = pycolmap.ExhaustivePairingOptions(block_size=20)
+            pairs = pycolmap.ExhaustivePairGenerator(blocks, database).all_pairs()
+            pairs = [(min(pair), max(pair)) for pair in pairs]  # the other way round the result differs a little
+    with atomic_path(pairs_txt) as path:
+        path.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in pairs), encoding="utf-8")
+    logger.info("matching: %d photos, %d of %d pairs", len(names), len(pairs), len(names) * (len(names) - 1) // 2)
+
+
+def retrieval_pairs(database: pycolmap.Database, neighbours: int, threads: int, seed: int) -> list[tuple[int, int]]:
+    """Pairs of image ids, smaller id first, each once: every photo with its `neighbours` most similar others.
+
+    Similarity is COLMAP's vote-and-verify image retrieval, with a vocabulary learnt by k-means from a sample of the
+    database's own descriptors, so that nothing is downloaded. `threads=1` makes it reproducible.
+    """
+    pycolmap.set_random_seed(seed)
+    images = database.read_all_images()
+    described = [image.image_id for image in images if database.num_descriptors_for_image(image.image_id)]
+    if len(described) < 2:
+        return []
+    words = int(np.clip(database.num_descriptors() // WORD_SAMPLES, 64, MAX_WORDS))
+    share = words * WORD_SAMPLES // len(described) + 1
+    rng = np.random.default_rng(seed)
+    sample = []
+    for image_id in described:
+        descriptors = database.read_descriptors(image_id)
+        rows = rng.permutation(len(descriptors.data))[:share]
+        sample.append(pycolmap.FeatureDescriptors(descriptors.type, descriptors.data[rows]).to_float().data)
+    sample = np.concatenate(sample)  # (n, 128) float32
+    words = min(words, len(sample))
+
+    start = time.monotonic()
+    index = pycolmap.VisualIndex.create(sample.shape[1], 64)
+    index.build(
+        pycolmap.VisualIndex.BuildOptions(
+            num_visual_words=words, num_iterations=10, num_rounds=1, num_checks=8, num_threads=threads
+        ),
+        pycolmap.FeatureDescriptorsFloat(descriptors.type, sample),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        index.write(Path(folder) / "tree.bin")
+        options = pycolmap.VocabTreePairingOptions(
+            vocab_tree_path=Path(folder) / "tree.bin",
+            num_images=neighbours + 1,  # a photo finds itself first
+            num_threads=threads,
+        )
+        found = pycolmap.VocabTreePairGenerator(options, database).all_pairs()
+    pairs = sorted({(min(pair), max(pair)) for pair in found if pair[0] != pair[1]})
+    logger.info("retrieval: %d visual words, %s", words, duration(time.monotonic() - start))
+    return pairs

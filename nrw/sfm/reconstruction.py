@@ -1,0 +1,183 @@
+"""Structure from motion with COLMAP: SIFT features, cameras and sparse points (matches between them: `sfm.matching`).
+
+The world that `reconstruct` leaves behind is upright and scaled: z points up, y the way the photos look on average, the
+origin is the median of the sparse points, and one unit is the median over the photos of the median depth that they see.
+"""
+
+import logging
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from nrw.core.errors import UserError
+from nrw.core.io import atomic_path, write_json
+from nrw.core.limits import MIN_PHOTOS
+from nrw.core.progress import duration
+from nrw.sfm.database import usable_photos
+from nrw.sfm.matching import MIN_INLIERS
+from nrw.sfm.summary import photos_left_out, summary_table, too_few
+from nrw.sfm.upright import UNIT, upright_transform
+
+logger = logging.getLogger(__name__)
+# COLMAP tells several lines about every photo and pair, and warns of every solver step that it recovers from; what
+# became of each photo stands in the summary
+pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
+
+MAPPERS = ("auto", "incremental", "global", "hierarchical")
+MAX_STARTS = 3  # of the mapper: about one start in ten begins with an unlucky pair and ends with a fragment
+FRAGMENT = 0.75  # a model with a smaller share of the photos that match one another is one
+
+
+def reconstruct(
+    images_dir: Path | str,
+    photos_csv: Path | str,
+    database: Path | str,
+    sparse_out: Path | str,
+    summary_json: Path | str,
+    summary_txt: Path | str,
+    *,
+    mapper: str,
+    hierarchical_above: int,
+    threads: int,
+    reproducible: bool,
+    seed: int,
+) -> None:
+    """Cameras and sparse points from verified matches: the largest model, upright and scaled, and its summary.
+
+    mapper: `incremental`, `global` (faster; leaves unknown focal lengths near their guess), `hierarchical` (parts of at
+    most `hierarchical_above` photos, mapped side by side and merged), or `auto`: hierarchical above
+    `hierarchical_above` photos, incremental below. reproducible: one thread, and two runs give identical models; with
+    several threads bundle adjustment sums in another order each time.
+    summary_json: photos, registered, models [{photos, points, mean_reprojection_error (px), mean_track_length}] from
+    the largest down, left_out [{id, file, reason}], scale (units of the result per unit of the mapper), unit.
+
+    Raises UserError where fewer than 3 photos are registered, with the reason for each photo.
+    """
+    if mapper not in MAPPERS:
+        raise UserError(f"sfm: mapper is {mapper!r}; choose one of {', '.join(MAPPERS)}")
+    photos = usable_photos(photos_csv)
+    start = time.monotonic()
+    if mapper == "auto":
+        mapper = "hierarchical" if len(photos) > hierarchical_above else "incremental"
+    models = _best_models(images_dir, database, mapper, hierarchical_above, 1 if reproducible else threads, seed)
+    left_out = photos_left_out(photos, database, models)
+    registered = len(photos) - len(left_out)
+    if registered < MIN_PHOTOS:
+        raise UserError(too_few(photos, left_out, mapper))
+
+    scene = models[0]
+    upright = upright_transform(scene)
+    scene.transform(upright)
+    summary = {
+        "photos": len(photos),
+        "registered": registered,
+        "models": [
+            {
+                "photos": model.num_reg_images(),
+                "points": model.num_points3D(),
+                "mean_reprojection_error": round(model.compute_mean_reprojection_error(), 4),
+                "mean_track_length": round(model.compute_mean_track_length(), 3),
+            }
+            for model in models
+        ],
+        "left_out": left_out,
+        "scale": float(upright.scale),
+        "unit": UNIT,
+    }
+    with atomic_path(sparse_out) as folder:
+        folder.mkdir()
+        scene.write(folder)
+    with atomic_path(summary_txt) as path:
+        path.write_text(summary_table(summary), encoding="utf-8")
+    write_json(summary_json, summary)
+    logger.info(
+        "sfm: %d of %d photos registered, %d points, in %s",
+        registered,
+        len(photos),
+        scene.num_points3D(),
+        duration(time.monotonic() - start),
+    )
+
+
+def _best_models(
+    images_dir: Path | str, database: Path | str, mapper: str, part_size: int, threads: int, seed: int
+) -> list[pycolmap.Reconstruction]:
+    """The models of the mapper, largest first; the best of up to 3 starts while the largest is a fragment."""
+
+    def size(models: list[pycolmap.Reconstruction]) -> tuple[int, int]:
+        return (models[0].num_reg_images(), models[0].num_points3D()) if models else (0, 0)
+
+    connected, best = _count_connected(database), []
+    for attempt in range(MAX_STARTS):
+        models = _map(images_dir, database, mapper, part_size, threads, seed + attempt)
+        models.sort(key=lambda model: (model.num_reg_images(), model.num_points3D()), reverse=True)
+        best = max(best, models, key=size)
+        if size(best)[0] >= FRAGMENT * connected:
+            break
+        logger.info(
+            "sfm: start %d of %d placed %d of %d photos that match one another",
+            attempt + 1,
+            MAX_STARTS,
+            *size(models)[:1],
+            connected,
+        )
+    return best
+
+
+def _count_connected(database: Path | str) -> int:
+    """The number of photos in the largest group that verified pairs connect."""
+    connection = pycolmap.Database.open(database)
+    pair_ids, inliers = connection.read_two_view_geometry_num_inliers()
+    connection.close()
+    verified = [pair for pair, count in zip(pair_ids, inliers, strict=True) if count >= MIN_INLIERS]
+    if not verified:
+        return 0
+    first, second = np.array([pycolmap.pair_id_to_image_pair(pair) for pair in verified]).T
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=[max(first.max(), second.max()) + 1] * 2)
+    return int(np.bincount(connected_components(graph, directed=False)[1]).max())
+
+
+def _map(
+    images_dir: Path | str, database: Path | str, mapper: str, part_size: int, threads: int, seed: int
+) -> list[pycolmap.Reconstruction]:
+    """Run COLMAP's mapper; the models of at least 3 photos, in no particular order."""
+    pycolmap.set_random_seed(seed)
+    incremental = pycolmap.IncrementalPipelineOptions(min_model_size=MIN_PHOTOS, num_threads=threads, random_seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        if mapper == "incremental":
+            models = pycolmap.incremental_mapping(
+                database, images_dir, folder, incremental, next_image_callback=_Ticker("sfm: photos placed")
+            )
+        elif mapper == "global":
+            options = pycolmap.GlobalPipelineOptions(
+                min_model_size=MIN_PHOTOS, num_threads=threads, random_seed=seed, image_path=images_dir
+            )
+            options.mapper.global_positioning.use_gpu = False
+            options.mapper.bundle_adjustment.ceres.use_gpu = False
+            models = pycolmap.global_mapping(database, images_dir, folder, options)
+        else:
+            options = pycolmap.HierarchicalPipelineOptions(
+                num_threads=threads, num_workers=threads, image_path=images_dir, incremental_options=incremental
+            )
+            options.clustering_options.leaf_max_num_images = part_size
+            options.clustering_options.image_overlap = min(options.clustering_options.image_overlap, part_size // 2)
+            models = pycolmap.hierarchical_mapping(database, images_dir, folder, options)
+    return [model for model in models.values() if model.num_reg_images() >= MIN_PHOTOS]
+
+
+class _Ticker:
+    """A callback without arguments that logs how often it was called, every 15 s."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.count, self.last = what, 0, time.monotonic()
+
+    def __call__(self) -> None:
+        self.count += 1
+        if time.monotonic() - self.last >= 15:
+            self.last = time.monotonic()
+            logger.info("%s: %d", self.what, self.count)

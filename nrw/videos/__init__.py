@@ -1,0 +1,1 @@
+"""Stage 9, videos: `shots` says what is drawn, `flythrough` and `camera_paths` from where, `writer` encodes it."""

@@ -1,0 +1,308 @@
+"""Videos of a trained scene: fly-through, appearances on a fixed view, both together, and camera paths from files."""
+
+import itertools
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from nrw.core.errors import UserError
+from nrw.core.limits import SIDE_MULTIPLE
+from nrw.core.progress import progress
+from nrw.dataset.packed import PackedDataset
+from nrw.geometry import cameras
+from nrw.geometry.cameras import Camera
+from nrw.geometry.pointcloud import Cloud
+from nrw.scene import editing
+from nrw.videos import camera_paths
+from nrw.videos.flythrough import flythrough as plan_flythrough
+from nrw.videos.writer import write_video
+
+if TYPE_CHECKING:
+    from nrw.scene.model import SceneModel
+
+KINDS = ("flythrough", "appearance", "joint")
+ASPECT = 16 / 9
+MAX_PHOTOS = 256  # photos among which appearances and views are chosen
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A frame to be drawn. appearance: (Z,) float32."""
+
+    camera: Camera
+    appearance: torch.Tensor
+
+
+def make(
+    kind: str,
+    model: "SceneModel",
+    dataset: PackedDataset,
+    cloud: Cloud | None,
+    settings: Mapping,
+    out_mp4: Path | str,
+) -> None:
+    """Film `kind` into `out_mp4`, with a poster of the same name in PNG.
+
+    kind: flythrough, appearance, joint, or a name in settings["extra"]. cloud: in the colours gathered from the
+    training photos; None for a data set that came without one, which can only show `appearance`. settings: section
+    `videos` of the configuration. Raises UserError for what the set cannot show.
+    """
+    extra = settings["extra"]
+    if kind not in KINDS and kind not in extra:
+        raise UserError(f"video {kind!r} is neither one of {', '.join(KINDS)} nor named under videos: extra")
+    if cloud is None:
+        if kind != "appearance":
+            raise UserError(f"video {kind}: this data set has no point cloud, only the video `appearance` can be made")
+        frames = packed_appearance(model, dataset, settings)
+        count = _count(settings["appearance"]["seconds"], settings["fps"])
+        write_video(out_mp4, progress(frames, count, kind), settings["fps"])
+        return
+    fps, edit = settings["fps"], edit_of(model, dataset, settings["edit"])
+    if kind == "flythrough":
+        shots = flythrough(model, dataset, cloud, settings)
+    elif kind == "appearance":
+        shots = appearance(model, dataset, cloud, settings)
+    elif kind == "joint":
+        shots = joint(model, dataset, cloud, settings)
+    else:
+        shots, fps = from_path(model, dataset, extra[kind]["path"])
+    frames = draw(model, cloud, shots, side_by_side=settings["side_by_side"], edit=edit)
+    write_video(out_mp4, progress(frames, len(shots), kind), fps)
+
+
+def draw(
+    model: "SceneModel",
+    cloud: Cloud,
+    shots: Iterable[Shot],
+    *,
+    side_by_side: bool = False,
+    edit: np.ndarray | None = None,
+) -> Iterator[np.ndarray]:
+    """The pictures (H, W, 3) uint8 of the shots, one by one; `side_by_side` puts the raw render to the left of each.
+
+    edit: (256,) uint8, what each predicted label is replaced by (`scene.editing`).
+    """
+    for shot in shots:
+        picture, raw = model.novel_view(cloud, shot.camera, shot.appearance, edit=edit)
+        yield np.concatenate([raw, picture], axis=1) if side_by_side else picture
+
+
+def edit_of(model: "SceneModel", dataset: PackedDataset, replacements: Mapping[str, str]) -> np.ndarray | None:
+    """The table of `scene.editing` for views whose labels are predicted. Raises UserError as `editing.table`."""
+    predicted = None if model.completion is None else model.completion[2]
+    return editing.table(replacements, dataset.meta, predicted)
+
+
+def flythrough(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: Mapping) -> list[Shot]:
+    """Past the registered cameras, in the most typical appearance."""
+    width, height = wide(settings["size"])
+    cameras = plan_flythrough(
+        _cameras(dataset),
+        cloud.points,
+        n_frames=_count(settings["flythrough"]["seconds"], settings["fps"]),
+        width=width,
+        height=height,
+    )
+    z = typical(encode(model, dataset, sample(dataset.train_ids)))
+    return [Shot(camera, z) for camera in cameras]
+
+
+def appearance(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: Mapping) -> list[Shot]:
+    """The view that shows the cloud best, through the appearances of photos that differ, back to the first."""
+    photo = best_covered(dataset, cloud.points)[0]
+    camera = dataset.view(photo).camera
+    camera = cameras.fitted(camera, *_within(camera.width, camera.height, settings["size"]))
+    return [Shot(camera, z) for z in _appearance_loop(model, dataset, settings)]
+
+
+def packed_appearance(model: "SceneModel", dataset: PackedDataset, settings: Mapping) -> Iterator[np.ndarray]:
+    """The frames of `appearance` for a set without a cloud, on the packed buffer of the photo best covered."""
+    view = dataset.view(max(sample(dataset.ids), key=lambda photo: (dataset.view(photo).depth[0] > 0).mean()))
+    edit = edit_of(model, dataset, settings["edit"])
+    for z in _appearance_loop(model, dataset, settings):
+        yield model.render_view(view, z, predict_labels=model.completion is not None, edit=edit)
+
+
+def joint(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: Mapping) -> list[Shot]:
+    """Viewpoint and appearance together, from photo to photo by a short way."""
+    entry = settings["joint"]
+    covered = best_covered(dataset, cloud.points)
+    candidates = covered[: max(entry["photos"], len(covered) // 2)]
+    codes = encode(model, dataset, candidates)
+    centers = np.array([dataset.view(photo).camera.center for photo in candidates])
+    features = np.concatenate([_standardized(centers), _standardized(np.array(list(codes.values())))], axis=1)
+    chosen = [candidates[i] for i in farthest(features, entry["photos"])]
+    chosen = short_tour(chosen, {photo: dataset.view(photo).camera.center for photo in chosen}, closed=False)
+    logger.info("joint: photos %s", ", ".join(chosen))
+    return joint_shots(
+        [dataset.view(photo).camera for photo in chosen],
+        [codes[photo] for photo in chosen],
+        _count(entry["seconds"], settings["fps"]),
+        wide(settings["size"]),
+    )
+
+
+def joint_shots(
+    cameras: Sequence[Camera], codes: Sequence[torch.Tensor], n_frames: int, size: tuple[int, int]
+) -> list[Shot]:
+    """From view to view and code to code, resting at each: `n_frames` shots of `size` (width, height)."""
+    shots = []
+    marks = np.linspace(0, n_frames - 1, len(cameras)).round().astype(int)
+    for i, n in enumerate(np.diff(marks) + 1):
+        moved = camera_paths.joint(cameras[i], cameras[i + 1], int(n), size=size)
+        blended = between(codes[i : i + 2], int(n))
+        first = 0 if i == 0 else 1  # the last of a stretch is the first of the next
+        shots += [Shot(camera, z) for camera, z in zip(moved[first:], blended[first:], strict=True)]
+    return shots
+
+
+def from_path(model: "SceneModel", dataset: PackedDataset, file: Path | str) -> tuple[list[Shot], float]:
+    """The shots of a camera path file, and its frames a second. Raises UserError for photos that are not in the set."""
+    path = camera_paths.read_path(file)
+    named = sorted({photo for weights in path.appearances if weights for photo in weights})
+    unknown = [photo for photo in named if photo not in dataset.ids]
+    if unknown:
+        raise UserError(
+            f"camera path {file}: photos {', '.join(unknown)} are not in the data set; "
+            f"it has {len(dataset)} photos, {dataset.ids[0]} to {dataset.ids[-1]}"
+        )
+    codes = encode(model, dataset, named)
+    usual = None
+    if None in path.appearances:
+        usual = typical(encode(model, dataset, sample(dataset.train_ids)))
+    shots = []
+    for camera, weights in zip(path.cameras, path.appearances, strict=True):
+        z = usual if weights is None else sum(weight * codes[photo] for photo, weight in weights.items())
+        shots.append(Shot(camera, z))
+    return shots, path.fps
+
+
+def encode(model: "SceneModel", dataset: PackedDataset, ids: Sequence[str]) -> dict[str, torch.Tensor]:
+    """The appearance (Z,) of each photo."""
+    return {photo: model.encode(dataset.view(photo)) for photo in ids}
+
+
+def typical(codes: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """The code with the least sum of distances to the others (the medoid)."""
+    table = torch.stack(list(codes.values()))
+    return table[torch.cdist(table, table).sum(dim=1).argmin()]
+
+
+def diverse(codes: Mapping[str, torch.Tensor], n: int) -> list[str]:
+    """`n` photos whose codes lie far apart, in the order of a short round tour; the outermost tenth stays out."""
+    middle = typical(codes)
+    inner = sorted(codes, key=lambda photo: float((codes[photo] - middle).norm()))[
+        : max(n, math.ceil(0.9 * len(codes)))
+    ]
+    places = {photo: codes[photo].numpy() for photo in inner}
+    chosen = [inner[i] for i in farthest(np.array(list(places.values())), n)]
+    return short_tour(chosen, places, closed=True)
+
+
+def farthest(features: np.ndarray, n: int) -> list[int]:
+    """Farthest-point sampling: indices of `n` rows of features (M, D), from the one nearest to the mean on."""
+    chosen = [int(np.linalg.norm(features - features.mean(axis=0), axis=1).argmin())]
+    distance = np.linalg.norm(features - features[chosen[0]], axis=1)
+    while len(chosen) < min(n, len(features)):
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, np.linalg.norm(features - features[chosen[-1]], axis=1))
+    return chosen
+
+
+def short_tour(ids: Sequence[str], places: Mapping[str, np.ndarray], *, closed: bool) -> list[str]:
+    """An order of short total distance; `closed` counts the way back to the first, which then stays first.
+
+    From the first to the nearest, and so on, then improved by reversing stretches (2-opt).
+    """
+
+    def length(order: list[str]) -> float:
+        legs = itertools.pairwise([*order, order[0]] if closed else order)
+        return sum(float(np.linalg.norm(places[a] - places[b])) for a, b in legs)
+
+    tour, rest = [ids[0]], list(ids[1:])
+    while rest:
+        tour.append(min(rest, key=lambda photo: np.linalg.norm(places[photo] - places[tour[-1]])))
+        rest.remove(tour[-1])
+    improved = True
+    while improved:
+        improved = False
+        for i, j in itertools.combinations(range(1 if closed else 0, len(tour)), 2):
+            other = tour[:i] + tour[i : j + 1][::-1] + tour[j + 1 :]
+            if length(other) < length(tour) - 1e-9:
+                tour, improved = other, True
+    return tour
+
+
+def between(codes: Sequence[torch.Tensor], n: int) -> list[torch.Tensor]:
+    """`n` codes from the first to the last, linear between neighbours, resting at each."""
+    marks = np.linspace(0, n - 1, len(codes)).round().astype(int)
+    blended = [codes[0]]
+    for i, count in enumerate(np.diff(marks) + 1):
+        blended += [torch.lerp(codes[i], codes[i + 1], float(t)) for t in camera_paths.smoothstep(int(count))[1:]]
+    return blended
+
+
+def best_covered(dataset: PackedDataset, points: np.ndarray) -> list[str]:
+    """Photos in order of how well they show the cloud: much of it, large, and without gaps.
+
+    The score is the share of points in view, times the root of the share of pixels covered, times the square of that
+    share beneath the skyline (the highest pixel covered in each column), where a gap is no sky.
+    """
+    points = points[:: max(1, len(points) // 20_000)]
+    scores = {}
+    for photo in sample(dataset.ids):
+        view = dataset.view(photo)
+        uv, depth = view.camera.project(points)
+        shown = (depth > 0) & (uv > 0).all(axis=1) & (uv < [view.camera.width, view.camera.height]).all(axis=1)
+        covered = view.depth[0] > 0  # (H, W)
+        unbroken = covered.sum() / max(np.maximum.accumulate(covered, axis=0).sum(), 1)
+        scores[photo] = shown.mean() * np.sqrt(covered.mean()) * unbroken**2
+    return sorted(scores, key=lambda photo: (-scores[photo], photo))
+
+
+def _appearance_loop(model: "SceneModel", dataset: PackedDataset, settings: Mapping) -> list[torch.Tensor]:
+    entry = settings["appearance"]
+    codes = encode(model, dataset, sample(dataset.train_ids))
+    chosen = diverse(codes, entry["photos"])
+    logger.info("appearance: photos %s", ", ".join(chosen))
+    return between([codes[photo] for photo in [*chosen, chosen[0]]], _count(entry["seconds"], settings["fps"]))
+
+
+def _cameras(dataset: PackedDataset) -> dict[str, Camera]:
+    return {photo: dataset.view(photo).camera for photo in dataset.ids}
+
+
+def sample(ids: Sequence[str]) -> list[str]:
+    """At most MAX_PHOTOS ids, evenly spread."""
+    return (
+        list(ids) if len(ids) <= MAX_PHOTOS else [ids[i] for i in np.linspace(0, len(ids) - 1, MAX_PHOTOS).astype(int)]
+    )
+
+
+def _standardized(features: np.ndarray) -> np.ndarray:
+    """(M, D) with mean 0 and mean squared length 1."""
+    centred = features - features.mean(axis=0)
+    return centred / max(float(np.sqrt((centred**2).sum(axis=1).mean())), 1e-9)
+
+
+def _count(seconds: float, fps: float) -> int:
+    return max(2, round(seconds * fps))
+
+
+def wide(size: int) -> tuple[int, int]:
+    """(width, height) in 16:9 with the longer side `size`, rounded to multiples of 8."""
+    return _within(16, 9, size)
+
+
+def _within(width: int, height: int, size: int) -> tuple[int, int]:
+    """The shape with the longer side `size`, rounded to multiples of 8."""
+    scale = size / max(width, height) / SIDE_MULTIPLE
+    return tuple(max(1, round(side * scale)) * SIDE_MULTIPLE for side in (width, height))
