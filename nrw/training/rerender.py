@@ -19,6 +19,7 @@ from nrw.models import losses
 from nrw.models.build import Networks, build_networks
 from nrw.models.inputs import BufferSpec, crop, encode, encoder_input
 from nrw.models.perceptual import VGGFeatures, perceptual_loss
+from nrw.models.weights import load_weights
 from nrw.training import checkpoint, parallel, signals
 from nrw.training.log import TrainingLog
 from nrw.training.sampler import crop_batch, crops_for_one, generator_of, jittered, photos_of, random_region
@@ -84,9 +85,9 @@ def train(
     if weights["adversarial"] == 0 or part["adversarial_share"] == 0:
         networks.discriminator = None
     init = Path(init_dir) / "model.safetensors"
-    weights.load_weights(init, {"encoder": networks.encoder})
+    load_weights(init, {"encoder": networks.encoder})
     others = {name: module for name, module in networks.named_children() if name != "encoder"}
-    weights.load_weights(init, others, required=False)
+    load_weights(init, others, required=False)
     if networks.lighting is not None:
         networks.lighting.table.copy_(torch.tensor(dataset.point_lighting[:, : spec.lighting]))
     fixed_encoder = part["encoder_learning_rate"] == 0
