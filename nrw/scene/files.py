@@ -1,16 +1,276 @@
-"""Where the files of a scene are."""
+"""Where the files of a scene are, and how a trained scene is opened from them.
 
-from dataclasses import replace
+Nothing else spells a path under `results/<scene>/`: the rules of the workflow take theirs from here as well, with
+`{scene}` in place of the name.
+"""
+
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nrw.core.errors import UserError
 from nrw.geometry.pointcloud import Cloud, read_cloud
 
+if TYPE_CHECKING:
+    from nrw.dataset.packed import PackedDataset
+    from nrw.scene.model import SceneModel
+
+
+@dataclass(frozen=True)
+class SceneFiles:
+    """The files of the scene in folder `root`, in the order in which the stages leave them.
+
+    item: a piece of the work, `2-of-3` (`core.pieces`). stage: of training. kind: of video.
+    """
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.root.resolve().name
+
+    # photos
+
+    @property
+    def photos_csv(self) -> Path:
+        return self.root / "photos" / "photos.csv"
+
+    @property
+    def upright_photos(self) -> Path:
+        return self.root / "photos" / "images"
+
+    # sfm
+
+    @property
+    def features(self) -> Path:
+        return self.root / "sfm" / "features.db"
+
+    @property
+    def pairs(self) -> Path:
+        return self.root / "sfm" / "pairs.txt"
+
+    def matches(self, item: str) -> Path:
+        return self.root / "sfm" / "matches" / f"{item}.db"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "sfm" / "database.db"
+
+    @property
+    def reconstruction(self) -> Path:
+        return self.root / "sfm" / "sparse"
+
+    @property
+    def sfm_summary(self) -> Path:
+        return self.root / "sfm" / "summary.json"
+
+    @property
+    def sfm_table(self) -> Path:
+        return self.root / "sfm" / "summary.txt"
+
+    # mvs; what lies inside the workspace: nrw.mvs.workspace
+
+    @property
+    def workspace(self) -> Path:
+        return self.root / "mvs"
+
+    @property
+    def undistorted_photos(self) -> Path:
+        return self.workspace / "images"
+
+    @property
+    def sparse(self) -> Path:
+        """The COLMAP model with the cameras of the undistorted photos."""
+        return self.workspace / "sparse"
+
+    def photometric_done(self, item: str) -> Path:
+        return self.workspace / "depths" / f"{item}.json"
+
+    def consensus_done(self, item: str) -> Path:
+        return self.workspace / "consensus" / f"{item}.json"
+
+    def geometric_done(self, item: str) -> Path:
+        return self.workspace / "geometric" / f"{item}.json"
+
+    @property
+    def patch_match_done(self) -> Path:
+        return self.workspace / "patch_match.json"
+
+    @property
+    def cloud(self) -> Path:
+        return self.workspace / "cloud.ply"
+
+    @property
+    def mvs_summary(self) -> Path:
+        return self.workspace / "summary.json"
+
+    # segmentation
+
+    @property
+    def segmentation(self) -> Path:
+        return self.root / "segmentation"
+
+    def segmented(self, item: str) -> Path:
+        return self.segmentation / "chunks" / f"{item}.json"
+
+    @property
+    def classes(self) -> Path:
+        return self.segmentation / "classes.json"
+
+    # framebuffers; a photo's own files: nrw.framebuffers.rasters and aligned
+
+    @property
+    def framebuffers(self) -> Path:
+        return self.root / "framebuffers"
+
+    def rasterized(self, item: str) -> Path:
+        return self.framebuffers / "rasterized" / f"{item}.json"
+
+    def samples(self, item: str) -> Path:
+        return self.framebuffers / "samples" / item
+
+    @property
+    def colors(self) -> Path:
+        return self.framebuffers / "colors.npy"
+
+    @property
+    def lighting(self) -> Path:
+        return self.framebuffers / "lighting.npy"
+
+    def composed(self, item: str) -> Path:
+        return self.framebuffers / "composed" / f"{item}.json"
+
+    @property
+    def aligned(self) -> Path:
+        return self.root / "aligned"
+
+    @property
+    def index(self) -> Path:
+        return self.aligned / "index.csv"
+
+    @property
+    def split(self) -> Path:
+        return self.aligned / "split.csv"
+
+    # dataset
+
+    @property
+    def dataset(self) -> Path:
+        return self.root / "dataset"
+
+    # training
+
+    def stage(self, stage: str) -> Path:
+        return self.root / stage
+
+    def model(self, stage: str) -> Path:
+        return self.stage(stage) / "model.safetensors"
+
+    def stage_config(self, stage: str) -> Path:
+        return self.stage(stage) / "config.json"
+
+    def checkpoints(self, stage: str) -> Path:
+        return self.root / "checkpoints" / stage
+
+    def stats(self, stage: str) -> Path:
+        return self.stage(stage) / "stats.jsonl"
+
+    def sample_sheets(self, stage: str) -> list[Path]:
+        """The sheets of sample pictures that a stage has left, oldest first."""
+        return sorted((self.stage(stage) / "samples").glob("*.png"))
+
+    @property
+    def style_distances(self) -> Path:
+        return self.stage("appearance") / "style_distances.npy"
+
+    @property
+    def style_distances_ids(self) -> Path:
+        return self.stage("appearance") / "style_distances.json"
+
+    # evaluation
+
+    @property
+    def evaluation(self) -> Path:
+        return self.root / "evaluation"
+
+    @property
+    def metrics(self) -> Path:
+        return self.evaluation / "metrics.json"
+
+    @property
+    def metrics_table(self) -> Path:
+        return self.evaluation / "metrics.csv"
+
+    @property
+    def sheets(self) -> Path:
+        return self.evaluation / "sheets"
+
+    # videos
+
+    def video(self, kind: str) -> Path:
+        return self.root / "videos" / f"{kind}.mp4"
+
+    def poster(self, kind: str) -> Path:
+        return self.root / "videos" / f"{kind}.png"
+
+    @property
+    def videos(self) -> list[Path]:
+        """The videos that are there, by name."""
+        return sorted((self.root / "videos").glob("*.mp4"))
+
+    # report, viewer
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.root / "snapshots"
+
+    def camera_path(self, name: str) -> Path:
+        return self.root / "paths" / f"{name}.json"
+
+    # what the rules of the workflow leave beside their results
+
+    def log(self, rule: str, item: str = "") -> Path:
+        return self.root / "logs" / f"{Path(rule, item)}.log"
+
+    @property
+    def records(self) -> Path:
+        return self.root / "benchmarks"
+
+    def record(self, rule: str, item: str = "") -> Path:
+        return self.records / f"{Path(rule, item)}.tsv"
+
+    def require(self, *files: Path) -> None:
+        """Raise UserError, naming the target to run, for the first of the scene's files that is missing."""
+        if not self.root.is_dir():
+            raise UserError(f"{self.root} is not a folder; name the folder of a scene, such as results/NAME")
+        for file in files:
+            if not file.exists():
+                target = Path("results", self.name, file.relative_to(self.root))
+                raise UserError(f"{self.root} has no {file.relative_to(self.root)}; run `snakemake --cores all {target}`")
+
+    def open(self, device: str) -> tuple["SceneModel", "PackedDataset"]:
+        """The trained networks and the data set. Raises UserError for a scene that is not trained."""
+        from nrw.dataset.packed import PackedDataset
+        from nrw.scene.model import SceneModel
+
+        self.require(self.dataset, self.model("finetune"))
+        completion = self.stage("completion") if self.model("completion").exists() else None
+        return SceneModel.load(self.stage("finetune"), completion, device), PackedDataset(self.dataset)
+
+    def colored_cloud(self) -> Cloud:
+        """The cloud in the colours of the training photos. Raises UserError where it is missing, or does not fit."""
+        self.require(self.cloud, self.colors)
+        return read_colored_cloud(self.cloud, self.colors)
+
 
 def read_colored_cloud(cloud_ply: Path | str, colors_npy: Path | str) -> Cloud:
-    """The cloud in the colours gathered from the training photos. Raises UserError where the two do not fit."""
+    """A cloud in the colours gathered from the training photos. Raises UserError where the two do not fit."""
     cloud = read_cloud(cloud_ply)
     colors = np.load(colors_npy, allow_pickle=False)
     if len(colors) != len(cloud):
