@@ -1,6 +1,6 @@
 from snakemake.utils import min_version
 
-from nrw.config import resolve
+from nrw.config.resolve import resolve_or_exit
 
 min_version("9.0")
 
@@ -8,8 +8,8 @@ min_version("9.0")
 configfile: "config/config.yaml"
 
 
-# defaults, preset and the user's keys in one mapping, validated against workflow/schemas/config.schema.yaml
-config = resolve(config)
+# defaults, preset and the user's keys in one mapping, validated against nrw/config/schema.yaml
+config = resolve_or_exit(config)
 
 
 include: "workflow/rules/common.smk"

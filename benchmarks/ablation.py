@@ -52,7 +52,7 @@ VARIANTS: dict[str, dict] = {  # what differs from the draft preset
     "paper": paper(),
     "encoder trained in stage 2": {"training": {"rerender": {"encoder_learning_rate": 0.002}}},
     "no pretraining": {"training": {"appearance": {"kimg": 0.0}}},
-    "no colour jitter": {"training": {"colour_jitter": 0.0}},
+    "no colour jitter": {"training": {"color_jitter": 0.0}},
     "appearance from whole photos": {"training": {"partial_appearance": 0.0}},
     "whole size from the start": {"training": {"rerender": WHOLE}},
     "PatchGAN in the last half of stage 3": {"training": {"losses": {"adversarial": 0.02}}},

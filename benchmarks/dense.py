@@ -31,12 +31,12 @@ from nrw.core.errors import UserError
 from nrw.core.io import read_json
 from nrw.core.pieces import chunk
 from nrw.geometry.pointcloud import read_cloud
-from nrw.mvs.colmap import estimate_depths_colmap
+from nrw.mvs.colmap import patch_match
 from nrw.mvs.consistency import agrees
 from nrw.mvs.geometric import NEIGHBOURS, PASSES
 from nrw.mvs.sources import read_sparse, select_sources
 from nrw.mvs.undistort import undistort
-from nrw.mvs.workspace import Workspace, read_map, read_usable, write_map
+from nrw.mvs.workspace import Workspace, read_keep, read_map, write_map
 
 PROCESSES = 2
 SGBM_PAIRS = 4  # of each photo
@@ -68,21 +68,22 @@ def _measured(work, arguments: tuple) -> tuple[float, float]:
 
 
 def _estimate(mvs: Path, labels: Path | None, ids: list[str], sources: int) -> None:
-    from nrw.mvs.photometric import estimate_depths
+    from nrw.mvs.photometric import photometric_depths
 
-    estimate_depths(mvs, labels, ids, sources=sources, masked=MASKED, resume=False)
+    photometric_depths(mvs, labels, ids, sources=sources, masked=MASKED, resume=False)
 
 
-def _match_again(mvs: Path, labels: Path | None, ids: list[str], kind: str, sources: int) -> None:
-    from nrw.mvs.geometric import match_again
+def _match_with_neighbours(mvs: Path, labels: Path | None, ids: list[str], kind: str, sources: int) -> None:
+    from nrw.mvs.geometric import match_with_neighbours
 
-    match_again(mvs, labels, ids, kind, sources=sources, min_views=3, masked=MASKED)
+    key_file = mvs / kind / f"{ids[0]}.key"
+    match_with_neighbours(mvs, labels, ids, key_file, kind, sources=sources, min_views=3, masked=MASKED)
 
 
 def _fuse(mvs: Path, labels: Path | None) -> None:
-    from nrw.mvs.fuse import fuse
+    from nrw.mvs.fuse import fuse_depths
 
-    fuse(
+    fuse_depths(
         mvs,
         mvs / "cloud.ply",
         mvs / "summary.json",
@@ -100,7 +101,8 @@ def pieces(mvs: Path) -> list[list[str]]:
 
 def geometric_passes(mvs: Path, labels: Path | None, sources: int) -> dict[str, Cost]:
     return {
-        kind: in_processes(_match_again, [(mvs, labels, ids, kind, sources) for ids in pieces(mvs)]) for kind in PASSES
+        kind: in_processes(_match_with_neighbours, [(mvs, labels, ids, kind, sources) for ids in pieces(mvs)])
+        for kind in PASSES
     }
 
 
@@ -232,7 +234,7 @@ def rivals(scene: Path, out: Path, size: int, sources: int) -> None:
     print("### COLMAP\n")
     shutil.copytree(mvs, out / "colmap", ignore=shutil.ignore_patterns("*.bin"))
     try:
-        estimate_depths_colmap(out / "colmap", out / "segmentation", masked=MASKED)
+        patch_match(out / "colmap", out / "segmentation", masked=MASKED)
     except UserError as error:
         print(f"not run: {error}")
     else:
@@ -246,8 +248,8 @@ def _sgbm(mvs: Path, labels: Path, ids: list[str]) -> None:
     workspace = Workspace(mvs)
     scene = read_sparse(workspace.sparse, workspace.cameras)
     for photo in ids:
-        usable = read_usable(labels, photo, frozenset(MASKED), workspace.cameras[photo])
-        write_map(workspace.depth_map(photo, "photometric"), sgbm.estimate(workspace, scene, photo, usable, SGBM_PAIRS))
+        keep = read_keep(labels, photo, frozenset(MASKED), workspace.cameras[photo])
+        write_map(workspace.depth_map(photo, "photometric"), sgbm.estimate(workspace, scene, photo, keep, SGBM_PAIRS))
 
 
 def _keep_consistent(mvs: Path, ids: list[str]) -> None:

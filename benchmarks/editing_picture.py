@@ -1,4 +1,4 @@
-"""The picture of docs/semantic-editing.md: a photo, the network's picture of its view, and that picture with edits.
+"""Makes the picture of docs/semantic-editing.md: a photo, the network's picture of its view, and that with edits.
 
 python benchmarks/editing_picture.py results/demo 0004 docs/semantic-editing.png sidewalk=stairs sidewalk=grass
 """
@@ -9,21 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from nrw.core.io import write_image
-from nrw.dataset.packed import PackedDataset
+from nrw.core.pictures import row
 from nrw.scene import editing
-from nrw.scene.model import SceneModel
+from nrw.scene.files import SceneFiles
 
 
-def main(scene: Path, photo: str, out: Path, edits: list[str]) -> None:
-    model = SceneModel.load(scene / "finetune", scene / "completion")
-    dataset = PackedDataset(scene / "dataset")
-    view = dataset.view(photo)
+def main(scene: Path, photo_id: str, out: Path, edits: list[str]) -> None:
+    model, dataset = SceneFiles(scene).open("cpu")
+    view = dataset.view(photo_id)
     z = model.encode(view)
     tables = [editing.table(editing.parse([edit]), dataset.meta) for edit in edits]
-    pictures = [np.asarray(view.photo), *(model.render_view(view, z, edit=table) for table in (None, *tables))]
-    write_image(out, pictures.row(pictures, ["photo", "picture", *edits]))
+    pictures = [np.asarray(view.pixels), *(model.render_view(view, z, edit=table) for table in (None, *tables))]
+    write_image(out, row(pictures, ["photo", "picture", *edits]))
 
 
 if __name__ == "__main__":
-    scene, photo, out, *edits = sys.argv[1:]
-    main(Path(scene), photo, Path(out), edits)
+    scene, photo_id, out, *edits = sys.argv[1:]
+    main(Path(scene), photo_id, Path(out), edits)

@@ -36,7 +36,7 @@ from nrw.core.ade20k import label_of
 from nrw.core.io import read_csv, read_image, read_json
 from nrw.core.pictures import Overview, row
 from nrw.dataset.packed import PackedDataset, View
-from nrw.evaluation.baselines import apply_colors, fill, fit_colors, recoloured
+from nrw.evaluation.baselines import apply_affine, fill, fit_affine, recolored
 from nrw.evaluation.metrics import compare
 from nrw.geometry.cameras import Camera, fit_size
 from nrw.geometry.pointcloud import Cloud, read_cloud
@@ -261,7 +261,7 @@ def empty_views(scene: Path, truth: Truth, model: SceneModel, dataset: PackedDat
         file = truth.clean[names[photo]]
         true, valid = resample(truth.picture(file), truth.camera(truth.photos[names[photo]]), view.camera)
         ours = model.render_view(view, model.encode(view), predict_labels=model.completion is not None)
-        r = recoloured(view.color[0], view.depth[0] > 0, np.asarray(view.photo), (0, 1))
+        r = recolored(view.color[0], view.depth[0] > 0, np.asarray(view.pixels), (0, 1))
         yield Compared(f"views without transients, {dataset.split[photo]} photos", photo, true, r, ours, valid)
 
 
@@ -279,8 +279,8 @@ def appearances(
                 codes[k] = torch.lerp(codes[first], codes[last], (k - first) / (last - first))
         for k, view in enumerate(views):
             kind = "own appearance" if k in KEYS else "interpolated between others"
-            true = np.asarray(view.photo)
-            r = recoloured(view.color[0], view.depth[0] > 0, true, (0, 1))
+            true = np.asarray(view.pixels)
+            r = recolored(view.color[0], view.depth[0] > 0, true, (0, 1))
             yield Compared(f"light sequence, {kind}", f"{number}.{k}", true, r, model.render_view(view, codes[k]))
 
 
@@ -292,12 +292,12 @@ def flythrough(
     middle = entries[len(entries) // 2]
     model_view = seen(model, cloud, similarity, truth.camera(middle), truth.picture(middle["files"][light]), dataset)
     z = model.encode(model_view)
-    fit = fit_colors(fill(model_view.color[0], model_view.depth[0] > 0), np.asarray(model_view.photo))
+    fit = fit_affine(fill(model_view.color[0], model_view.depth[0] > 0), np.asarray(model_view.pixels))
     for number, entry in enumerate(entries):
         view = seen(model, cloud, similarity, truth.camera(entry), truth.picture(entry["files"][light]), dataset)
-        r = apply_colors(fill(view.color[0], view.depth[0] > 0), fit)
+        r = apply_affine(fill(view.color[0], view.depth[0] > 0), fit)
         ours = model.render_view(view, z)
-        yield Compared(f"fly-through, {light}", f"{number}", np.asarray(view.photo), r, ours)
+        yield Compared(f"fly-through, {light}", f"{number}", np.asarray(view.pixels), r, ours)
 
 
 def seen(
@@ -314,7 +314,7 @@ def seen(
     view = model.view_of(cloud.points, cloud.spacing, cloud.colors, similarity.camera_to_scene(camera.resized(*size)))
     if model.completion is not None:
         view = replace(view, labels=model.predict_labels(view))
-    return replace(view, photo=np.array(Image.fromarray(picture).resize(size, Image.Resampling.BOX)))
+    return replace(view, pixels=np.array(Image.fromarray(picture).resize(size, Image.Resampling.BOX)))
 
 
 def flickers(truth: Truth, frames: list[Compared]) -> tuple[float, float, float]:

@@ -15,19 +15,10 @@ from pathlib import Path
 from nrw.config.resolve import resolve
 from nrw.core.io import read_json
 from nrw.core.progress import duration
-from nrw.jobs.requests import COSTS, Load, memory_mb, seconds
+from nrw.jobs.requests import COSTS, SCATTERED, Load, memory_mb, seconds
 
 NODE_THREADS = 16
 FOLDERS = ("photos", "sfm", "mvs", "segmentation", "framebuffers", "aligned", "dataset")
-SCATTERED = (
-    "match_pairs",
-    "segment_chunk",
-    "estimate_depths",
-    "agree_depths",
-    "geometric_depths",
-    "rasterize_photos",
-    "compose_aligned",
-)
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 

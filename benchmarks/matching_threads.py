@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from nrw.sfm.matching import _copy_photos, _image_ids
+from nrw.sfm.database import copy_photos, image_ids
 
 PHOTOS = 14
 BATCH = 20  # pairs between two starts of the matcher
@@ -25,8 +25,8 @@ def matched(features_db: Path, folder: Path, threads: int) -> dict[int, tuple[in
     database, listing = folder / "round.db", folder / "pairs.txt"
     database.unlink(missing_ok=True)
     pycolmap.Database.open(database).close()
-    ids = dict(sorted(_image_ids(features_db).items())[:PHOTOS])
-    _copy_photos(features_db, database, set(ids.values()))
+    ids = dict(sorted(image_ids(features_db).items())[:PHOTOS])
+    copy_photos(features_db, database, set(ids.values()))
     lines = [f"{a} {b}\n" for a, b in combinations(ids, 2)]
     options = pycolmap.FeatureMatchingOptions(use_gpu=False, num_threads=threads)
     verification = pycolmap.TwoViewGeometryOptions()

@@ -1,4 +1,4 @@
-"""A picture of the top of a page for the README, as headless Chromium (Debian: chromium) shows it.
+"""Makes a picture of the top of an HTML page for the README, with headless Chromium (Debian: chromium).
 
 python benchmarks/page_picture.py results/demo/report.html docs/report.jpg
 """
@@ -12,12 +12,12 @@ from PIL import Image
 
 WIDTH, HEIGHT = 1280, 1560
 SHOWN = 1000  # pixels, width of the picture
-SETTLE = 15_000  # milliseconds of the page's own time
+SETTLE = 15_000  # milliseconds of virtual time in which the page settles
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--hide-scrollbars")
 
 
 def photograph(page: Path, png: Path) -> None:
-    """Write what a window of WIDTH × HEIGHT shows of an HTML file."""
+    """Write a screenshot of an HTML file in a window of WIDTH × HEIGHT pixels."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [
             "chromium",

@@ -1,4 +1,4 @@
-"""The README's picture: frames of a finished scene's three videos, one video a row.
+"""Makes the README's picture: frames of a finished scene's three videos, one row per video.
 
 python benchmarks/readme_picture.py results/demo docs/demo.jpg
 """
@@ -9,12 +9,15 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 
-FRAMES = 4
-WIDTH = 320
+from nrw.config.choices import VIDEO_KINDS
+from nrw.scene.files import SceneFiles
+
+FRAMES = 4  # per video
+WIDTH = 320  # pixels, of a frame
 
 
 def row(video: Path) -> np.ndarray:
-    """(H, FRAMES * WIDTH, 3) uint8: frames at equal distances, cut to 16:9 and brought to one width."""
+    """Read evenly spaced frames, crop them to 16:9 and scale them to WIDTH: (H, FRAMES * WIDTH, 3) uint8."""
     frames = iio.imread(video)
     picked = frames[np.linspace(0, len(frames) - 1, FRAMES + 1).astype(int)[:-1]]
     height = min(picked.shape[1], picked.shape[2] * 9 // 16)
@@ -28,5 +31,5 @@ def row(video: Path) -> np.ndarray:
 
 if __name__ == "__main__":
     scene, out = map(Path, sys.argv[1:])
-    rows = [row(scene / "videos" / f"{kind}.mp4") for kind in ("flythrough", "appearance", "joint")]
+    rows = [row(SceneFiles(scene).video(kind)) for kind in VIDEO_KINDS]
     iio.imwrite(out, np.concatenate(rows), quality=90)

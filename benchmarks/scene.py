@@ -10,6 +10,7 @@ from pathlib import Path
 from nrw.core.io import read_json
 from nrw.core.progress import duration
 from nrw.jobs.records import costs
+from nrw.scene.files import SceneFiles
 
 METHODS = {"raw": "raw render", "R": "recoloured cloud, colour fit (R)", "ours": "nrw"}
 FIGURES = ("psnr", "ssim", "static_psnr", "static_ssim", "hit_psnr", "hit_ssim")
@@ -21,7 +22,7 @@ def main(scene: Path) -> None:
         sfm, mvs = read_json(scene / "sfm" / "summary.json"), read_json(scene / "mvs" / "summary.json")
         print(f"{sfm['registered']} of {sfm['photos']} photos registered; {mvs['points']} points in the cloud.\n")
     print("| rule | jobs | seconds | CPU seconds | memory, MB |\n|---|---|---|---|---|")
-    rows = costs(scene)
+    rows = costs(SceneFiles(scene).records)
     for row in rows:
         print(f"| {row.rule} | {row.jobs} | {row.seconds:.0f} | {row.cpu_seconds:.0f} | {row.memory:.0f} |")
     total = sum(row.seconds for row in rows)

@@ -17,8 +17,8 @@ MAX_DISPARITIES = 512
 BLOCK = 5
 
 
-def estimate(workspace: Workspace, scene: SparseScene, photo: str, usable: np.ndarray, pairs: int) -> np.ndarray:
-    """(H, W) float32 depth, 0 = none. usable: (H, W) bool, pixels that may have one."""
+def estimate(workspace: Workspace, scene: SparseScene, photo: str, keep: np.ndarray, pairs: int) -> np.ndarray:
+    """(H, W) float32 depth, 0 = none. keep: (H, W) bool, pixels that may have one."""
     camera = workspace.cameras[photo]
     near, far = depth_range(camera, scene.points[scene.seen_by(photo)])
     image = read_image(workspace.image(photo))
@@ -27,7 +27,7 @@ def estimate(workspace: Workspace, scene: SparseScene, photo: str, usable: np.nd
         depth = match_pair(image, camera, read_image(workspace.image(source)), workspace.cameras[source], near, far)
         stack[number] = np.where(depth > 0, depth, np.nan)
     found = np.isfinite(stack).any(axis=0)
-    return np.where(usable & found, np.nanmedian(np.where(found, stack, 0), axis=0), 0).astype(np.float32)
+    return np.where(keep & found, np.nanmedian(np.where(found, stack, 0), axis=0), 0).astype(np.float32)
 
 
 def match_pair(

@@ -1,4 +1,4 @@
-"""A picture of the viewer for the README, as headless Chromium (Debian: chromium, chromium-driver) shows it.
+"""Makes the README's picture of the viewer, with headless Chromium (Debian: chromium, chromium-driver).
 
 python benchmarks/viewer_picture.py results/demo docs/viewer.jpg
 """
@@ -23,7 +23,7 @@ ADD_STYLE = "document.head.append(Object.assign(document.createElement('style'),
 
 
 def photograph(url: str) -> Image.Image:
-    """The page, half way between its two appearances."""
+    """Take a screenshot of the page, half way between its two appearances."""
     options = ChromeOptions()
     for argument in ARGUMENTS:
         options.add_argument(argument)
@@ -35,7 +35,7 @@ def photograph(url: str) -> Image.Image:
         browser.get(url)
         wait(browser, "pixels in")
         browser.execute_script(ADD_STYLE, ".mantine-Notification-root {display: none}")
-        blend = browser.find_elements(By.CSS_SELECTOR, "input[inputmode=decimal]")[1]  # after the size
+        blend = browser.find_elements(By.CSS_SELECTOR, "input[inputmode=decimal]")[1]  # the first is the size
         blend.clear()
         blend.send_keys(BLEND, "\n")
         wait(browser, "50 %")

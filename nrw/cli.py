@@ -1,4 +1,4 @@
-"""The command line `nrw`: what is done with a trained scene outside the workflow, and data sets in the 2019 format."""
+"""The command line `nrw`: commands on a trained scene, and data sets in the 2019 format in and out."""
 
 import logging
 import os
@@ -13,17 +13,17 @@ import numpy as np
 import typer
 
 from nrw.core.errors import UserError
+from nrw.scene.files import SceneFiles
 
 if TYPE_CHECKING:
     import torch
 
     from nrw.dataset.packed import PackedDataset, View
-    from nrw.geometry.pointcloud import Cloud
     from nrw.scene.model import SceneModel
 
 
 class _Commands(typer.core.TyperGroup):
-    """Shows a UserError as its message, without a traceback, and ends with status 1."""
+    """Prints a UserError as its message, without a traceback, and exits with status 1."""
 
     def invoke(self, ctx: typer.Context) -> object:
         try:
@@ -38,32 +38,36 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Neural rerendering of a trained scene. The scene itself is made by the workflow: see the README.",
+    help="Render a trained scene. The workflow trains it: see the README.",
 )
 
 Scene = Annotated[Path, typer.Argument(help="Folder of a trained scene: results/NAME.", show_default=False)]
 Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="Where the networks run.")]
-Out = Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)]
+Out = Annotated[Path, typer.Argument(help="Output folder.", show_default=False)]
 PhotoA = Annotated[str, typer.Argument(help="Id of the first photo, such as 0007.", show_default=False)]
 PhotoB = Annotated[str, typer.Argument(help="Id of the second photo.", show_default=False)]
 Frames = Annotated[int, typer.Option(min=2, help="Number of frames.")]
-Fps = Annotated[float, typer.Option(min=1, help="Frames a second of the video.")]
-Size = Annotated[int, typer.Option(min=64, help="Longer side of the pictures, pixels.")]
-SideBySide = Annotated[bool, typer.Option(help="Put the raw render of the cloud beside each picture.")]
+Fps = Annotated[float, typer.Option(min=1, help="Frames per second.")]
+Size = Annotated[int, typer.Option(min=64, help="Longer side of the video, pixels.")]
+SideBySide = Annotated[bool, typer.Option(help="Show the raw render of the cloud beside each picture.")]
 Edit = Annotated[
     list[str] | None,
-    typer.Option(help="Replace a class of the labels: grass=sidewalk (ADE20K names; repeatable)", show_default=False),
+    typer.Option(
+        help="Replace a class in the label maps: grass=sidewalk (ADE20K names; repeatable).", show_default=False
+    ),
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option(help="A painted label map for the view, PNG: docs/semantic-editing.md.", show_default=False),
+    typer.Option(help="Painted label map for the view, PNG: docs/semantic-editing.md.", show_default=False),
 ]
-Table = Annotated[Path, typer.Argument(help="File to write: .csv (with ids) or .npy (rows in order of id).")]
+Table = Annotated[
+    Path, typer.Argument(help="Output file: .csv (with ids) or .npy (rows in order of id).", show_default=False)
+]
 
 
 @app.callback()
 def main() -> None:
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # torch's threads let others work, as in the workflow
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # idle threads of torch yield their core, as in the workflow
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("nrw").setLevel(logging.INFO)
 
@@ -71,27 +75,31 @@ def main() -> None:
 @app.command()
 def render(
     scene: Scene,
-    folder: Annotated[Path, typer.Argument(help="Aligned inputs: NNNN_reference.png, NNNN_color.png, …")],
+    folder: Annotated[
+        Path, typer.Argument(help="Aligned pictures: NNNN_reference.png, NNNN_color.png, …", show_default=False)
+    ],
     out: Out,
-    appearance: Annotated[str | None, typer.Option(help="Id of one photo of the scene for all.")] = None,
-    photo: Annotated[str | None, typer.Option(help="Id of the one photo that is rendered.", show_default="all")] = None,
+    appearance: Annotated[
+        str | None, typer.Option(help="Id of the photo whose appearance all pictures get.", show_default="their own")
+    ] = None,
+    photo: Annotated[str | None, typer.Option(help="Id of the only photo to render.", show_default="all")] = None,
     labels: Labels = None,
     edit: Edit = None,
     device: Device = "cpu",
 ) -> None:
-    """Render a folder of aligned inputs, each in the appearance of its own photo or all in one (2019: eval_dir).
+    """Render a folder of aligned pictures, each in the appearance of its own photo or all in one (2019: eval_dir).
 
-    Label maps are taken from the folder, so an edited NNNN_seg.png edits the picture; `--edit` replaces a class in all
-    of them, `--photo NNNN --labels PNG` takes a painted map for one. The networks of a scene made from photos also
-    read which points of the cloud a pixel shows, which aligned pictures do not hold: for such a scene the folder is
-    results/NAME/aligned or a changed copy of its photos and labels.
+    Label maps are read from the folder, so an edited NNNN_seg.png edits the picture; `--edit` replaces a class in all
+    of them, `--photo NNNN --labels PNG` uses a painted map for one. The networks of a scene made from photos also read
+    which point of the cloud each pixel shows, which aligned pictures do not store: for such a scene the folder must be
+    results/NAME/aligned or a copy of it with changed photos or labels.
     """
     from nrw.core.io import write_image
     from nrw.scene import editing
 
     if labels is not None and photo is None:
         raise UserError("--labels is the map of one view: name its photo with --photo")
-    model, dataset = _open(scene, device)
+    model, dataset = SceneFiles(scene).open(device)
     z = None if appearance is None else _code(model, dataset, appearance)
     table = editing.table(editing.parse(edit or []), dataset.meta)
     count = 0
@@ -110,13 +118,13 @@ def render(
 def evaluate(
     scene: Scene,
     out: Out,
-    refine_steps: Annotated[int, typer.Option(min=0, help="Gradient steps of the refined half protocol.")] = 16,
+    refine_steps: Annotated[int, typer.Option(min=0, help="Gradient steps of the protocol half_refined.")] = 16,
     device: Device = "cpu",
 ) -> None:
-    """Score the validation photos and write metrics and sheets render | labels | output | photo (2019: eval_subset)."""
+    """Score the validation photos; write metrics and sheets of render | labels | output | photo (2019: eval_subset)."""
     from nrw.evaluation import scores
 
-    model, dataset = _open(scene, device)
+    model, dataset = SceneFiles(scene).open(device)
     result = scores.evaluate(model, dataset, out, refine_steps=refine_steps)
     typer.echo(scores.table(result["protocols"]))
 
@@ -124,7 +132,7 @@ def evaluate(
 @app.command()
 def interpolate(
     scene: Scene,
-    view: Annotated[str, typer.Argument(help="Id of the photo whose view is shown.", show_default=False)],
+    view: Annotated[str, typer.Argument(help="Id of the photo whose view is rendered.", show_default=False)],
     photo_a: PhotoA,
     photo_b: PhotoB,
     out: Out,
@@ -134,13 +142,13 @@ def interpolate(
     edit: Edit = None,
     device: Device = "cpu",
 ) -> None:
-    """One view while the appearance goes in a straight line from one photo's to another's: frames and video.mp4."""
+    """Render one view while the appearance changes linearly from one photo's to another's: frames and video.mp4."""
     import torch
 
-    model, dataset = _open(scene, device)
+    model, dataset = SceneFiles(scene).open(device)
     shown = _painted(dataset.view(_known(dataset, view)), labels, dataset)
-    a, b = (_code(model, dataset, photo) for photo in (photo_a, photo_b))
-    predict = labels is None and model.completion is not None  # the photo's own labels have its people
+    a, b = (_code(model, dataset, photo_id) for photo_id in (photo_a, photo_b))
+    predict = labels is None and model.completion is not None  # the photo's own labels include its people
     table = _edit(model, dataset, edit)
     pictures = (model.render_view(shown, torch.lerp(a, b, i / (frames - 1)), predict, table) for i in range(frames))
     _write_frames(pictures, frames, fps, out)
@@ -159,13 +167,12 @@ def joint(
     edit: Edit = None,
     device: Device = "cpu",
 ) -> None:
-    """Viewpoint and appearance together from one photo to another: frames and video.mp4."""
+    """Move viewpoint and appearance together from one photo to another: frames and video.mp4."""
     from nrw.videos import shots
 
-    model, dataset = _open(scene, device)
-    cloud = _cloud(scene, dataset)
-    cameras = [dataset.view(_known(dataset, photo)).camera for photo in (photo_a, photo_b)]
-    codes = [_code(model, dataset, photo) for photo in (photo_a, photo_b)]
+    model, dataset, cloud = SceneFiles(scene).open_with_cloud(device)
+    cameras = [dataset.view(_known(dataset, photo_id)).camera for photo_id in (photo_a, photo_b)]
+    codes = [_code(model, dataset, photo_id) for photo_id in (photo_a, photo_b)]
     planned = shots.joint_shots(cameras, codes, frames, shots.wide(size))
     drawn = shots.draw(model, cloud, planned, side_by_side=side_by_side, edit=_edit(model, dataset, edit))
     _write_frames(drawn, frames, fps, out)
@@ -175,18 +182,17 @@ def joint(
 def video(
     scene: Scene,
     path: Annotated[Path, typer.Argument(help="Camera path, JSON: docs/camera-path.md.", show_default=False)],
-    out: Annotated[Path, typer.Argument(help="Video to write, .mp4.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="Output file, .mp4.", show_default=False)],
     side_by_side: SideBySide = False,
     edit: Edit = None,
     device: Device = "cpu",
 ) -> None:
-    """Film a camera path from a JSON file."""
+    """Render the video of a camera path."""
     from nrw.videos import shots, writer
 
     if out.suffix != ".mp4":
         raise UserError(f"{out}: a name that ends in .mp4 is expected")
-    model, dataset = _open(scene, device)
-    cloud = _cloud(scene, dataset)
+    model, dataset, cloud = SceneFiles(scene).open_with_cloud(device)
     planned, fps = shots.from_path(model, dataset, path)
     drawn = shots.draw(model, cloud, planned, side_by_side=side_by_side, edit=_edit(model, dataset, edit))
     writer.write_video(out, _progress(drawn, len(planned)), fps)
@@ -196,12 +202,12 @@ def video(
 @app.command()
 def view(
     scene: Scene,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; the next free one where it is taken.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 admits other machines.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; the next free one if it is in use.")] = 8080,
     edit: Edit = None,
     device: Device = "cpu",
 ) -> None:
-    """Fly through the scene in a browser: docs/viewer.md. Needs the extra `viewer`. Ctrl-C ends it."""
+    """Fly through the scene in a browser: docs/viewer.md. Needs the extra `viewer`. Stop it with Ctrl-C."""
     try:
         from nrw.viewer.page import Page
     except ModuleNotFoundError as error:
@@ -210,9 +216,10 @@ def view(
         raise UserError("nrw view needs the extra `viewer`: in nrw's folder, pip install -e '.[viewer]'") from None
     from nrw.viewer.session import Session
 
-    model, dataset = _open(scene, device)
-    page = Page(Session(scene, model, dataset, _cloud(scene, dataset), _edit(model, dataset, edit)), host, port)
-    typer.echo(f"{scene} is at {page.url} (Ctrl-C ends it)")
+    files = SceneFiles(scene)
+    model, dataset, cloud = files.open_with_cloud(device)
+    page = Page(Session(files, model, dataset, cloud, _edit(model, dataset, edit)), host, port)
+    typer.echo(f"{scene} is at {page.url} (Ctrl-C stops it)")
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
@@ -222,37 +229,41 @@ def view(
 @app.command()
 def appearance_vectors(scene: Scene, out: Table, device: Device = "cpu") -> None:
     """Export the appearance vector of every photo."""
-    model, dataset = _open(scene, device)
-    codes = np.stack([model.encode(dataset.view(photo)).numpy() for photo in _progress(dataset.ids, len(dataset))])
+    model, dataset = SceneFiles(scene).open(device)
+    codes = np.stack([_code(model, dataset, photo_id).numpy() for photo_id in _progress(dataset.ids, len(dataset))])
     _write_table(out, dataset.ids, [f"z{i}" for i in range(codes.shape[1])], codes)
 
 
 @app.command()
 def style_distances(scene: Scene, out: Table) -> None:
-    """Export the style distances between the training photos, from which stage 1 chose its triplets."""
+    """Export the style distances between the training photos, by which stage 1 chooses its triplets."""
     from nrw.core.io import read_json
 
-    folder = scene / "appearance"
-    _require(scene, "appearance/model.safetensors")
-    if not (folder / "style_distances.npy").exists():
-        raise UserError(f"{folder} has no style_distances.npy: stage 1 was left out (training: appearance: kimg: 0)")
-    ids = read_json(folder / "style_distances.json")
-    _write_table(out, ids, ids, np.load(folder / "style_distances.npy", allow_pickle=False))
+    files = SceneFiles(scene)
+    files.require(files.model("appearance"))
+    if not files.style_distances.exists():
+        raise UserError(f"{files.style_distances} is missing: stage 1 was skipped (training.appearance.kimg is 0)")
+    ids = read_json(files.style_distances_ids)
+    _write_table(out, ids, ids, np.load(files.style_distances, allow_pickle=False))
 
 
 @app.command()
 def import_aligned(
     folder: Annotated[Path, typer.Argument(help="Data set in the 2019 format.", show_default=False)],
     out: Out,
-    min_density: Annotated[float, typer.Option(help="Sparser renders are dropped.")] = 0.15,
-    validation_share: Annotated[float, typer.Option(help="Share of validation photos where the set has none.")] = 0.1,
-    min_validation: Annotated[int, typer.Option(min=1, help="Least number of validation photos.")] = 2,
-    seed: Annotated[int, typer.Option(help="Of the split.")] = 1,
+    min_density: Annotated[
+        float, typer.Option(help="Photos whose render covers a smaller share of the picture are dropped.")
+    ] = 0.15,
+    validation_share: Annotated[
+        float, typer.Option(help="Share of validation photos, for a set without train/ and val/.")
+    ] = 0.1,
+    min_validation: Annotated[int, typer.Option(min=1, help="Minimum number of validation photos.")] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 1,
 ) -> None:
-    """Turn a data set in the 2019 format into ours; the workflow does so itself for `scenes: {NAME: {aligned: …}}`."""
+    """Convert a data set from the 2019 format; the workflow does so for a scene with `scenes.NAME.aligned`."""
     from nrw.dataset import format2019
 
-    format2019.import_alignednedned(
+    format2019.import_aligned(
         folder,
         out,
         min_density=min_density,
@@ -265,63 +276,31 @@ def import_aligned(
 
 @app.command()
 def export_aligned(scene: Scene, out: Out) -> None:
-    """Write the scene's photos and renders as a data set in the 2019 aligned format."""
+    """Export the photos and renders of a scene as a data set in the 2019 format."""
     from nrw.dataset import format2019
 
-    _require(scene, "aligned/split.csv")
-    format2019.export_alignednedned(scene / "aligned", out)
-    typer.echo(f"{scene / 'aligned'} exported to {out}")
+    files = SceneFiles(scene)
+    files.require(files.split)
+    format2019.export_aligned(files.aligned, out)
+    typer.echo(f"{files.aligned} exported to {out}")
 
 
-def _require(scene: Path, *files: str) -> None:
-    """Raise UserError, naming the target to run, for the first of the scene's files that is missing."""
-    if not scene.is_dir():
-        raise UserError(f"{scene} is not a folder; name the folder of a scene, such as results/NAME")
-    for file in files:
-        if not (scene / file).exists():
-            raise UserError(f"{scene} has no {file}; run `snakemake --cores all results/{scene.resolve().name}/{file}`")
-
-
-def _open(scene: Path, device: str) -> tuple["SceneModel", "PackedDataset"]:
-    _require(scene, "dataset", "finetune/model.safetensors")
-    from nrw.dataset.packed import PackedDataset
-    from nrw.scene.model import SceneModel
-
-    completion = scene / "completion"
-    return (
-        SceneModel.load(
-            scene / "finetune", completion if (completion / "model.safetensors").exists() else None, device
-        ),
-        PackedDataset(scene / "dataset"),
-    )
-
-
-def _cloud(scene: Path, dataset: "PackedDataset") -> "Cloud":
-    from nrw.scene.files import read_colored_cloud
-
-    if not dataset.meta["has_index"]:
+def _known(dataset: "PackedDataset", photo_id: str) -> str:
+    """Return the id. Raises UserError where the data set has no such photo."""
+    if photo_id not in dataset.split:
         raise UserError(
-            f"{scene} came as an aligned data set, without a point cloud: only its own views can be rendered"
+            f"photo {photo_id} is not in the data set, which has {len(dataset)} photos, {dataset.ids[0]} to "
+            f"{dataset.ids[-1]}; ids are listed in photos/photos.csv, dropped photos in aligned/split.csv"
         )
-    _require(scene, "mvs/cloud.ply", "framebuffers/colors.npy")
-    return read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
+    return photo_id
 
 
-def _known(dataset: "PackedDataset", photo: str) -> str:
-    if photo not in dataset.split:
-        raise UserError(
-            f"photo {photo} is not in the data set, which has {len(dataset)} photos, "
-            f"{dataset.ids[0]} to {dataset.ids[-1]}; ids are in photos/photos.csv, dropped ones in aligned/split.csv"
-        )
-    return photo
-
-
-def _code(model: "SceneModel", dataset: "PackedDataset", photo: str) -> "torch.Tensor":
-    return model.encode(dataset.view(_known(dataset, photo)))
+def _code(model: "SceneModel", dataset: "PackedDataset", photo_id: str) -> "torch.Tensor":
+    return model.encode(dataset.view(_known(dataset, photo_id)))
 
 
 def _edit(model: "SceneModel", dataset: "PackedDataset", edits: list[str] | None) -> np.ndarray | None:
-    """What `--edit` says, for views whose labels are predicted."""
+    """Build the table of `scene.editing` for `--edit`, for views whose labels are predicted."""
     from nrw.scene import editing
     from nrw.videos.shots import edit_of
 
@@ -329,7 +308,7 @@ def _edit(model: "SceneModel", dataset: "PackedDataset", edits: list[str] | None
 
 
 def _painted(view: "View", labels: Path | None, dataset: "PackedDataset") -> "View":
-    """The view with the label map of a file, where one is given."""
+    """Replace the label map of a view by that of a file, if one is given."""
     from nrw.scene import editing
 
     if labels is None:
@@ -339,7 +318,7 @@ def _painted(view: "View", labels: Path | None, dataset: "PackedDataset") -> "Vi
 
 
 def _aligned_views(folder: Path, dataset: "PackedDataset") -> Iterator["View"]:
-    """The views of a folder of aligned inputs, one by one; see `render`."""
+    """Yield the views of a folder of aligned pictures; see `render`."""
     from nrw.dataset import format2019, pack, packed
 
     if dataset.meta["has_index"]:
@@ -347,28 +326,29 @@ def _aligned_views(folder: Path, dataset: "PackedDataset") -> Iterator["View"]:
         return
     with TemporaryDirectory() as scratch:
         ours, split_csv, out = Path(scratch, "aligned"), Path(scratch, "aligned", "split.csv"), Path(scratch, "dataset")
-        format2019.import_alignednedned(folder, ours, min_density=-1, validation_share=0, min_validation=0, seed=0)
-        pack.pack(ours, None, split_csv, out, levels=dataset.meta["levels"], splat=1)
+        format2019.import_aligned(folder, ours, min_density=-1, validation_share=0, min_validation=0, seed=0)
+        pack.pack_dataset(ours, None, split_csv, out, levels=dataset.meta["levels"], splat=1)
         inputs = packed.PackedDataset(out)
         yield from map(inputs.view, inputs.ids)
 
 
 def _edited_views(folder: Path, dataset: "PackedDataset") -> Iterator["View"]:
-    """The scene's own views with the photos and label maps of a folder."""
+    """Yield the scene's own views with the photos and label maps of a folder."""
     from nrw.core.io import read_image
+    from nrw.framebuffers.aligned import aligned_paths
 
-    found = [photo for photo in dataset.ids if (folder / f"{photo}_reference.png").is_file()]
+    found = [photo_id for photo_id in dataset.ids if aligned_paths(folder, photo_id)["reference"].is_file()]
     if not found:
         raise UserError(
             f"{folder} has no NNNN_reference.png of a photo in the scene's data set; this scene was made from photos, "
-            f"so the folder must be its `aligned` folder or a changed copy of that"
+            f"so the folder must be its `aligned` folder or a changed copy of it"
         )
-    for photo in found:
-        view = dataset.view(photo)
+    for photo_id in found:
+        view, paths = dataset.view(photo_id), aligned_paths(folder, photo_id)
         changes = {}
-        for field, suffix in (("photo", "reference"), ("labels", "seg")):
-            file = folder / f"{photo}_{suffix}.png"
-            if suffix == "seg" and not file.exists():
+        for field, kind in (("pixels", "reference"), ("labels", "seg")):
+            file = paths[kind]
+            if kind == "seg" and not file.exists():
                 continue
             changes[field] = read_image(file)
             expected = getattr(view, field)
@@ -384,7 +364,7 @@ def _progress(items: Iterable, total: int) -> Iterator:
 
 
 def _write_frames(pictures: Iterable[np.ndarray], total: int, fps: float, out: Path) -> None:
-    """Every picture as out/NNNN.png, and all as out/video.mp4."""
+    """Write each picture as out/NNNN.png, and all of them as out/video.mp4."""
     from nrw.core.io import write_image
     from nrw.videos.writer import write_video
 
@@ -398,11 +378,13 @@ def _write_frames(pictures: Iterable[np.ndarray], total: int, fps: float, out: P
 
 
 def _write_table(out: Path, ids: list[str], columns: list[str], values: np.ndarray) -> None:
-    """Write (N, M) values with the ids of their rows as CSV, or the values alone as NPY."""
+    """Write (N, M) values as CSV with the ids of their rows, or as NPY without."""
     from nrw.core.io import atomic_path, write_csv
 
     if out.suffix == ".csv":
-        rows = ({"id": photo, **dict(zip(columns, row, strict=True))} for photo, row in zip(ids, values, strict=True))
+        rows = (
+            {"id": photo_id, **dict(zip(columns, row, strict=True))} for photo_id, row in zip(ids, values, strict=True)
+        )
         write_csv(out, rows, ["id", *columns])
     elif out.suffix == ".npy":
         with atomic_path(out) as temporary:

@@ -15,15 +15,15 @@ from nrw.core import ade20k
 from nrw.core.io import write_csv, write_image, write_json
 from nrw.core.pictures import row
 from nrw.dataset.format2019 import export_aligned, import_aligned
-from nrw.dataset.pack import pack
-from nrw.dataset.split import split, write_split
+from nrw.dataset.pack import pack_dataset
+from nrw.dataset.split import split_photos, write_split
 from nrw.evaluation.scores import COLUMNS, METHODS
-from nrw.framebuffers.aligned import compose, write_index
+from nrw.framebuffers.aligned import compose_aligned, index_aligned
 from nrw.framebuffers.rasters import rasterize_photos
 from nrw.geometry.cameras import look_at
 from nrw.geometry.pointcloud import Cloud, write_cloud
 from nrw.photos.table import FIELDS
-from nrw.segmentation.labels import write_classes
+from nrw.segmentation.labels import gather_classes
 from nrw.sfm.summary import summary_table
 from nrw.videos.writer import write_video
 
@@ -65,7 +65,9 @@ def finish_aligned_scene(root: Path, source: Path) -> tuple[Path, dict]:
         }
     )
     import_aligned(exported, scene / "aligned", seed=1, **config["dataset"])
-    pack(scene / "aligned", None, scene / "aligned" / "split.csv", scene / "dataset", levels=2, splat=3, sky=["sky"])
+    pack_dataset(
+        scene / "aligned", None, scene / "aligned" / "split.csv", scene / "dataset", levels=2, splat=3, sky=["sky"]
+    )
     _trained(scene, ["appearance", "rerender", "finetune"])
     _scored_and_filmed(scene, ["appearance"])
     return scene, config
@@ -77,12 +79,12 @@ def _photos(scene: Path, originals: Path, ids: list[str]) -> None:
     originals.mkdir(parents=True)
     images.mkdir(parents=True)
     rows = []
-    for number, photo in enumerate([*ids, f"{len(ids):04d}"]):
+    for number, photo_id in enumerate([*ids, f"{len(ids):04d}"]):
         picture = Image.fromarray(_picture(number))
         file = f'<{number}> été & "so".jpg' if number == 1 else f"IMG_{number}.jpg"
         picture.save(originals / file)
-        picture.save(images / f"{photo}.jpg")
-        rows.append({"id": photo, "file": file, "verdict": "ok", "width": WIDTH, "height": HEIGHT})
+        picture.save(images / f"{photo_id}.jpg")
+        rows.append({"id": photo_id, "file": file, "verdict": "ok", "width": WIDTH, "height": HEIGHT})
     Image.fromarray(_picture(0)).save(originals / "again.jpg")
     (originals / "broken.jpg").write_bytes(b"no")
     rows.append({"id": "", "file": "again.jpg", "verdict": "duplicate of IMG_0.jpg"})
@@ -116,11 +118,11 @@ def _geometry(scene: Path, ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
     model.add_camera_with_trivial_rig(lens)
     (scene / "mvs" / "sparse").mkdir(parents=True)
     (scene / "mvs" / "images").mkdir()
-    for number, (photo, azimuth) in enumerate(zip(ids, np.linspace(-0.7, 0.7, len(ids)), strict=True)):
+    for number, (photo_id, azimuth) in enumerate(zip(ids, np.linspace(-0.7, 0.7, len(ids)), strict=True)):
         pose = look_at(np.array([np.sin(azimuth), -np.cos(azimuth), 0.1]), np.zeros(3))
-        image = pycolmap.Image(name=f"{photo}.jpg", camera_id=1, image_id=number + 1)
+        image = pycolmap.Image(name=f"{photo_id}.jpg", camera_id=1, image_id=number + 1)
         model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(pose))
-        Image.fromarray(_picture(number)).save(scene / "mvs" / "images" / f"{photo}.jpg", quality=95)
+        Image.fromarray(_picture(number)).save(scene / "mvs" / "images" / f"{photo_id}.jpg", quality=95)
     model.write(scene / "mvs" / "sparse")
     points = (rng.uniform(-1, 1, (30_000, 3)) * [0.5, 0.02, 0.2] - [0, 0, 0.15]).astype(np.float32)
     colors = np.clip(rng.normal(150, 25, (len(points), 1)) * [1.0, 0.9, 0.75], 0, 255).astype(np.uint8)
@@ -132,7 +134,7 @@ def _geometry(scene: Path, ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
         "sparse_points": 500,
         "mean_coverage": 0.41,
         "photos_without_depth": [],
-        "photos": {photo: {"coverage": 0.4 + 0.01 * number} for number, photo in enumerate(ids)},
+        "photos": {photo_id: {"coverage": 0.4 + 0.01 * number} for number, photo_id in enumerate(ids)},
     }
     write_json(scene / "mvs" / "summary.json", summary)
     return points, colors
@@ -141,10 +143,10 @@ def _geometry(scene: Path, ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
 def _labels(scene: Path, ids: list[str], settings: dict) -> None:
     y = np.arange(HEIGHT)[:, None] * np.ones((1, WIDTH))
     labels = np.where(y > HEIGHT // 3, ade20k.label_of("building"), ade20k.label_of("sky")).astype(np.uint8)
-    for photo in ids:
-        write_image(scene / "segmentation" / f"{photo}.png", labels)
+    for photo_id in ids:
+        write_image(scene / "segmentation" / f"{photo_id}.png", labels)
     names = {key: settings[key] for key in ("model", "transient", "sky")}
-    write_classes(scene / "segmentation", scene / "segmentation" / "classes.json", ids, **names)
+    gather_classes(scene / "segmentation", scene / "segmentation" / "classes.json", ids, **names)
 
 
 def _aligned(scene: Path, ids: list[str], points: np.ndarray, colors: np.ndarray, config: dict, labelled: bool) -> None:
@@ -154,15 +156,16 @@ def _aligned(scene: Path, ids: list[str], points: np.ndarray, colors: np.ndarray
     reports = rasterize_photos(
         mvs / "cloud.ply", mvs, framebuffers, ids, framebuffers / "a.key", **config["framebuffers"], device="cpu"
     )
-    write_split(aligned / "split.csv", split({r["id"]: r["density"] for r in reports}, seed=1, **config["dataset"]))
+    densities = {report["id"]: report["density"] for report in reports}
+    write_split(aligned / "split.csv", split_photos(densities, seed=1, **config["dataset"]))
     depth = max(report["max_depth"] for report in reports)
     segmentation = scene / "segmentation" if labelled else None
-    compose(
-        mvs / "cloud.ply", framebuffers, mvs, segmentation, framebuffers / "colors.npy", aligned, ids,
+    compose_aligned(
+        mvs / "cloud.ply", framebuffers, mvs, segmentation, framebuffers / "colors.npy", None, aligned, ids,
         framebuffers / "b.key", splat=3, max_depth=depth,
     )  # fmt: skip
-    write_index(aligned, mvs, scene / "photos" / "photos.csv", reports, max_depth=depth)
-    pack(
+    index_aligned(aligned, mvs, scene / "photos" / "photos.csv", reports, max_depth=depth)
+    pack_dataset(
         aligned, framebuffers, aligned / "split.csv", scene / "dataset", levels=2, splat=3,
         transient=["person"], sky=["sky"], colors_npy=framebuffers / "colors.npy",
     )  # fmt: skip
@@ -195,13 +198,16 @@ def _scored_and_filmed(scene: Path, kinds: list[str]) -> None:
     result = {"photos": ["0001", "0003"], "refine_steps": 2, "lpips_unavailable": "no weights"}
     result["protocols"] = {name: means for name in ("full", "half", "half_refined")}
     write_json(scene / "evaluation" / "metrics.json", result)
-    for photo in result["photos"]:
-        sheet = row([_picture(number) for number in range(4)], ["render", "labels", "output", f"photo {photo}"])
-        write_image(scene / "evaluation" / "sheets" / f"{photo}.png", sheet)
+    for photo_id in result["photos"]:
+        sheet = row([_picture(number) for number in range(4)], ["render", "labels", "output", f"photo {photo_id}"])
+        write_image(scene / "evaluation" / "sheets" / f"{photo_id}.png", sheet)
     write_image(scene / "evaluation" / "sheets" / "overview.png", sheet)
     for kind in kinds:
         write_video(scene / "videos" / f"{kind}.mp4", (np.roll(_picture(3), shift, 1) for shift in range(0, 96, 2)), 12)
-    for rule in ("photos", "depths/1-of-2", "depths/2-of-2", "finetune", "videos/appearance"):
+    for rule in (
+        *("import_photos", "photometric_depths/1-of-2", "photometric_depths/2-of-2"),
+        *("train_finetune", "film/appearance"),
+    ):
         file = scene / "benchmarks" / f"{rule}.tsv"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(RECORD.format(s=len(rule)))

@@ -1,12 +1,13 @@
-"""Photos of a synthetic wall, taken from nine places, as the stages before `recolour` leave them."""
+"""Photos of a synthetic wall, taken from nine places, as the rules before `sample_photos` leave them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 from PIL import Image
 
+from nrw.framebuffers.observations import Observations, sample_photos
 from nrw.framebuffers.rasters import rasterize_photos
 from nrw.geometry.cameras import Camera, read_cameras
 from nrw.geometry.pointcloud import Cloud, write_cloud
@@ -32,13 +33,24 @@ def write_scene(
         image = pycolmap.Image(name=f"{i:04d}.jpg", camera_id=1, image_id=i + 1)
         model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(pycolmap.Rotation3d(), -center))
     model.write(mvs / "sparse")
-    for photo, camera in read_cameras(mvs / "sparse").items():
-        picture, labels = shoot(photo, camera)
+    for photo_id, camera in read_cameras(mvs / "sparse").items():
+        picture, labels = shoot(photo_id, camera)
         picture = Image.fromarray(np.rint(picture).astype(np.uint8))
-        picture.save(mvs / "images" / f"{photo}.jpg", quality=98, subsampling=0)
-        Image.fromarray(labels).save(segmentation / f"{photo}.png")
+        picture.save(mvs / "images" / f"{photo_id}.jpg", quality=98, subsampling=0)
+        Image.fromarray(labels).save(segmentation / f"{photo_id}.png")
     write_cloud(mvs / "cloud.ply", cloud)
     ids = [f"{i:04d}" for i in range(count)]
     options = {"max_size": WIDTH, "splat": 3, "backend": "torch", "device": "cpu"}
     rasterize_photos(mvs / "cloud.ply", mvs, root / "framebuffers", ids, root / "key.json", **options)
     return ids
+
+
+def observe(
+    root: Path, ids: list[str], out: Path, masked: Iterable[int] = (), segmentation: bool = True
+) -> Observations:
+    """Sample these photos of a scene that `write_scene` wrote."""
+    labels = root / "segmentation" if segmentation else None
+    sample_photos(
+        *(root / "mvs/cloud.ply", root / "framebuffers", root / "mvs", labels, ids, out), masked=masked, splat=3
+    )
+    return Observations([out])

@@ -1,1 +1,5 @@
-"""The configuration: `schema.yaml` and `presets/`, `resolve` for what a user wrote, `document` for config/README.md."""
+"""The configuration.
+
+`resolve` completes and checks what a user wrote, with `schema.yaml` and `presets/`; `choices` says what `auto` means,
+and which keys a training stage depends on; `document` makes config/README.md.
+"""

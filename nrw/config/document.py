@@ -1,4 +1,4 @@
-"""config/README.md, made from the schema and the presets: `python -m nrw.config`."""
+"""Documentation of the configuration: config/README.md from the schema and the presets (`python -m nrw.config`)."""
 
 import json
 
@@ -8,18 +8,21 @@ from nrw.config.resolve import SCHEMA, complete_preset
 
 
 def document() -> str:
-    """config/README.md: every key with its value in each preset."""
+    """Return the text of config/README.md: every key, its meaning, and its value in each preset."""
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     presets = {name: complete_preset(name) for name in ("draft", "standard", "paper")}
     lines = [
         "# Configuration",
         "",
-        "What you write in `config/config.yaml` (or another file: `--configfile`), or on the command line",
-        "(`--config photos=FOLDER preset=standard`), goes over the preset, and the preset over the defaults of",
-        "`nrw/config/schema.yaml`, which make this page (`python -m nrw.config > config/README.md`).",
-        "An unknown key or a wrong value stops the run before it starts.",
+        "Values in `config/config.yaml` (or another file: `--configfile`) and on the command line override the preset,",
+        "and the preset overrides the defaults. An unknown key or an invalid value stops the run before it starts.",
+        "The key `mvs.max_size` is written `mvs: {max_size: 480}` in the file, and",
+        "`--config photos=FOLDER preset=standard 'mvs={max_size: 480}'` on the command line.",
         "",
-        "Presets: `draft` for a laptop without a GPU, `standard` for one GPU, `paper` for the numbers of 2019.",
+        "Presets (`nrw/config/presets/`): `draft`, the defaults, for a laptop without a GPU; `standard` for one GPU;",
+        "`paper` for comparison with the results of 2019.",
+        "",
+        "This page is generated from `nrw/config/schema.yaml`: `python -m nrw.config > config/README.md`.",
     ]
 
     def section(part: dict, values: list[dict], prefix: str, title: str) -> None:

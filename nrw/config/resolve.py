@@ -3,6 +3,7 @@
 import difflib
 import json
 import re
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -47,6 +48,16 @@ def resolve(user: dict) -> dict:
     return config
 
 
+def resolve_or_exit(user: dict) -> dict:
+    """As `resolve`, for the Snakefile: an error, or a missing folder, ends the process with its message alone."""
+    try:
+        config = resolve(user)
+        check_folders(config["scenes"])
+    except UserError as error:
+        sys.exit(f"Error: {error}")
+    return config
+
+
 def complete_preset(name: str) -> dict:
     """Every key that has a value, as a preset has it."""
     return merge(_defaults(yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))), {"preset": name, **read_preset(name)})
@@ -58,6 +69,16 @@ def _check_edit(config: dict) -> None:
     ade20k.labels_of([*edit, *edit.values()])
     if edit and config["segmentation"]["model"] == "none" and any("photos" in it for it in config["scenes"].values()):
         raise UserError("videos.edit edits label maps, but segmentation.model is none: name a model, or leave it out.")
+
+
+def check_folders(scenes: dict) -> None:
+    """Raises UserError for a scene whose folder is missing."""
+    for scene, source in scenes.items():
+        for kind, folder in source.items():
+            if not Path(folder).is_dir():
+                found = "is a file" if Path(folder).exists() else "does not exist"
+                key = f"scenes.{scene}.{kind}"
+                raise UserError(f"{key}: the folder {folder!r} {found}. Name the folder that holds the photos.")
 
 
 def read_preset(name: str) -> dict:
@@ -107,13 +128,19 @@ def _reject_unknown_keys(config: dict, schema: dict, prefix: str = "") -> None:
     known = schema["properties"]
     for key, value in config.items():
         if key not in known:
-            every = _paths(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
-            near = difflib.get_close_matches(prefix + key, every, 1, 0.4) or difflib.get_close_matches(key, known, 1, 0)
+            near = difflib.get_close_matches(prefix + key, every_key(), 1, 0.4) or difflib.get_close_matches(
+                key, known, 1, 0
+            )
             raise UserError(
                 f"Unknown configuration key {prefix + key!r}: did you mean {near[0]!r}? Every key: config/README.md"
             )
         if isinstance(value, dict) and "properties" in known[key]:
             _reject_unknown_keys(value, known[key], f"{prefix}{key}.")
+
+
+def every_key() -> list[str]:
+    """Dotted names of all keys, of sections too."""
+    return _paths(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
 
 
 def _paths(schema: dict, prefix: str = "") -> list[str]:

@@ -1,1 +1,5 @@
-"""What every stage needs: errors, atomic files, ADE20K's classes, contact sheets, pieces of work, progress, device."""
+"""Shared by every stage.
+
+`errors` that users can mend, atomic files (`io`), the classes of ADE20K (`ade20k`), `limits`, contact sheets
+(`pictures`), `pieces` of work and how to resume them, `progress` of long loops, the `device` of torch.
+"""

@@ -1,7 +1,7 @@
-"""The 150 classes of ADE20K, their colours, and the collapse to 29 groups of the 2019 system.
+"""The 150 classes of ADE20K, their colours, and their collapse to the 29 groups of the 2019 system.
 
 Labels are uint8: 1–150 in the order of the MIT Scene Parsing Benchmark's objectInfo150 list, 0 where unknown. (Models
-on the Hugging Face hub count the same classes from 0.)
+on the Hugging Face hub number the same classes from 0.)
 """
 
 import difflib
@@ -13,7 +13,7 @@ from nrw.core.errors import UserError
 
 N_LABELS = 150
 
-# The first synonym of each line of objectInfo150, as the hub's ADE20K label file has them.
+# The first synonym of each line of objectInfo150, as in the hub's ADE20K label file.
 _NAMES = (
     "wall, building, sky, floor, tree, ceiling, road, bed, windowpane, grass, cabinet, sidewalk, person, earth, "
     "door, table, mountain, plant, curtain, chair, car, water, painting, sofa, shelf, house, sea, mirror, rug, "
@@ -32,7 +32,7 @@ _NAMES = (
 ADE20K_NAMES: tuple[str, ...] = tuple(_NAMES.split(", "))
 
 # Other names of the same classes: synonyms of objectInfo150, and the names that detectron2 and the models trained with
-# it (Mask2Former, OneFormer) use instead. Where a synonym belongs to two classes ("ground", "screen") it is left out.
+# it (Mask2Former, OneFormer) use instead. Synonyms of two classes ("ground", "screen") are left out.
 SYNONYMS: dict[str, str] = {
     "edifice": "building",
     "route": "road",
@@ -72,8 +72,8 @@ SYNONYMS: dict[str, str] = {
 _LABEL_OF = {name: label for label, name in enumerate(ADE20K_NAMES, start=1)}
 _LABEL_OF |= {synonym: _LABEL_OF[name] for synonym, name in SYNONYMS.items()}
 
-# The 29 groups of the 2019 system: every class of a group enters the networks as the same colour. ADE20K has "stairs;
-# steps" and "step; stair": both are steps here. The last group is everything else, and label 0.
+# The 29 groups of the 2019 system: all classes of a group have the same colour in the networks' input. ADE20K has
+# "stairs; steps" and "step; stair": both are steps here. The last group is everything else, and label 0.
 GROUP_MEMBERS: tuple[tuple[str, ...], ...] = (
     ("wall",),
     ("building",),
@@ -109,7 +109,7 @@ N_GROUPS = len(GROUP_MEMBERS)
 OTHER_GROUP = N_GROUPS - 1
 GROUP_NAMES: tuple[str, ...] = (*(members[0] for members in GROUP_MEMBERS[:-1]), "other")
 
-# (151,) uint8: the group, 0–28, of each label; index it with a label map.
+# (151,) uint8: the group, 0–28, of each label. Index it with a label map.
 GROUPS = np.full(N_LABELS + 1, OTHER_GROUP, np.uint8)
 for _group, _members in enumerate(GROUP_MEMBERS[:-1]):
     GROUPS[[_LABEL_OF[_name] for _name in _members]] = _group
@@ -148,23 +148,23 @@ _COLORS: dict[str, tuple[int, int, int]] = {
     "door": (8, 255, 51),
     "sculpture": (255, 255, 0),
 }
-# (29, 3) uint8: the colour of each group is that of its first class.
+# (29, 3) uint8: the colour of each group, that of its first class.
 PALETTE_2019 = np.array([*(_COLORS[members[0]] for members in GROUP_MEMBERS[:-1]), (0, 0, 0)], np.uint8)
 
-# Any class of a group is recognized by its own colour too: which of road, sidewalk and floor lends the colour differs
-# between writers of the format. Colours further than this from all of them belong to "everything else".
+# Every class of a group is recognized by its own colour too: programs that write the format differ in which of road,
+# sidewalk and floor gives the group its colour. Colours further than the tolerance from all of them are "other".
 _KNOWN_COLORS = np.array([*_COLORS.values(), (0, 0, 0)], np.int32)  # (32, 3)
 _KNOWN_LABELS = np.array([*(_LABEL_OF[name] for name in _COLORS), 0], np.uint8)
-_COLOR_TOLERANCE = 40
+_COLOR_TOLERANCE = 40  # Euclidean, of RGB values 0–255
 
 
 def find(name: str) -> int:
-    """The label, 1–150, of a class by its ADE20K name or a synonym of it, in any case; 0 for any other name."""
+    """The label, 1–150, of a class given by its ADE20K name or a synonym, in any case; 0 for any other name."""
     return _LABEL_OF.get(name.strip().lower(), 0)
 
 
 def label_of(name: str) -> int:
-    """The label, 1–150, of a class by its ADE20K name or a synonym of it, in any case.
+    """The label, 1–150, of a class given by its ADE20K name or a synonym, in any case.
 
     Raises UserError, with the nearest name, for a name that ADE20K does not have.
     """
@@ -203,7 +203,7 @@ def colorize(labels: np.ndarray) -> np.ndarray:
 def labels_from_colors(colors: np.ndarray) -> np.ndarray:
     """Labels (H, W) uint8 of a colour-coded label image (H, W, 3) uint8, such as the 2019 sets' `_seg_rgb.png`.
 
-    A pixel takes the class with the nearest palette colour: a class that stands for its group, so that
+    A pixel gets the class with the nearest palette colour. That class stands for its group:
     `collapse(labels_from_colors(colorize(x)))` equals `collapse(x)`. A colour near none of them becomes 0, unknown.
     """
     codes = colors.astype(np.int32) @ np.array([65536, 256, 1], np.int32)  # (H, W)

@@ -6,7 +6,7 @@ from nrw.core.errors import UserError
 
 
 def torch_device(name: str) -> torch.device:
-    """The device that `cpu`, `cuda` or `cuda:N` names. Raises UserError for a GPU that torch does not find."""
+    """The device that `cpu`, `cuda` or `cuda:N` names. Raises UserError for CUDA where torch finds no CUDA device."""
     if name.startswith("cuda") and not torch.cuda.is_available():
         build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU build"
         raise UserError(

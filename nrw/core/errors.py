@@ -1,5 +1,5 @@
-"""The one exception for what a user can cause and mend."""
+"""The exception for errors that a user can cause and fix."""
 
 
 class UserError(Exception):
-    """Says what was found, where, and what to do; shown to the user without a traceback."""
+    """An error whose message says what was found, where, and what to do; shown to the user without a traceback."""

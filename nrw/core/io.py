@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: everything is written to a temporary name and renamed."""
+"""Reading and writing files that are either whole or absent: each is written under a temporary name and renamed."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from PIL import Image
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """A temporary path beside `path`, with the same suffix, that takes its place when the block ends without an error.
+    """A temporary path beside `path`, with the same suffix, that is renamed to `path` when the block ends.
 
     Works for files and for directories. On an error the temporary file or directory is removed and `path` is untouched.
     """
@@ -35,15 +35,18 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def write_json(path: Path | str, value: object) -> None:
+    """Write a value as indented UTF-8 JSON."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path | str) -> object:
+    """The value of a JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def write_csv(path: Path | str, rows: Iterable[Mapping[str, object]], fields: Sequence[str]) -> None:
+    """Write a header of `fields`, then a line per row; a field that a row lacks stays empty."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, fieldnames=list(fields))
         writer.writeheader()
@@ -51,12 +54,16 @@ def write_csv(path: Path | str, rows: Iterable[Mapping[str, object]], fields: Se
 
 
 def read_csv(path: Path | str) -> list[dict[str, str]]:
+    """The rows of a CSV file with a header, all values as text."""
     with open(path, newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
 def write_image(path: Path | str, pixels: np.ndarray, **options: object) -> None:
-    """Write (H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16, as the format that the suffix names."""
+    """Write (H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16, in the format that the suffix names.
+
+    options: Pillow's for that format.
+    """
     with atomic_path(path) as temporary:
         Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, **options)
 

@@ -1,4 +1,4 @@
 """Limits that several stages share."""
 
-MIN_PHOTOS = 3  # fewer photos do not make a scene
-SIDE_MULTIPLE = 8  # pixels, of both sides of every picture: the networks halve them
+MIN_PHOTOS = 3  # a scene needs at least this many photos
+SIDE_MULTIPLE = 8  # pixels: both sides of every picture are multiples of it, because the networks halve them

@@ -1,4 +1,4 @@
-"""Work on many items with a few threads, in order and in bounded memory (numpy and torch let go of the interpreter)."""
+"""Long loops: their progress on a terminal or in a log, and threads that compute their items in order."""
 
 import logging
 import sys
@@ -11,28 +11,14 @@ from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_threads(
-    function: Callable[[Item], Result], items: Sequence[Item], threads: int
-) -> Iterator[tuple[Item, Result]]:
-    """(item, function(item)) in order, computed `threads` at a time; no more results than that are in memory."""
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(items), threads):
-            batch = items[start : start + threads]
-            yield from zip(batch, pool.map(function, batch), strict=True)
-
-
-Item = TypeVar("Item")
-
-
 def progress(items: Iterable[Item], total: int, what: str, every: float = 15.0) -> Iterator[Item]:
-    """Pass the items through, saying how far they are and how long the rest takes.
+    """Pass the items through and report how many are done and how long the rest will take.
 
-    A bar on a terminal; elsewhere a log line every `every` seconds.
+    A bar on a terminal; elsewhere a log line every `every` seconds, and one at the end.
     """
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, desc=what)
@@ -49,10 +35,23 @@ def progress(items: Iterable[Item], total: int, what: str, every: float = 15.0) 
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person reads them: `42 s`, `3 min 5 s`, `2 h 10 min`."""
+    """Seconds as people write them: `42 s`, `3 min 5 s`, `2 h 10 min`."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], threads: int
+) -> Iterator[tuple[Item, Result]]:
+    """(item, function(item)) in order, computed by `threads` threads; at most that many results are in memory.
+
+    Threads are enough for array code: NumPy and torch release the GIL.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(items), threads):
+            batch = items[start : start + threads]
+            yield from zip(batch, pool.map(function, batch), strict=True)

@@ -19,7 +19,7 @@ from nrw.core.errors import UserError
 from nrw.core.io import atomic_path, read_image, write_csv, write_image
 from nrw.core.limits import SIDE_MULTIPLE
 from nrw.core.progress import progress
-from nrw.dataset.split import read_split, split, write_split
+from nrw.dataset.split import read_split, split_photos, write_split
 from nrw.framebuffers.aligned import ALIGNED_KINDS, INDEX_FIELDS, aligned_paths
 
 SPLIT_FOLDERS = ("train", "val")
@@ -47,7 +47,7 @@ def import_aligned(
     """Write our aligned set from one in the 2019 format.
 
     `train/` and `val/` folders are kept as the split, except that renders covering no more than `min_density` of the
-    picture are dropped; without them the split is drawn as for our own sets (`dataset.split`). Photos keep their
+    picture are dropped; without them the split is drawn as for our own sets (`split_photos`). Photos keep their
     numbers as ids, unless train and val have some in common: then they are numbered anew, train first.
     Pictures whose sides are not multiples of 8 lose up to 7 rows and columns, evenly at both ends. Labels come from
     `_seg.png` or else from the colours of `_seg_rgb.png`. The depth keeps its values: its unit is not recorded in the
@@ -79,7 +79,7 @@ def import_aligned(
                 "max_depth": 65535,
             }
         )
-    drawn = split(
+    drawn = split_photos(
         densities,
         min_density=min_density,
         validation_share=validation_share,

@@ -1,7 +1,8 @@
 """Packing the aligned pictures into the training set that `dataset.packed` reads."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +21,15 @@ from nrw.dataset.packed import (
     LIGHTING,
     PHOTO,
     POINTS,
-    camera_of,
     dtype_of,
 )
 from nrw.dataset.split import read_split
-from nrw.framebuffers.aligned import POSE_FIELDS
+from nrw.framebuffers.aligned import POSE_FIELDS, lighting_path
 from nrw.framebuffers.rasters import buffer_paths
-from nrw.geometry.pointcloud import stream_points
-from nrw.geometry.rasterize import DeepBuffer, color_pyramid, pyramid, shade
+from nrw.geometry.rasterize import DeepBuffer, color_pyramid, pyramid
 
 
-def pack(
+def pack_dataset(
     aligned_dir: Path | str,
     framebuffers_dir: Path | str | None,
     split_csv: Path | str,
@@ -41,7 +40,6 @@ def pack(
     transient: Iterable[str] = (),
     sky: Iterable[str] = (),
     colors_npy: Path | str | None = None,
-    cloud_ply: Path | str | None = None,
     lighting_npy: Path | str | None = None,
     threads: int = 1,
 ) -> None:
@@ -50,97 +48,138 @@ def pack(
     aligned_dir: index.csv with the cameras, `<id>_reference.png`, `<id>_color.png` and, where there are labels,
       `<id>_seg.png`.
     framebuffers_dir, colors_npy: `<id>_index.npy`, `_depth.npy` and `_reach.npy` (rasters with points of one pixel), of
-      which every level is made with points of `splat` pixels, and the points' colours (N, 3) uint8. None: the set was
+      which every level is made with points of `splat` pixels, and the points' colors (N, 3) uint8. None: the set was
       imported, and its levels are made from `<id>_depth.png`, whose points have their size already (`splat` is not
       used): a coarse pixel has the depth of the nearest of the pixels it covers.
-      The colours are those of `<id>_color.png`; a coarse pixel has the mean of the surface that it shows.
-    cloud_ply, lighting_npy: the cloud and its points' lighting (N, K) uint8 (`framebuffers.lighting`), if any.
+      The colors are those of `<id>_color.png`; a coarse pixel has the mean of the surface that it shows.
+    lighting_npy: the points' lighting (N, K) uint8 (`framebuffers.lighting`), if any; then each photo has an
+      `<id>_lighting.npy` among the framebuffers.
     transient, sky: ADE20K names.
 
     Raises UserError where files are missing or disagree in size, or a class name is unknown.
     """
     aligned_dir = Path(aligned_dir)
-    chosen = {photo: where for photo, where in read_split(split_csv).items() if where in ("train", "val")}
-    labelled = _check_labels(aligned_dir, chosen)
+    chosen = {photo_id: part for photo_id, part in read_split(split_csv).items() if part in ("train", "val")}
     transient, sky = ade20k.labels_of(transient), ade20k.labels_of(sky)
-    colors = None if framebuffers_dir is None else _load(Path(colors_npy), mmap_mode="r")
-    n_points = 0 if colors is None else len(colors)
     lighting = None if lighting_npy is None else _load(Path(lighting_npy), mmap_mode="r")
+    n_points = 0 if framebuffers_dir is None else len(_load(Path(colors_npy), mmap_mode="r"))
     if lighting is not None and len(lighting) != n_points:
         raise UserError(
             f"{lighting_npy} is of {len(lighting)} points, {colors_npy} of {n_points}: they are of different clouds; "
             "delete the framebuffers folder and run again."
         )
-    cameras = _cameras(aligned_dir / "index.csv")
-
-    def arrays_of(photo: str) -> dict[str, np.ndarray]:
-        """What the photo adds to each file."""
-        reference = _image(aligned_dir / f"{photo}_reference.png", (3,))
-        height, width = reference.shape[:2]
-        if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
-            raise UserError(
-                f"{aligned_dir / photo}_reference.png is {width}x{height}: its sides must be multiples of "
-                f"{SIDE_MULTIPLE}."
-            )
-        labels = np.zeros((height, width), np.uint8)
-        if labelled:
-            labels = _image(aligned_dir / f"{photo}_seg.png", (), like=reference)
-        if photo not in cameras:
-            raise UserError(f"Photo {photo} is in {split_csv} but not in {aligned_dir}/index.csv; make both again.")
-        picture = _image(aligned_dir / f"{photo}_color.png", (3, 4), like=reference)[..., :3]
-        if colors is None:
-            buffers = _imported_levels(aligned_dir, photo, picture, levels)
-        else:
-            raster = _raster(Path(framebuffers_dir), photo, (height, width), n_points)
-            if lighting is not None:
-                points, camera = stream_points(cloud_ply), camera_of(cameras[photo])
-                picture = np.dstack([picture, shade(points, lighting, camera, raster, splat)])
-            buffers = _levels_of(raster, picture, levels, splat)
-        arrays = {PHOTO: reference, LABELS: labels}
-        for level, (picture, buffer) in enumerate(buffers):
-            arrays |= {COLOR.format(level): picture[..., :3], DEPTH.format(level): buffer.depth}
-            if colors is not None:
-                arrays[INDEX.format(level)] = buffer.index
-            if lighting is not None:
-                arrays[LIGHTING.format(level)] = picture[..., 3:]
-        return arrays
-
-    depths = DepthPercentiles()
-    class_pixels = np.zeros(256, np.int64)
-    photos, files = [], {}
-    with atomic_path(out_dir) as folder, ExitStack() as stack:
+    source = _Source(
+        aligned_dir,
+        None if framebuffers_dir is None else Path(framebuffers_dir),
+        Path(split_csv),
+        _cameras(aligned_dir / "index.csv"),
+        _check_labels(aligned_dir, chosen),
+        n_points,
+        lighting is not None,
+        levels,
+        splat,
+    )
+    with atomic_path(out_dir) as folder:
         folder.mkdir(parents=True)
-        for photo, arrays in progress(in_threads(arrays_of, list(chosen), threads), len(chosen), "packing"):
-            for name, array in arrays.items():
-                if name not in files:
-                    files[name] = stack.enter_context(open(folder / name, "wb"))
-                files[name].write(np.ascontiguousarray(array, dtype_of(name)).data)
-            if chosen[photo] == "train":
-                depths.add(arrays[DEPTH.format(0)])
-                class_pixels += np.bincount(arrays[LABELS].ravel(), minlength=256)
-            height, width = arrays[LABELS].shape
-            record = {"id": photo, "split": chosen[photo], "height": height, "width": width, "camera": cameras[photo]}
-            photos.append(record)
-
+        photos, depths, labels = _write_arrays(folder, source, chosen, threads)
         if lighting is not None:
             np.ascontiguousarray(lighting).tofile(folder / POINTS)
         near, far = depths.percentiles(1, 99)
-        shown = {int(label) for label in class_pixels.nonzero()[0]} - transient - {0}
         meta = {
             "format": FORMAT,
             "levels": levels,
-            "splat": splat if colors is not None else 1,
+            "splat": splat if source.has_index else 1,
             "near": near,
             "far": far,
-            "classes": sorted({int(ade20k.GROUPS[label]) for label in shown}),
+            "classes": sorted({int(ade20k.GROUPS[label]) for label in labels - transient - {0}}),
             "transient": sorted(transient),
             "sky": sorted(sky),
-            "has_index": colors is not None,
+            "has_index": source.has_index,
             "n_points": n_points,
             "lighting": 0 if lighting is None else lighting.shape[1],
             "photos": photos,
         }
         write_json(folder / "dataset.json", meta)
+
+
+def _write_arrays(
+    folder: Path, source: "_Source", chosen: Mapping[str, str], threads: int
+) -> tuple[list[dict], "DepthPercentiles", set[int]]:
+    """Append every photo's arrays to the raw files.
+
+    Returns the photos' records, and the depths and the labels that the training photos show.
+    """
+    photos, depths, labels, files = [], DepthPercentiles(), set(), {}
+    with ExitStack() as stack:
+        packed = in_threads(source.arrays_of, list(chosen), threads)
+        for photo_id, arrays in progress(packed, len(chosen), "packing"):
+            for name, array in arrays.items():
+                if name not in files:
+                    files[name] = stack.enter_context(open(folder / name, "wb"))
+                files[name].write(np.ascontiguousarray(array, dtype_of(name)).data)
+            if chosen[photo_id] == "train":
+                depths.add(arrays[DEPTH.format(0)])
+                labels |= set(np.unique(arrays[LABELS]).tolist())
+            height, width = arrays[LABELS].shape
+            record = {"id": photo_id, "split": chosen[photo_id], "height": height, "width": width}
+            photos.append({**record, "camera": source.cameras[photo_id]})
+    return photos, depths, labels
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a set is packed from, as `pack_dataset` describes it. cameras: by photo id, of `_cameras`."""
+
+    aligned_dir: Path
+    framebuffers_dir: Path | None
+    split_csv: Path
+    cameras: Mapping[str, dict | None]
+    labelled: bool
+    n_points: int
+    has_lighting: bool
+    levels: int
+    splat: int
+
+    @property
+    def has_index(self) -> bool:
+        """Whether the set comes from a cloud, whose points its pixels show."""
+        return self.framebuffers_dir is not None
+
+    def arrays_of(self, photo_id: str) -> dict[str, np.ndarray]:
+        """The arrays that a photo adds to the raw files, by the file's name."""
+        reference = _image(self.aligned_dir / f"{photo_id}_reference.png", (3,))
+        height, width = reference.shape[:2]
+        if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
+            raise UserError(
+                f"{self.aligned_dir / photo_id}_reference.png is {width}x{height}: its sides must be multiples of "
+                f"{SIDE_MULTIPLE}."
+            )
+        labels = np.zeros((height, width), np.uint8)
+        if self.labelled:
+            labels = _image(self.aligned_dir / f"{photo_id}_seg.png", (), like=reference)
+        if photo_id not in self.cameras:
+            raise UserError(
+                f"Photo {photo_id} is in {self.split_csv} but not in {self.aligned_dir}/index.csv; make both again."
+            )
+        arrays = {PHOTO: reference, LABELS: labels}
+        for level, (picture, buffer) in enumerate(self._levels(photo_id, reference)):
+            arrays |= {COLOR.format(level): picture[..., :3], DEPTH.format(level): buffer.depth}
+            if self.has_index:
+                arrays[INDEX.format(level)] = buffer.index
+            if self.has_lighting:
+                arrays[LIGHTING.format(level)] = picture[..., 3:]
+        return arrays
+
+    def _levels(self, photo_id: str, reference: np.ndarray) -> Iterator[tuple[np.ndarray, DeepBuffer]]:
+        """Picture (h, w, 3 + K) uint8, color and lighting, and buffer of each level."""
+        picture = _image(self.aligned_dir / f"{photo_id}_color.png", (3, 4), like=reference)[..., :3]
+        if self.framebuffers_dir is None:
+            return _imported_levels(self.aligned_dir, photo_id, picture, self.levels)
+        raster = _raster(self.framebuffers_dir, photo_id, reference.shape[:2], self.n_points)
+        if self.has_lighting:
+            lighting = _fitting(lighting_path(self.framebuffers_dir, photo_id), reference.shape[:2])
+            picture = np.dstack([picture, lighting])
+        return _levels_of(raster, picture, self.levels, self.splat)
 
 
 class DepthPercentiles:
@@ -172,22 +211,27 @@ class DepthPercentiles:
         return [float(value) for value in middles.astype(np.uint32).view(np.float32)]
 
 
-def _raster(folder: Path, photo: str, size: tuple[int, int], n_points: int) -> DeepBuffer:
-    """What a photo of a (height, width) shows of a cloud of n_points. Raises UserError where it is of another run."""
-    files = buffer_paths(folder, photo)
-    raster = DeepBuffer(*map(_load, files))
-    for file, array in zip(files, (raster.index, raster.depth, raster.reach), strict=True):
-        if array.shape != size:
-            raise UserError(
-                f"{file} has shape {array.shape}, its photo {size}: they are of "
-                "different runs; delete the framebuffers folder and run again."
-            )
+def _raster(folder: Path, photo_id: str, size: tuple[int, int], n_points: int) -> DeepBuffer:
+    """The cloud of n_points as a photo of (height, width) shows it. Raises UserError where it is of another run."""
+    files = buffer_paths(folder, photo_id)
+    raster = DeepBuffer(*(_fitting(file, size) for file in files))
     if raster.index.max(initial=-1) >= n_points:
         raise UserError(
             f"{files[0]} names point {raster.index.max()}, but colors.npy has {n_points} points: "
             "they are of different clouds; delete the framebuffers folder and run again."
         )
     return raster
+
+
+def _fitting(file: Path, size: tuple[int, int]) -> np.ndarray:
+    """An array of the framebuffers of a photo of (height, width). Raises UserError where it has another size."""
+    array = _load(file)
+    if array.shape[:2] != size:
+        raise UserError(
+            f"{file} has shape {array.shape}, its photo {size}: they are of "
+            "different runs; delete the framebuffers folder and run again."
+        )
+    return array
 
 
 def _levels_of(
@@ -199,10 +243,10 @@ def _levels_of(
 
 
 def _imported_levels(
-    aligned_dir: Path, photo: str, color: np.ndarray, levels: int
+    aligned_dir: Path, photo_id: str, color: np.ndarray, levels: int
 ) -> Iterator[tuple[np.ndarray, DeepBuffer]]:
-    """Colour (h, w, 3) uint8 and buffer of each level, from aligned PNGs: the pixels of the render are the points."""
-    depth = _image(aligned_dir / f"{photo}_depth.png", (), np.uint16, like=color).astype(np.float32)
+    """Color (h, w, 3) uint8 and buffer of each level, from aligned PNGs: the pixels of the render are the points."""
+    depth = _image(aligned_dir / f"{photo_id}_depth.png", (), np.uint16, like=color).astype(np.float32)
     index = np.where(depth > 0, np.arange(depth.size, dtype=np.int32).reshape(depth.shape), -1).astype(np.int32)
     return _levels_of(DeepBuffer(index, depth), color, levels, splat=1)
 
@@ -219,13 +263,13 @@ def _cameras(index_csv: Path) -> dict[str, dict | None]:
     return cameras
 
 
-def _check_labels(aligned_dir: Path, photos: Iterable[str]) -> bool:
+def _check_labels(aligned_dir: Path, ids: Iterable[str]) -> bool:
     """Whether the set has label maps. Raises UserError where only some photos have one."""
-    missing = [photo for photo in photos if not (aligned_dir / f"{photo}_seg.png").is_file()]
-    if missing and len(missing) < len(list(photos)):
+    missing = [photo_id for photo_id in ids if not (aligned_dir / f"{photo_id}_seg.png").is_file()]
+    if missing and len(missing) < len(list(ids)):
         raise UserError(
             f"{aligned_dir} has label maps for some photos only; missing: "
-            f"{', '.join(f'{photo}_seg.png' for photo in missing)}. Run the segmentation again, or set "
+            f"{', '.join(f'{photo_id}_seg.png' for photo_id in missing)}. Run the segmentation again, or set "
             "segmentation.model to none and compose the set anew."
         )
     return not missing

@@ -1,4 +1,4 @@
-"""The training set: which photos are in it, and its packed form, raw arrays that are read by memory map.
+"""The packed training set: raw arrays that are read by memory map.
 
 A packed set is a folder of headerless little-endian files, one for each kind of array, each holding the photos one
 after the other in the order of dataset.json: photo.u8 and labels.u8, and for each level l of the deep buffer
@@ -28,7 +28,7 @@ LIGHTING, POINTS = "lighting_{}.u8", "points.u8"
 class View:
     """One photo with its deep buffer; read-only arrays over the packed files, nothing copied.
 
-    photo: (H, W, 3) uint8. labels: (H, W) uint8, ADE20K 1–150, 0 = unknown. H and W are multiples of 8.
+    pixels: (H, W, 3) uint8, of the photo. labels: (H, W) uint8, ADE20K 1–150, 0 = unknown. H and W are multiples of 8.
     color, depth, index: a list with one array for each level l, of size h = ceil(H / 2^l), w = ceil(W / 2^l):
     (h, w, 3) uint8, 0 where no point is seen; (h, w) float32, z in the camera, 0 = none; (h, w) int32 point index,
     -1 = none. index is None where the set has no point cloud. lighting: the same of (h, w, K) uint8,
@@ -37,7 +37,7 @@ class View:
     """
 
     id: str
-    photo: np.ndarray
+    pixels: np.ndarray
     labels: np.ndarray
     color: list[np.ndarray]
     depth: list[np.ndarray]

@@ -1,4 +1,4 @@
-"""Which photos train, which validate, and which are too sparse for either."""
+"""The split of the photos: which train, which validate, and which are too sparse for either."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from nrw.core.limits import MIN_PHOTOS
 SPLIT_FIELDS = ("id", "density", "split", "reason")
 
 
-def split(
+def split_photos(
     densities: Mapping[str, float], *, min_density: float, validation_share: float, min_validation: int, seed: int
 ) -> list[dict[str, object]]:
     """Choose at random which photos train and which validate, and drop those whose render is sparse.
@@ -23,9 +23,9 @@ def split(
     order of id; `split` is train, val or dropped.
     Raises UserError when fewer than 3 photos are usable.
     """
-    usable = sorted(photo for photo, density in densities.items() if density > min_density)
+    usable = sorted(photo_id for photo_id, density in densities.items() if density > min_density)
     if len(usable) < MIN_PHOTOS:
-        listed = ", ".join(f"{photo}: {density:.3f}" for photo, density in sorted(densities.items()))
+        listed = ", ".join(f"{photo_id}: {density:.3f}" for photo_id, density in sorted(densities.items()))
         raise UserError(
             f"Only {len(usable)} of {len(densities)} photos have a render that covers more than {min_density:g} of the "
             f"picture; at least {MIN_PHOTOS} are needed. Densities: {listed or 'none'}. Make the cloud denser (more "
@@ -35,13 +35,13 @@ def split(
     count = min(max(min_validation, round(validation_share * len(usable))), len(usable) // 2)
     validation = set(np.random.default_rng(seed).permutation(usable)[:count].tolist())
     rows = []
-    for photo, density in sorted(densities.items()):
+    for photo_id, density in sorted(densities.items()):
         dropped = density <= min_density
         rows.append(
             {
-                "id": photo,
+                "id": photo_id,
                 "density": round(float(density), 4),
-                "split": "dropped" if dropped else "val" if photo in validation else "train",
+                "split": "dropped" if dropped else "val" if photo_id in validation else "train",
                 "reason": f"density is not above {min_density:g}" if dropped else "",
             }
         )
@@ -49,7 +49,7 @@ def split(
 
 
 def write_split(path: Path | str, rows: Iterable[Mapping[str, object]]) -> None:
-    """Write the rows of `split` as CSV."""
+    """Write the rows of `split_photos` as CSV."""
     write_csv(path, rows, SPLIT_FIELDS)
 
 

@@ -1,1 +1,1 @@
-"""Stage 8, scores on the validation photos: `scores`, `metrics`, and `baselines` without learning."""
+"""Stage 8, evaluation: `scores` of the validation photos by `metrics`, beside `baselines` without learning."""

@@ -1,3 +1,5 @@
-"""Stage 5, the cloud as each photo's camera sees it: `rasters`, then colours (`observations`, `recolor`) and light
-(`lighting`) of the points, then the PNGs of the aligned format (`aligned`).
+"""Stage 5, the cloud as each photo's camera sees it.
+
+`rasters`: one point per pixel. `undistorted`: photos and labels at that size. `observations`: the photos' samples of
+the points, from which `recolor` and `lighting` come. `aligned`: the PNGs in the format of 2019.
 """

@@ -1,8 +1,4 @@
-"""What every photo's camera sees of the cloud, and the aligned images made from it.
-
-Two steps, because the colours of the points come between them: `rasterize_photos` finds the visible point of each
-pixel, `recolor` gives the points their colours, `compose` writes the aligned images that the 2019 release reads.
-"""
+"""The aligned images of each photo, in the format of the 2019 release: photo, render, depth, labels."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,31 +6,37 @@ from pathlib import Path
 import numpy as np
 
 from nrw.core import ade20k
-from nrw.core.io import read_csv, write_csv, write_image
+from nrw.core.io import atomic_path, read_csv, write_csv, write_image
 from nrw.core.pieces import pending
 from nrw.core.progress import progress
 from nrw.framebuffers.rasters import buffer_paths, load_buffer
-from nrw.framebuffers.undistorted import read_labels, read_photo
-from nrw.geometry.cameras import read_cameras
+from nrw.framebuffers.undistorted import label_path, read_labels, read_photo
 from nrw.geometry.pointcloud import stream_points
 from nrw.geometry.rasterize import pyramid, shade
+from nrw.mvs.workspace import Workspace
 
 ALIGNED_KINDS = ("reference", "color", "depth", "seg", "seg_rgb")
 POSE_FIELDS = tuple(f"cam_from_world_{row}{column}" for row in range(3) for column in range(4))
 INDEX_FIELDS = ("id", "file", "width", "height", "density", "max_depth", "fx", "fy", "cx", "cy", *POSE_FIELDS)
 
 
-def aligned_paths(aligned_dir: Path, photo: str) -> dict[str, Path]:
+def aligned_paths(aligned_dir: Path, photo_id: str) -> dict[str, Path]:
     """Where a photo's aligned images are, by kind."""
-    return {kind: aligned_dir / f"{photo}_{kind}.png" for kind in ALIGNED_KINDS}
+    return {kind: aligned_dir / f"{photo_id}_{kind}.png" for kind in ALIGNED_KINDS}
 
 
-def compose(
+def lighting_path(framebuffers_dir: Path, photo_id: str) -> Path:
+    """Where a photo's picture of the cloud's lighting is, for scenes that have lighting."""
+    return framebuffers_dir / f"{photo_id}_lighting.npy"
+
+
+def compose_aligned(
     cloud_ply: Path,
     framebuffers_dir: Path,
     mvs_dir: Path,
     segmentation_dir: Path | None,
     colors_npy: Path,
+    lighting_npy: Path | None,
     aligned_dir: Path,
     ids: Sequence[str],
     key_file: Path,
@@ -44,39 +46,52 @@ def compose(
 ) -> None:
     """Write the aligned images of a chunk of photos, all of the size of the photo's framebuffer.
 
-    reference: the photo. color: RGBA of the splatted points in the colours of `colors_npy`, anti-aliased, alpha 255
+    reference: the photo. color: RGBA of the splatted points in the colors of `colors_npy`, anti-aliased, alpha 255
     where there is one, else all 0. depth: uint16, `png / 65535 * max_depth` is z in the camera in world units, 0 =
     none; `max_depth` is the largest of all photos' reports, one scale for the set. seg: uint8 ADE20K labels, 0 =
-    unknown. seg_rgb: the same in the palette's colours.
+    unknown. seg_rgb: the same in the palette's colors.
+    lighting_npy: the points' lighting (N, K) uint8, if any: shaded like the colors it becomes `<id>_lighting.npy`
+    (H, W, K) uint8 among the framebuffers, which the format of 2019 has no place for.
     Photos that are done are skipped (`core.pieces`; `key_file` belongs to this chunk).
     """
+    workspace = Workspace(mvs_dir)
     fingerprint = {
         "cloud": cloud_ply,
-        "cameras": mvs_dir / "sparse",
-        "buffers": [path for photo in ids for path in buffer_paths(framebuffers_dir, photo)],
-        "photos": [mvs_dir / "images" / f"{photo}.jpg" for photo in ids],
-        "labels": [segmentation_dir / f"{photo}.png" for photo in ids] if segmentation_dir is not None else None,
+        "cameras": workspace.sparse,
+        "buffers": [path for photo_id in ids for path in buffer_paths(framebuffers_dir, photo_id)],
+        "photos": [workspace.image(photo_id) for photo_id in ids],
+        "labels": segmentation_dir and [label_path(segmentation_dir, photo_id) for photo_id in ids],
         "colors": colors_npy,
+        "lighting": lighting_npy,
         "splat": splat,
         "max_depth": max_depth,
     }
-    colors = np.load(colors_npy, mmap_mode="r", allow_pickle=False)  # (N, 3) uint8
-    cameras = read_cameras(mvs_dir / "sparse")
-    todo = pending(ids, key_file, fingerprint, lambda photo: list(aligned_paths(aligned_dir, photo).values()))
-    for photo in progress(todo, len(todo), "aligned images"):
-        raster = load_buffer(framebuffers_dir, photo)
-        buffer = pyramid(raster, levels=1, splat=splat)[0]
-        height, width = buffer.index.shape
-        color = shade(stream_points(cloud_ply), colors, cameras[photo].resized(width, height), raster, splat)
-        labels = read_labels(segmentation_dir, photo, width, height)
+
+    def paths_of(photo_id: str) -> list[Path]:
+        lighting = [lighting_path(framebuffers_dir, photo_id)] if lighting_npy else []
+        return [*aligned_paths(aligned_dir, photo_id).values(), *lighting]
+
+    channels = [np.load(path, allow_pickle=False) for path in (colors_npy, lighting_npy) if path]
+    channels = np.concatenate(channels, axis=1)  # (N, 3 + K) uint8
+    todo = pending(ids, key_file, fingerprint, paths_of)
+    for photo_id in progress(todo, len(todo), "aligned images"):
+        raster = load_buffer(framebuffers_dir, photo_id)
+        splats = pyramid(raster, levels=1, splat=splat)[0]
+        height, width = raster.index.shape
+        camera = workspace.cameras[photo_id].resized(width, height)
+        shaded = shade(stream_points(cloud_ply), channels, camera, raster, splats, splat)
+        if lighting_npy:
+            with atomic_path(lighting_path(framebuffers_dir, photo_id)) as temporary:
+                np.save(temporary, shaded[..., 3:])
+        labels = read_labels(segmentation_dir, photo_id, width, height)
         images = {
-            "reference": read_photo(mvs_dir, photo, width, height),
-            "color": np.dstack([color, np.where(buffer.hit, 255, 0).astype(np.uint8)]),
-            "depth": encode_depth(buffer.depth, max_depth),
+            "reference": read_photo(workspace.image(photo_id), width, height),
+            "color": np.dstack([shaded[..., :3], np.where(splats.hit, 255, 0).astype(np.uint8)]),
+            "depth": encode_depth(splats.depth, max_depth),
             "seg": labels,
             "seg_rgb": ade20k.colorize(labels),
         }
-        for kind, path in aligned_paths(aligned_dir, photo).items():
+        for kind, path in aligned_paths(aligned_dir, photo_id).items():
             write_image(path, images[kind])
 
 
@@ -91,7 +106,7 @@ def decode_depth(png: np.ndarray, max_depth: float) -> np.ndarray:
     return png * np.float32(max_depth / 65535)
 
 
-def write_index(
+def index_aligned(
     aligned_dir: Path, mvs_dir: Path, photos_csv: Path, reports: Iterable[Mapping[str, object]], *, max_depth: float
 ) -> None:
     """Gather `aligned/index.csv`, a row per photo in order of id.
@@ -101,7 +116,7 @@ def write_index(
     the same in every row. cam_from_world_RC: row R, column C of the 3x4 pose.
     """
     files = {row["id"]: row["file"] for row in read_csv(photos_csv) if row["id"]}
-    cameras = read_cameras(mvs_dir / "sparse")
+    cameras = Workspace(mvs_dir).cameras
     rows = []
     for report in sorted(reports, key=lambda report: report["id"]):
         camera = cameras[report["id"]].resized(report["width"], report["height"])

@@ -1,115 +1,153 @@
-"""What the training photos show of the cloud's points: read photo by photo, several at a time."""
+"""The colors that the training photos show of the cloud's points.
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+Each photo is decoded and the cloud projected into it once, by `sample_photos`. Its samples go to scratch files, from
+which `recolor` and `lighting` read them as often as they need.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from nrw.core.progress import in_threads, progress
+from nrw.core.io import atomic_path, read_json, write_json
+from nrw.core.progress import progress
 from nrw.framebuffers.rasters import load_buffer
 from nrw.framebuffers.undistorted import read_labels, read_photo
-from nrw.geometry.cameras import Camera, read_cameras
+from nrw.geometry.cameras import Camera
+from nrw.geometry.pointcloud import stream_points
 from nrw.geometry.rasterize import pyramid
+from nrw.mvs.workspace import Workspace
 
 DEPTH_TOLERANCE = 0.02  # of the depth: within it, a point belongs to the surface that the photo sees
+MIN_PIXELS = 100  # fewer do not tell a photo's exposure
+MIN_SPREAD = 2.0  # of 255, and of a photo's channel as of a point's colors: less is rounding
+SAMPLE = np.dtype([("point", "<u4"), ("color", "<f4", 3)])  # 16 bytes per sample
+EXPOSURES = "exposures.json"
 
-# Point numbers (S,) int64, no number twice, and their colours (S, 3) float32, of one photo and one chunk of points.
+# Point numbers (S,), ascending, and their colors (S, 3) float32, of one photo.
 Samples = tuple[np.ndarray, np.ndarray]
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Observed:
     """A photo and what it can show of the cloud.
 
-    picture: (H, W, 3) float32, 0 to 255, NaN where excluded. camera: the picture's. depth: (h, w), of the splats of its
+    pixels: (H, W, 3) float32, 0 to 255, NaN where masked. camera: of the pixels. depth: (h, w), of the splats of its
     framebuffer, which covers the same field of view; 0 = none.
     """
 
-    picture: np.ndarray
+    pixels: np.ndarray
     depth: np.ndarray
     camera: Camera
 
     @property
     def hit(self) -> np.ndarray:
-        """(H, W) bool: pixels of the picture where the framebuffer shows a point."""
+        """(H, W) bool: pixels of the photo where the framebuffer shows a point."""
         rows, columns = (
             ((np.arange(count) + 0.5) * coarse / count).astype(np.int64)
-            for count, coarse in zip(self.picture.shape[:2], self.depth.shape, strict=True)
+            for count, coarse in zip(self.pixels.shape[:2], self.depth.shape, strict=True)
         )
         return self.depth[rows[:, None], columns] > 0
 
 
-class Photos:
-    """The undistorted training photos of a scene, and what their framebuffers show of the cloud.
+def sample_photos(
+    cloud_ply: Path,
+    framebuffers_dir: Path,
+    mvs_dir: Path,
+    segmentation_dir: Path | None,
+    ids: Sequence[str],
+    out_dir: Path,
+    *,
+    masked: Iterable[int],
+    splat: int,
+) -> None:
+    """Write the samples and the exposures of some training photos into a folder, for `Observations`.
 
-    excluded: ADE20K numbers whose pixels show nothing: transient objects, sky. splat: diameter of a point, pixels.
-    threads: photos at a time.
+    masked: ADE20K labels whose pixels show nothing of the cloud: transient objects, sky. splat: diameter of a point,
+    pixels. One photo is in memory at a time; 16 bytes per sample are written.
     """
-
-    def __init__(
-        self,
-        framebuffers_dir: Path,
-        mvs_dir: Path,
-        segmentation_dir: Path | None,
-        ids: Sequence[str],
-        *,
-        excluded: Iterable[int],
-        splat: int,
-        threads: int = 1,
-    ):
-        self.framebuffers_dir, self.ids, self.threads = framebuffers_dir, list(ids), threads
-        self._mvs, self._segmentation, self._splat = mvs_dir, segmentation_dir, splat
-        self._excluded = sorted(excluded)
-        self._cameras = read_cameras(mvs_dir / "sparse")
-
-    def view(self, photo: str) -> Observed:
-        """One of the photos, at its own size."""
-        camera = self._cameras[photo]
-        depth = pyramid(load_buffer(self.framebuffers_dir, photo), levels=1, splat=self._splat)[0].depth
-        picture = read_photo(self._mvs, photo, camera.width, camera.height).astype(np.float32)
-        labels = read_labels(self._segmentation, photo, camera.width, camera.height)
-        picture[np.isin(labels, self._excluded)] = np.nan
-        return Observed(picture, depth, camera)
-
-    def of_every(
-        self, ids: Sequence[str], function: Callable[[str], Result], what: str
-    ) -> Iterator[tuple[str, Result]]:
-        """(photo, function(photo)) for some of the photos, in order; the log says how far `what` is."""
-        yield from progress(in_threads(function, ids, self.threads), len(ids), what)
+    workspace, masked = Workspace(mvs_dir), sorted(masked)
+    exposures = {}
+    with atomic_path(out_dir) as folder:
+        folder.mkdir()
+        for photo_id in progress(ids, len(ids), "sampling photos"):
+            camera = workspace.cameras[photo_id]
+            depth = pyramid(load_buffer(framebuffers_dir, photo_id), levels=1, splat=splat)[0].depth
+            pixels = read_photo(workspace.image(photo_id), camera.width, camera.height).astype(np.float32)
+            pixels[np.isin(read_labels(segmentation_dir, photo_id, camera.width, camera.height), masked)] = np.nan
+            seen = Observed(pixels, depth, camera)
+            exposures[photo_id] = exposure(seen)
+            chunks = [_records(*found) for found in sample(seen, stream_points(cloud_ply))]
+            np.save(folder / f"{photo_id}.npy", np.concatenate(chunks))
+        write_json(folder / EXPOSURES, exposures)
 
 
-def sample(view: Observed, point_chunks: Iterable[np.ndarray]) -> Iterator[Samples]:
-    """The points that a photo sees: their colours in it, bilinear, without those next to a NaN.
+class Observations:
+    """The samples and exposures of the training photos, from the folders that `sample_photos` wrote; ids in order."""
+
+    def __init__(self, folders: Iterable[Path | str]):
+        self._exposures, self._files = {}, {}
+        for folder in map(Path, folders):
+            for photo_id, found in read_json(folder / EXPOSURES).items():
+                self._exposures[photo_id], self._files[photo_id] = found, folder / f"{photo_id}.npy"
+        self.ids = sorted(self._files)
+
+    def exposure(self, photo_id: str) -> np.ndarray | None:
+        """As the function `exposure`, (2, 3) float32."""
+        found = self._exposures[photo_id]
+        return None if found is None else np.array(found, np.float32)
+
+    def samples(self, photo_id: str) -> Samples:
+        """The points that a photo sees, and their colors in it, 0 to 255; mapped from the file."""
+        samples = np.load(self._files[photo_id], mmap_mode="r", allow_pickle=False)
+        return samples["point"], samples["color"]
+
+
+def exposure(seen: Observed) -> list[list[float]] | None:
+    """Median and standard deviation of the channels over the pixels that show the cloud; None if those are too few."""
+    pixels = seen.pixels[seen.hit & ~np.isnan(seen.pixels[..., 0])]  # (P, 3)
+    if len(pixels) < MIN_PIXELS:
+        return None
+    return [np.median(pixels, axis=0).tolist(), np.maximum(pixels.std(axis=0), MIN_SPREAD).tolist()]
+
+
+def sample(seen: Observed, point_chunks: Iterable[np.ndarray]) -> Iterator[Samples]:
+    """The points that a photo sees: their colors in it, bilinear, without those next to a NaN.
 
     The photo is finer than the framebuffer that says what is visible: a render is the mean of the points in a pixel,
-    and colours from pixels as coarse as its own would blur it once more.
+    and colors from pixels as coarse as its own would blur it once more.
     point_chunks: (M, 3) arrays, numbered through; (S,) and (S, 3) for each.
     """
-    camera, depth = view.camera, view.depth
+    camera, depth = seen.camera, seen.depth
     scale = np.array(depth.shape[::-1]) / [camera.width, camera.height]
     first = 0
     for points in point_chunks:
         uv, z = camera.project(points)
-        inside = np.flatnonzero((z > 0) & np.all((uv >= 0) & (uv < [camera.width, camera.height]), axis=1))
+        inside = np.flatnonzero(camera.contains(uv, z))
         uv, z = uv[inside], z[inside]
         column, row = (uv * scale).astype(np.int64).T
         surface = depth[row, column]
         visible = np.abs(z - surface) <= DEPTH_TOLERANCE * surface  # a hole has depth 0, and no z is that
-        colors = _bilinear(view.picture, uv[visible])
+        colors = _bilinear(seen.pixels, uv[visible])
         usable = ~np.isnan(colors[:, 0])
         yield first + inside[visible][usable], colors[usable]
         first += len(points)
 
 
-def _bilinear(picture: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """(S, 3) float32 values of a picture (H, W, 3) at (S, 2) pixel coordinates, centres at +0.5, edges repeated."""
-    height, width = picture.shape[:2]
+def _records(points: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """(S,) SAMPLE of point numbers (S,) and colors (S, 3)."""
+    samples = np.empty(len(points), SAMPLE)
+    samples["point"], samples["color"] = points, colors
+    return samples
+
+
+def _bilinear(pixels: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """(S, 3) float32 values of pixels (H, W, 3) at (S, 2) pixel coordinates, centres at +0.5, edges repeated."""
+    height, width = pixels.shape[:2]
     x, y = np.clip(uv - 0.5, 0, [width - 1, height - 1]).astype(np.float32).T
     left, top = np.minimum(x.astype(np.int64), width - 2), np.minimum(y.astype(np.int64), height - 2)
     x, y = (x - left)[:, None], (y - top)[:, None]
-    upper = picture[top, left] * (1 - x) + picture[top, left + 1] * x
-    lower = picture[top + 1, left] * (1 - x) + picture[top + 1, left + 1] * x
+    upper = pixels[top, left] * (1 - x) + pixels[top, left + 1] * x
+    lower = pixels[top + 1, left] * (1 - x) + pixels[top + 1, left + 1] * x
     return upper * (1 - y) + lower * y

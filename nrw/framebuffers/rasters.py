@@ -1,4 +1,4 @@
-"""What each photo's camera sees of the cloud: one point per pixel, kept for the steps that follow."""
+"""The cloud rasterized into each photo: one point per pixel, kept for the steps that follow."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,9 +12,10 @@ from nrw.core.limits import SIDE_MULTIPLE
 from nrw.core.pieces import pending
 from nrw.core.progress import progress
 from nrw.geometry import rasterize_pyrender
-from nrw.geometry.cameras import fit_size, read_cameras
+from nrw.geometry.cameras import fit_size
 from nrw.geometry.pointcloud import read_cloud, stream_points
 from nrw.geometry.rasterize import DeepBuffer, pyramid, rasterize, reaching
+from nrw.mvs.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -48,42 +49,41 @@ def rasterize_photos(
     Raises UserError for an unknown backend or an unusable cloud.
     """
     if backend not in ("torch", "pyrender"):
-        raise UserError(f"framebuffers: backend: {backend} is unknown; use torch or pyrender")
-    fingerprint = {"cloud": cloud_ply, "cameras": mvs_dir / "sparse", "max_size": max_size, "backend": backend}
-    cameras = read_cameras(mvs_dir / "sparse")
-    todo = pending(ids, key_file, fingerprint, lambda photo: buffer_paths(out_dir, photo))
+        raise UserError(f"framebuffers.backend is {backend!r}: choose torch or pyrender")
+    workspace = Workspace(mvs_dir)
+    fingerprint = {"cloud": cloud_ply, "cameras": workspace.sparse, "max_size": max_size, "backend": backend}
+    todo = pending(ids, key_file, fingerprint, lambda photo_id: buffer_paths(out_dir, photo_id))
     spacing = read_cloud(cloud_ply).spacing if todo else None
-    for photo in progress(todo, len(todo), "rasterizing"):
-        camera = cameras[photo]
+    for photo_id in progress(todo, len(todo), "rasterizing"):
+        camera = workspace.cameras[photo_id]
         camera = camera.resized(*fit_size(camera.width, camera.height, max_size, SIDE_MULTIPLE))
         if backend == "torch":
             buffer = rasterize(stream_points(cloud_ply), camera, device=device)
         else:
             buffer = rasterize_pyrender.rasterize(stream_points(cloud_ply), camera)
-        save_buffer(out_dir, photo, reaching(buffer, spacing, camera))
-    return [asdict(_coverage(photo, load_buffer(out_dir, photo), splat)) for photo in ids]
+        save_buffer(out_dir, photo_id, reaching(buffer, spacing, camera))
+    return [asdict(_coverage(photo_id, load_buffer(out_dir, photo_id), splat)) for photo_id in ids]
 
 
-def buffer_paths(framebuffers_dir: Path, photo: str) -> list[Path]:
+def buffer_paths(framebuffers_dir: Path, photo_id: str) -> list[Path]:
     """Where a photo's index, depth and reach are."""
-    return [framebuffers_dir / f"{photo}_{kind}.npy" for kind in ("index", "depth", "reach")]
+    return [framebuffers_dir / f"{photo_id}_{kind}.npy" for kind in ("index", "depth", "reach")]
 
 
-def save_buffer(framebuffers_dir: Path, photo: str, buffer: DeepBuffer) -> None:
+def save_buffer(framebuffers_dir: Path, photo_id: str, buffer: DeepBuffer) -> None:
     """Keep the one-pixel points of a photo, with their reach."""
-    for path, values in zip(
-        buffer_paths(framebuffers_dir, photo), (buffer.index, buffer.depth, buffer.reach), strict=True
-    ):
+    arrays = buffer.index, buffer.depth, buffer.reach
+    for path, values in zip(buffer_paths(framebuffers_dir, photo_id), arrays, strict=True):
         with atomic_path(path) as temporary:
             np.save(temporary, values)
 
 
-def load_buffer(framebuffers_dir: Path, photo: str) -> DeepBuffer:
+def load_buffer(framebuffers_dir: Path, photo_id: str) -> DeepBuffer:
     """The one-pixel points of a photo, for `geometry.rasterize.pyramid`."""
-    return DeepBuffer(*(np.load(path, allow_pickle=False) for path in buffer_paths(framebuffers_dir, photo)))
+    return DeepBuffer(*(np.load(path, allow_pickle=False) for path in buffer_paths(framebuffers_dir, photo_id)))
 
 
-def _coverage(photo: str, buffer: DeepBuffer, splat: int) -> Coverage:
+def _coverage(photo_id: str, buffer: DeepBuffer, splat: int) -> Coverage:
     height, width = buffer.index.shape
     density = pyramid(buffer, levels=1, splat=splat)[0].density
-    return Coverage(photo, width, height, density, float(buffer.depth.max()))
+    return Coverage(photo_id, width, height, density, float(buffer.depth.max()))

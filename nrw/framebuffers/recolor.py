@@ -1,6 +1,6 @@
-"""Point colours from the training photos, each brought to one exposure, robust against what passes in front.
+"""Point colors from the training photos, each brought to one exposure, robust against what passes in front.
 
-Baseline R, the recoloured cloud, rests on them, and the networks get them as input: the cloud's own colours mix the
+Baseline R, the recolored cloud, rests on them, and the networks get them as input: the cloud's own colors mix the
 exposures of whatever photos fusion happened to use, validation photos among them.
 """
 
@@ -11,59 +11,45 @@ import numpy as np
 
 from nrw.core.errors import UserError
 from nrw.core.io import atomic_path
-from nrw.framebuffers.observations import Observed, Photos, Samples, sample
-from nrw.geometry.pointcloud import count_points, read_cloud, stream_points
+from nrw.core.progress import progress
+from nrw.framebuffers.observations import MIN_PIXELS, MIN_SPREAD, Observations, Samples
+from nrw.geometry.pointcloud import count_points, read_cloud
 
 ROBUST_PASSES = 2  # after the plain mean: with few views, one still leaves a tenth of an outlier
-MIN_PIXELS = 100  # fewer do not tell a photo's exposure
-MIN_SPREAD = 2.0  # of 255, and of a photo's channel as of a point's colours: less is rounding
 
 
-def recolour(photos: Photos, cloud_ply: Path, out: Path) -> None:
-    """Write the (N, 3) uint8 colours of the cloud's points as a .npy file.
+def recolor(observations: Observations, cloud_ply: Path, out: Path) -> None:
+    """Write the (N, 3) uint8 colors of the cloud's points as a .npy file.
 
-    Each undistorted photo is brought to the set's common median and standard deviation per channel, taken over the
-    pixels where it shows a point and no excluded label (transient objects, sky). A photo sees a point whose depth
-    agrees, within 2 %, with that of its framebuffer's splats there. A point's colour is the mean over the photos that
-    see it, then twice the mean with Cauchy weights 1 / (1 + (r / s)^2), r being the distance to the previous colour and
-    s the set's typical spread: who stands in front of a wall in one photo loses the vote. Points that no training photo
-    sees keep the cloud's colour, brought to the others' statistics.
+    Each training photo is brought to the set's common median and standard deviation per channel, taken over the pixels
+    where it shows a point and no masked label (transient objects, sky). A photo sees a point whose depth agrees, within
+    2 %, with that of its framebuffer's splats there. A point's color is the mean over the photos that see it, then
+    twice the mean with Cauchy weights 1 / (1 + (r / s)^2), r being the distance to the previous color and s the set's
+    typical spread: a person in front of a wall in one photo is outvoted. Points that no training photo sees keep the
+    cloud's color, brought to the others' statistics.
 
-    Photos and points stream, four times; 36 bytes a point are kept. The result is the same for any number of threads.
+    Samples stream, three times; 36 bytes per point are kept.
     Raises UserError if no training photo shows enough of the cloud.
     """
-    passed = "colouring the cloud, one of 4 passes"
-    seen_exposures = photos.of_every(photos.ids, lambda photo: _exposure(photos.view(photo)), passed)
-    exposures = {photo: exposure for photo, exposure in seen_exposures if exposure is not None}
+    found = {photo_id: observations.exposure(photo_id) for photo_id in observations.ids}
+    exposures = {photo_id: exposure for photo_id, exposure in found.items() if exposure is not None}
     if not exposures:
         raise UserError(
-            f"{photos.framebuffers_dir}: none of the {len(photos.ids)} training photos shows {MIN_PIXELS} pixels of "
-            "the cloud free of transient objects; look at mvs/cloud.ply and at segmentation/"
+            f"{cloud_ply}: none of the {len(found)} training photos shows {MIN_PIXELS} pixels of the cloud free of "
+            "transient objects; look at mvs/cloud.ply and at segmentation/"
         )
     common = np.median(list(exposures.values()), axis=0).astype(np.float32)  # (2, 3): median and deviation
 
-    def sample_of(photo: str) -> list[Samples]:
-        median, deviation = exposures[photo]
-        samples = sample(photos.view(photo), stream_points(cloud_ply))
-        return [(seen, (colors - median) * (common[1] / deviation) + common[0]) for seen, colors in samples]
-
     def samples() -> Iterator[Samples]:
-        for _, found in photos.of_every(list(exposures), sample_of, passed):
-            yield from found
+        for photo_id, (median, deviation) in progress(exposures.items(), len(exposures), "coloring, one of 3 passes"):
+            points, colors = observations.samples(photo_id)
+            yield points, (colors - median) * (common[1] / deviation) + common[0]
 
     colors, seen = _robust_mean(samples, count_points(cloud_ply))
     if not seen.all():
         colors[~seen] = _matched(read_cloud(cloud_ply).colors, colors, seen)
     with atomic_path(out) as temporary:
         np.save(temporary, np.rint(np.clip(colors, 0, 255)).astype(np.uint8))
-
-
-def _exposure(view: Observed) -> np.ndarray | None:
-    """(2, 3): median and standard deviation of the channels over the usable pixels; None if those are too few."""
-    pixels = view.picture[view.hit & ~np.isnan(view.picture[..., 0])]  # (P, 3)
-    if len(pixels) < MIN_PIXELS:
-        return None
-    return np.stack([np.median(pixels, axis=0), np.maximum(pixels.std(axis=0), MIN_SPREAD)])
 
 
 def _robust_mean(samples: Callable[[], Iterable[Samples]], n_points: int) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +65,7 @@ def _robust_mean(samples: Callable[[], Iterable[Samples]], n_points: int) -> tup
     several = count >= 3
     variance = (squares[several] / count[several] - np.sum(mean[several] ** 2, axis=1)).clip(min=0)
     variance *= count[several] / (count[several] - 1)
-    # the median over the points: an outlier spreads the colours of the points that it covers, and those are the fewer
+    # the median over the points: an outlier spreads the colors of the points that it covers, and those are the fewer
     scale = max(MIN_SPREAD, np.sqrt(np.median(variance))) if several.any() else MIN_SPREAD
 
     for _ in range(ROBUST_PASSES):
@@ -93,7 +79,7 @@ def _robust_mean(samples: Callable[[], Iterable[Samples]], n_points: int) -> tup
 
 
 def _matched(own: np.ndarray, colors: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """The unseen points' own colours (N, 3), by the change of median and deviation that the seen points' underwent."""
+    """The unseen points' own colors (N, 3), by the change of median and deviation that the seen points' underwent."""
     reference = own[seen].astype(np.float32)
     gain = colors[seen].std(axis=0) / np.maximum(reference.std(axis=0), MIN_SPREAD)
     return (own[~seen] - np.median(reference, axis=0)) * gain + np.median(colors[seen], axis=0)

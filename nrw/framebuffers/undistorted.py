@@ -6,18 +6,23 @@ import numpy as np
 from PIL import Image
 
 
-def read_photo(mvs_dir: Path, photo: str, width: int, height: int) -> np.ndarray:
-    """(height, width, 3) uint8: the undistorted photo, each pixel the mean of the area it covers."""
-    with Image.open(mvs_dir / "images" / f"{photo}.jpg") as image:
+def read_photo(path: Path, width: int, height: int) -> np.ndarray:
+    """(height, width, 3) uint8: an undistorted photo, each pixel the mean of the area it covers."""
+    with Image.open(path) as image:
         return np.array(image.convert("RGB").resize((width, height), Image.Resampling.BOX))
 
 
-def read_labels(segmentation_dir: Path | None, photo: str, width: int, height: int) -> np.ndarray:
+def label_path(segmentation_dir: Path, photo_id: str) -> Path:
+    """Where a photo's label map is."""
+    return segmentation_dir / f"{photo_id}.png"
+
+
+def read_labels(segmentation_dir: Path | None, photo_id: str, width: int, height: int) -> np.ndarray:
     """(height, width) uint8: ADE20K labels 1–150 of the undistorted photo, nearest pixel; 0 = unknown.
 
     All unknown without a segmentation.
     """
     if segmentation_dir is None:
         return np.zeros((height, width), np.uint8)
-    with Image.open(segmentation_dir / f"{photo}.png") as image:
+    with Image.open(label_path(segmentation_dir, photo_id)) as image:
         return np.array(image.resize((width, height), Image.Resampling.NEAREST))

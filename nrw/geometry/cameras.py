@@ -1,10 +1,12 @@
-"""Pinhole cameras of undistorted photos."""
+"""Pinhole cameras of undistorted photos: projection, other picture sizes, upright poses, COLMAP's models."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pycolmap
+
+UP = np.array([0.0, 0.0, 1.0])  # in the world
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,12 @@ class Camera:
         return uv, depth
 
     def contains(self, uv: np.ndarray, depth: np.ndarray) -> np.ndarray:
-        """(N,) bool: which pixel coordinates (N, 2), with depths (N,), lie before the camera and inside the picture."""
-        return (depth > 0) & np.all((uv >= 0) & (uv < [self.width, self.height]), axis=1)
+        """(…,) bool: which pixel coordinates (…, 2) with depths (…,) lie inside the picture and in front of the camera.
+
+        The left and upper borders belong to the picture, the right and lower ones do not, so that (floor(u), floor(v))
+        is a pixel.
+        """
+        return (depth > 0) & np.all((uv >= 0) & (uv < [self.width, self.height]), axis=-1)
 
     def ray_directions(self) -> np.ndarray:
         """(H, W, 3) float32 unit vectors in the world through the pixel centres."""
@@ -65,15 +71,50 @@ class Camera:
 
 
 def fit_size(width: int, height: int, max_size: int, multiple: int = 1) -> tuple[int, int]:
-    """The size with the same shape whose longer side is at most `max_size`, each side a multiple of `multiple`."""
+    """The size of the same shape whose longer side is at most `max_size`, each side a multiple of `multiple`.
+
+    A picture is never enlarged, but for rounding to the multiple.
+    """
     scale = min(1.0, max_size / max(width, height))
     return tuple(max(multiple, round(side * scale / multiple) * multiple) for side in (width, height))
 
 
-def read_cameras(sparse: Path | str) -> dict[str, Camera]:
-    """The pinhole cameras of an undistorted COLMAP model, by photo id (the image name's stem), in order of id.
+def fitted(camera: Camera, width: int, height: int) -> Camera:
+    """The camera on a pixel grid of another shape: square pixels stay square, the diagonal field of view is kept."""
+    scale = np.hypot(width, height) / np.hypot(camera.width, camera.height)
+    return replace(
+        camera,
+        width=width,
+        height=height,
+        fx=camera.fx * scale,
+        fy=camera.fy * scale,
+        cx=width / 2 + (camera.cx - camera.width / 2) * scale,
+        cy=height / 2 + (camera.cy - camera.height / 2) * scale,
+    )
 
-    Raises ValueError for a camera with distortion.
+
+def look_at(position: np.ndarray, target: np.ndarray, max_pitch: float = 60.0) -> np.ndarray:
+    """The upright (roll 0) pose at `position` (3,) that looks at `target` (3,): (3, 4) cam_from_world.
+
+    The pitch is limited to `max_pitch` degrees up and down, so that the horizontal direction is always defined.
+    """
+    offset = target - position
+    horizontal = np.hypot(offset[0], offset[1])
+    limit = np.tan(np.radians(max_pitch)) * horizontal
+    forward = np.array([offset[0], offset[1], np.clip(offset[2], -limit, limit)])
+    if horizontal < 1e-9:
+        forward = np.array([0.0, 1.0, 0.0])
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, UP)
+    right /= np.linalg.norm(right)
+    rotation = np.stack([right, np.cross(forward, right), forward])
+    return np.column_stack([rotation, -rotation @ position])
+
+
+def read_cameras(sparse: Path | str) -> dict[str, Camera]:
+    """The cameras of the registered images of an undistorted COLMAP model, by photo id, in order of image name.
+
+    A photo's id is the stem of its image's name. Raises ValueError for a camera with distortion.
     """
     reconstruction = pycolmap.Reconstruction(str(sparse))
     cameras = {}
@@ -95,38 +136,3 @@ def read_cameras(sparse: Path | str) -> dict[str, Camera]:
             image.cam_from_world().matrix(),
         )
     return cameras
-
-
-UP = np.array([0.0, 0.0, 1.0])
-
-
-def fitted(camera: Camera, width: int, height: int) -> Camera:
-    """The camera on a grid of another shape: square pixels stay square, the diagonal field of view is kept."""
-    scale = np.hypot(width, height) / np.hypot(camera.width, camera.height)
-    return replace(
-        camera,
-        width=width,
-        height=height,
-        fx=camera.fx * scale,
-        fy=camera.fy * scale,
-        cx=width / 2 + (camera.cx - camera.width / 2) * scale,
-        cy=height / 2 + (camera.cy - camera.height / 2) * scale,
-    )
-
-
-def look_at(position: np.ndarray, target: np.ndarray, max_pitch: float = 60.0) -> np.ndarray:
-    """The upright (roll 0) pose at `position` (3,) that looks at `target` (3,): (3, 4) cam_from_world.
-
-    Upward and downward looks are limited to `max_pitch` degrees, so that the horizontal direction is always defined.
-    """
-    offset = target - position
-    horizontal = np.hypot(offset[0], offset[1])
-    limit = np.tan(np.radians(max_pitch)) * horizontal
-    forward = np.array([offset[0], offset[1], np.clip(offset[2], -limit, limit)])
-    if horizontal < 1e-9:
-        forward = np.array([0.0, 1.0, 0.0])
-    forward /= np.linalg.norm(forward)
-    right = np.cross(forward, UP)
-    right /= np.linalg.norm(right)
-    rotation = np.stack([right, np.cross(forward, right), forward])
-    return np.column_stack([rotation, -rotation @ position])

@@ -19,29 +19,35 @@ PLY_TYPES = {
 POSITION = ("x", "y", "z")
 NORMAL = ("nx", "ny", "nz")
 COLOR = ("red", "green", "blue")
-VERTEX = np.dtype([(name, "<f4") for name in POSITION + NORMAL] + [(name, "u1") for name in COLOR])
+SPACING = "spacing"  # after COLMAP's properties; COLMAP's own files and clouds of earlier versions have none
+VERTEX = np.dtype([(name, "<f4") for name in POSITION + NORMAL] + [(name, "u1") for name in COLOR] + [(SPACING, "<f4")])
 MAX_HEADER_LINES = 1000
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """points: (N, 3) float32, world. colors: (N, 3) uint8 RGB. normals: (N, 3) float32, unit length, world."""
+    """points: (N, 3) float32, world. colors: (N, 3) uint8 RGB. normals: (N, 3) float32, unit length, world.
+
+    stored_spacing: (N,) float32, as read from the cloud's file; None where it has none. It is valid for these points
+    only: do not pass it on to a cloud of other points, cleaned or joined.
+    """
 
     points: np.ndarray
     colors: np.ndarray
     normals: np.ndarray
+    stored_spacing: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.points)
 
     @cached_property
     def spacing(self) -> np.ndarray:
-        """(N,) float32, see `spacing`."""
-        return spacing(self.points)
+        """(N,) float32, see the function `spacing`; computed only where it is not stored."""
+        return spacing(self.points) if self.stored_spacing is None else self.stored_spacing
 
 
 def read_cloud(path: Path | str) -> Cloud:
-    """The whole cloud in memory: 27 bytes a point.
+    """Read a whole cloud into memory, with its spacing where the file has it: 31 bytes per point.
 
     Raises UserError if the file is missing, truncated, not binary little-endian PLY, or lacks a property.
     """
@@ -50,6 +56,7 @@ def read_cloud(path: Path | str) -> Cloud:
         _columns(vertices, POSITION, np.float32),
         _columns(vertices, COLOR, np.uint8),
         _columns(vertices, NORMAL, np.float32),
+        np.array(vertices[SPACING], np.float32) if SPACING in vertices.dtype.names else None,
     )
 
 
@@ -69,11 +76,15 @@ def count_points(path: Path | str) -> int:
 
 
 def write_cloud(path: Path | str, cloud: Cloud) -> None:
-    """Write binary little-endian PLY with the properties and the order of COLMAP's fusion."""
+    """Write binary little-endian PLY, 31 bytes per point: COLMAP's properties in its order, then `spacing`.
+
+    The spacing is computed where the cloud has none stored, so that no reader computes it.
+    """
     vertices = np.empty(len(cloud), VERTEX)
     for names, values in ((POSITION, cloud.points), (NORMAL, cloud.normals), (COLOR, cloud.colors)):
         for axis, name in enumerate(names):
             vertices[name] = values[:, axis]
+    vertices[SPACING] = cloud.spacing
     ply_type = {"f": "float", "u": "uchar"}
     properties = [f"property {ply_type[VERTEX[name].kind]} {name}" for name in VERTEX.names]
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(cloud)}", *properties, "end_header", ""]
@@ -184,5 +195,5 @@ def encode_lighting(lighting: np.ndarray) -> np.ndarray:
 
 
 def decode_lighting(lighting):
-    """The values of float arrays or tensors that hold what `encode` gave, or means of it."""
+    """Invert `encode_lighting`, for float arrays or tensors of what it returns or of means thereof."""
     return (lighting - 128) / 127

@@ -1,11 +1,12 @@
 """Exact z-buffered point rasterization in torch.
 
-A pixel's key is an int64: the bits of the nearest point's float32 depth above that point's index above its reach.
-Positive floats order as their bits do, so the smallest key is the nearest point, ties going to the lower index: one
-scatter with `amin` is a z-buffer that no order of points, chunks or threads can change.
+A pixel's key is an int64 that holds, from the highest bits down, the bits of the nearest point's float32 depth, the
+point's index, and its reach. Positive floats sort as their bits do, so the smallest key is the nearest point, and of
+equally near ones that with the lower index. One scatter with `amin` is a z-buffer that does not depend on the order of
+points, chunks or threads.
 
-Points are squares of some pixels. One that is farther than that from its neighbours, on a surface that the camera is
-close to, reaches farther where nothing else is.
+Points are drawn as squares of a few pixels (splats). A point that is farther than that from its neighbours in the
+picture, on a surface close to the camera, reaches farther where no other point is.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,25 +17,26 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from nrw.core.device import torch_device
 from nrw.core.errors import UserError
 from nrw.geometry.cameras import Camera
 
-EMPTY = torch.iinfo(torch.int64).max
-SAME_SURFACE = 0.02  # of the depth: points so little behind the nearest one belong to the surface that it shows
+EMPTY = torch.iinfo(torch.int64).max  # key of a pixel without a point
+SAME_SURFACE = 0.02  # relative to depth: points at most this far behind the nearest one are on the same surface
 REACH_BITS = 4
 MAX_POINTS = 1 << 32 - REACH_BITS
-LARGEST = 8  # pixels that a point reaches at most
-REACH = 0.75  # in spacings: half of one would leave the corners between the points empty
-NEIGHBOUR = 0.05  # weight of a neighbouring pixel's points in a splat, beside 1 for the pixel's own: more would blur
+LARGEST = 8  # pixels, the largest reach
+REACH = 0.75  # spacings: half a spacing would leave the corners between the points empty
+NEIGHBOUR = 0.05  # weight of a neighbouring pixel's points in a splat; the pixel's own have 1. A larger one blurs
 
 
 @dataclass(frozen=True)
 class DeepBuffer:
-    """What a camera sees of a cloud.
+    """The points of a cloud that a camera sees.
 
-    index: (H, W) int32, the point seen, counted over all chunks; -1 = none.
-    depth: (H, W) float32, its z in the camera, world units, > 0; 0 = none.
-    reach: (H, W) uint8, how many pixels around its own the point covers where nothing else is; None: none.
+    index: (H, W) int32, the point seen, counted over all chunks; -1 where there is none.
+    depth: (H, W) float32, its z in the camera, world units, > 0; 0 where there is none.
+    reach: (H, W) uint8, pixels around its own that the point covers where there is no other point; None: 0 everywhere.
     """
 
     index: np.ndarray
@@ -55,16 +57,16 @@ class DeepBuffer:
 def rasterize(
     point_chunks: Iterable[np.ndarray], camera: Camera, splat: int = 1, near: float = 0.0, device: str = "cpu"
 ) -> DeepBuffer:
-    """The nearest point of every pixel.
+    """Find the nearest point of every pixel.
 
     point_chunks: (M, 3) float arrays, world; one chunk at a time is in memory, indices run on over the chunks.
     A point at image coordinates (u, v) falls into pixel (floor(v), floor(u)); points at depth <= `near` (world units)
-    or outside the image are not seen. With `splat` > 1 each seen point is a square of that many pixels (odd) that faces
-    the camera at the point's own depth.
-    Raises UserError if `device` is cuda and there is none.
+    or outside the image are not seen. With `splat` > 1 each point is a square of that many pixels (odd) that faces the
+    camera, at the point's depth.
+    Raises UserError for a `splat` that is not positive and odd, for more than MAX_POINTS points, and for CUDA where
+    there is no CUDA device.
     """
-    if str(device).startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("device: cuda is asked for, but torch finds no CUDA device; set device: cpu")
+    device = torch_device(device)
     keys = torch.full((camera.height * camera.width,), EMPTY, dtype=torch.int64, device=device)
     first = 0
     for points in point_chunks:
@@ -74,9 +76,9 @@ def rasterize(
 
 
 def reaching(buffer: DeepBuffer, spacing: np.ndarray, camera: Camera) -> DeepBuffer:
-    """The buffer, of one-pixel points, with the reach that closes the gaps between points of (N,) `spacing`, world.
+    """The buffer with a reach that closes the gaps between the points.
 
-    spacing: `geometry.pointcloud.spacing` of all points of the cloud.
+    buffer: of one-pixel points. spacing: (N,) world units, `geometry.pointcloud.spacing` of all points of the cloud.
     """
     pixels = np.zeros(buffer.depth.shape)
     np.divide(REACH * camera.fx * spacing[buffer.index.clip(0)], buffer.depth, out=pixels, where=buffer.hit)
@@ -87,16 +89,16 @@ def pyramid(buffer: DeepBuffer, levels: int, splat: int = 1) -> list[DeepBuffer]
     """Buffers of halved sizes from one made with splat=1: level l is (ceil(H / 2^l), ceil(W / 2^l)).
 
     The nearest point of a 2x2 block of pixels is the nearest point of the coarse pixel, so each level equals
-    rasterizing the cloud with the intrinsics divided by 2^l. Then every level gets its splats, in its own pixels, and
-    what is still empty the points that reach there.
+    rasterizing the cloud with the intrinsics divided by 2^l. Then each level gets its splats, in its own pixels, and
+    its empty pixels get the points that reach them.
     """
     keys = _keys(buffer)
-    pyramid = []
+    buffers = []
     for level in range(levels):
         if level > 0:
             keys = _halve(_halve(keys).T).T
-        pyramid.append(_buffer(_grow(_splat(keys, splat), splat, level)))
-    return pyramid
+        buffers.append(_buffer(_grow(_splat(keys, splat), splat, level)))
+    return buffers
 
 
 def shade(
@@ -104,20 +106,22 @@ def shade(
     colors: np.ndarray,
     camera: Camera,
     buffer: DeepBuffer,
+    splats: DeepBuffer,
     splat: int = 1,
     device: str = "cpu",
 ) -> np.ndarray:
-    """The picture (H, W, C) uint8 of a cloud, anti-aliased: a pixel is the mean of all points of the surface it shows.
+    """The anti-aliased picture (H, W, C) uint8 of a cloud: a pixel is the mean of all points of the surface it shows.
 
-    The colour of the nearest point alone is that of one point in dozens, another one after every move of the camera.
-    point_chunks, camera: those of which `rasterize` made `buffer` with splat=1. colors: (N, C) uint8, of all points.
-    splat: as for `rasterize`; neighbours' points weigh less than a pixel's own. 0 where no point is seen. Where a point
-    reaches beyond its splat, the picture grows from what is there.
+    The nearest point alone is one of dozens, and another one after every camera motion: the picture would flicker.
+    point_chunks, camera: those that `rasterize` made `buffer` from, with splat=1. colors: (N, C) uint8, of all points.
+    splats: the finest level that `pyramid` makes of `buffer` with this `splat`. The points of neighbouring pixels weigh
+    less than a pixel's own. 0 where no point is seen. Pixels that only the reach of a point covers are filled from
+    their neighbours.
     """
     height, width = buffer.depth.shape
     channels = colors.shape[1] + 1
     front = torch.as_tensor(buffer.depth.ravel(), device=device)  # (H*W,)
-    sums = torch.zeros(height * width, channels, device=device)  # of whole numbers, so that their order does not matter
+    sums = torch.zeros(height * width, channels, device=device)  # of integers: exact in any order
     first = 0
     for points in point_chunks:
         points = torch.as_tensor(points, dtype=torch.float32, device=device)
@@ -128,13 +132,13 @@ def shade(
         sums.index_add_(0, pixel, torch.cat([chunk[seen].float(), torch.ones_like(pixel[:, None]).float()], dim=1))
         first += len(points)
     sums = sums.view(height, width, channels).cpu()
-    return _blend(sums, torch.as_tensor(buffer.depth), splat, pyramid(buffer, 1, splat)[0])
+    return _blend(sums, torch.as_tensor(buffer.depth), splat, splats)
 
 
 def color_pyramid(color: np.ndarray, buffers: Sequence[DeepBuffer], splat: int = 1) -> list[np.ndarray]:
-    """The pictures (h, w, C) uint8 of a pyramid's buffers, anti-aliased, from that of its first, (H, W, C) uint8.
+    """The anti-aliased pictures (h, w, C) uint8 of a pyramid's buffers.
 
-    splat: as for `pyramid`.
+    color: (H, W, C) uint8, the picture of the first buffer. splat: as for `pyramid`.
     """
     colors = [color]
     for above, buffer in pairwise(buffers):
@@ -143,7 +147,7 @@ def color_pyramid(color: np.ndarray, buffers: Sequence[DeepBuffer], splat: int =
 
 
 def _shrink(color: np.ndarray, above: DeepBuffer, splat: int, buffer: DeepBuffer) -> np.ndarray:
-    """The picture of a level's buffer from the color (H, W, C) and the buffer of the level above."""
+    """The picture (h, w, C) uint8 of `buffer`, from the picture (H, W, C) and the buffer of the level above."""
     depth = torch.as_tensor(above.depth)
     height, width = depth.shape
     odd = (0, width % 2, 0, height % 2)
@@ -158,9 +162,10 @@ def _shrink(color: np.ndarray, above: DeepBuffer, splat: int, buffer: DeepBuffer
 
 
 def _blend(sums: torch.Tensor, front: torch.Tensor, splat: int, buffer: DeepBuffer) -> np.ndarray:
-    """(H, W, C) uint8 means over splats of sums (H, W, C + 1), of colours and their number; front: (H, W) depth.
+    """(H, W, C) uint8 mean colours over splats.
 
-    buffer: with the splats; pixels of it that no splat of the sums covers get the mean of those beside them.
+    sums: (H, W, C + 1), of the points' colours and of their number. front: (H, W), depth of each pixel's surface.
+    buffer: with splats and reach; its pixels that no splat of the sums covers get the mean of the pixels beside them.
     """
     means = F.pad(_means(sums, front, splat), (0, 0, 1, 1, 1, 1))
     shown = F.pad(torch.as_tensor(buffer.depth), (1, 1, 1, 1))
@@ -179,7 +184,7 @@ def _blend(sums: torch.Tensor, front: torch.Tensor, splat: int, buffer: DeepBuff
 
 
 def _means(sums: torch.Tensor, front: torch.Tensor, splat: int) -> torch.Tensor:
-    """(H, W, C + 1): means over splats of sums (H, W, C + 1), and 1 where there is one, else 0; front: (H, W) depth."""
+    """(H, W, C + 1): mean colours over splats, then 1 where there is a mean, else 0. sums, front: as for `_blend`."""
     height, width = front.shape
     radius = splat // 2
     padded = F.pad(sums, (0, 0, radius, radius, radius, radius))
@@ -197,32 +202,32 @@ def _means(sums: torch.Tensor, front: torch.Tensor, splat: int) -> torch.Tensor:
 def _project(
     points: torch.Tensor, camera: Camera, near: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Which of the points (M, 3) are in the picture: their places in `points`, pixels and depths, each (S,)."""
-    # (3, 4): its rows give u z, v z and z
+    """The points (M, 3) that are in the picture: their indices in `points`, pixels and depths, each (S,)."""
+    # (3, 4), whose rows give u z, v z and z
     img_from_world = torch.as_tensor(camera.K @ camera.cam_from_world, dtype=torch.float32, device=points.device)
     a, b, c, d = img_from_world.unsqueeze(2).unbind(1)  # columns, each (3, 1)
     x, y, z = points.T.contiguous()  # each (M,)
-    # spelled out: a matrix product would round a point differently with its place in the chunk
+    # not a matrix product: its rounding of a point depends on the point's place in the chunk
     uz, vz, z = a * x + b * y + c * z + d
     u, v = uz / z, vz / z
-    # compared as floats: a point almost in the camera's plane may have coordinates that no integer holds
+    # compared as floats: close to the camera's plane, coordinates may exceed the integers
     seen = ((z > near) & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)).nonzero().squeeze(1)
     return seen, v[seen].long() * camera.width + u[seen].long(), z[seen]
 
 
 def _draw(keys: torch.Tensor, points: torch.Tensor, first: int, camera: Camera, near: float) -> None:
-    """Lower the keys (H*W,) to those of the points (M, 3), whose indices start at `first`."""
+    """Lower the keys (H*W,) in place to those of the points (M, 3), whose indices start at `first`."""
     if first + len(points) > MAX_POINTS:
-        raise UserError(f"the cloud has more than {MAX_POINTS} points; set mvs: voxel_size to thin it")
+        raise UserError(f"the cloud has more than {MAX_POINTS} points; set mvs.voxel_size to thin it")
     seen, pixel, depth = _project(points, camera, near)
     depth_bits = depth.view(torch.int32).long()
     keys.scatter_reduce_(0, pixel, (depth_bits << 32) | (seen + first) << REACH_BITS, "amin")
 
 
 def _splat(keys: torch.Tensor, diameter: int) -> torch.Tensor:
-    """Minimum of the keys (H, W) over squares of an odd diameter: of overlapping splats the nearest is seen."""
+    """The minimum of the keys (H, W) over squares of an odd diameter: of overlapping splats the nearest is seen."""
     if diameter < 1 or diameter % 2 == 0:
-        raise UserError(f"framebuffers: splat: {diameter} is not an odd number of pixels; use 1, 3, 5, …")
+        raise UserError(f"framebuffers.splat is {diameter}, which is not an odd number of pixels; use 1, 3, 5, …")
     radius = diameter // 2
     height, width = keys.shape
     for dim, size in ((0, height), (1, width)):
@@ -237,7 +242,7 @@ def _splat(keys: torch.Tensor, diameter: int) -> torch.Tensor:
 
 
 def _grow(keys: torch.Tensor, splat: int, level: int) -> torch.Tensor:
-    """The keys (H, W) of a level with splats and, ring by ring around them, the nearest points that reach so far."""
+    """Fill empty pixels of a level's keys (H, W), ring by ring around the splats, with the nearest points in reach."""
     for radius in range(splat // 2 + 1, LARGEST + 1):
         far = torch.where(((keys & (1 << REACH_BITS) - 1) >= (radius << level)) & (keys != EMPTY), keys, EMPTY)
         if (far == EMPTY).all():
@@ -247,7 +252,7 @@ def _grow(keys: torch.Tensor, splat: int, level: int) -> torch.Tensor:
 
 
 def _halve(keys: torch.Tensor) -> torch.Tensor:
-    """Minimum of rows 0 and 1, 2 and 3, …; an odd last row stands alone."""
+    """The minimum of rows 0 and 1, 2 and 3, …; an odd last row stands alone."""
     halved = keys[0::2].clone()
     pairs = halved[: len(keys) // 2]
     torch.minimum(pairs, keys[1::2], out=pairs)
@@ -263,6 +268,7 @@ def _keys(buffer: DeepBuffer) -> torch.Tensor:
 
 
 def _buffer(keys: torch.Tensor) -> DeepBuffer:
+    """The buffer of keys (H, W) int64, without reach."""
     hit = keys != EMPTY
     index = torch.where(hit, (keys & 0xFFFFFFFF) >> REACH_BITS, -1).to(torch.int32)
     depth = torch.where(hit, keys >> 32, 0).to(torch.int32).view(torch.float32)

@@ -1,8 +1,8 @@
-"""Point rasterization by OpenGL through pyrender: the second backend, against which the first is checked.
+"""Point rasterization with OpenGL through pyrender: a second backend, to check the first against.
 
 The platform is OSMesa, Mesa's software renderer (Debian and Ubuntu: libosmesa6), because pyrender's EGL platform draws
-into a four-fold multisampled buffer, which blends points with what is around them. PyOpenGL binds to one platform for
-the life of a process, so nothing else in the process may use another.
+into a buffer with four samples per pixel, which blends points with their surroundings. PyOpenGL binds to one platform
+for the life of a process, so nothing else in the process may use another.
 """
 
 import ctypes.util
@@ -17,7 +17,7 @@ from nrw.geometry.cameras import Camera
 from nrw.geometry.rasterize import DeepBuffer
 
 CV_FROM_GL = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL's camera looks along -z with y up
-DRAWN_POINTS = 1 << 22  # at most, in one drawing: bounds memory, and their numbers fit the 24 bits of a colour
+DRAWN_POINTS = 1 << 22  # most points per drawing: bounds memory, and their numbers fit the 24 bits of a colour
 
 
 def render(
@@ -26,17 +26,17 @@ def render(
     """Draw points as unlit squares of `point_size` pixels that face the camera, each at its point's depth.
 
     points: (N, 3) float, world. colors: (N, 3) uint8.
-    Returns rgb (H, W, 3) uint8, the points' colours exactly, black where there is none, and depth (H, W) float32, z in
-    the camera, 0 where there is none. The depth buffer has 24 bits between the nearest and the farthest point in view:
-    the relative error is about far / near * 1e-7.
+    Returns rgb (H, W, 3) uint8, exactly the points' colours, black where there is no point, and depth (H, W) float32,
+    z in the camera, 0 where there is no point. The depth buffer has 24 bits between the nearest and the farthest point
+    in view: its relative error is about far / near * 1e-7.
     Raises UserError where the OSMesa library is missing.
     """
     size = (camera.height, camera.width)
     uv, z = camera.project(np.asarray(points, np.float64))
-    inside = (z > 0) & np.all((uv >= 0) & (uv < [camera.width, camera.height]), axis=1)
+    inside = camera.contains(uv, z)
     if not inside.any():
         return np.zeros((*size, 3), np.uint8), np.zeros(size, np.float32)
-    # coordinates in the camera: float32 is finest there, and what is out of view need not be drawn
+    # drawn in camera coordinates, where float32 is finest, and only what is in view
     in_camera = points[inside] @ camera.rotation.T + camera.cam_from_world[:, 3]
     near, far = 0.999 * z[inside].min(), 1.001 * z[inside].max()
     with _osmesa() as pyrender:
@@ -53,7 +53,7 @@ def render(
 
 
 def rasterize(point_chunks: Iterable[np.ndarray], camera: Camera, splat: int = 1) -> DeepBuffer:
-    """As `rasterize.rasterize`: the points' numbers are drawn as colours, and the depth is the seen point's own."""
+    """As `rasterize.rasterize`: the points' numbers are drawn as colours; the depth is that of the point seen."""
     index = np.full((camera.height, camera.width), -1, np.int32)
     depth = np.full(index.shape, np.inf, np.float32)
     first = 0
@@ -76,11 +76,11 @@ def rasterize(point_chunks: Iterable[np.ndarray], camera: Camera, splat: int = 1
 
 @contextmanager
 def _osmesa() -> Iterator:
-    """The pyrender module, with PYOPENGL_PLATFORM set as long as it is used."""
+    """The pyrender module, with PYOPENGL_PLATFORM set while it is used. Raises UserError without the OSMesa library."""
     if ctypes.util.find_library("OSMesa") is None:
         raise UserError(
-            "framebuffers: backend: pyrender draws with the OSMesa library, which is not installed; on Debian and "
-            "Ubuntu: apt-get install libosmesa6; or set backend: torch"
+            "framebuffers.backend is pyrender, which draws with the OSMesa library, and that is not installed; on "
+            "Debian and Ubuntu: apt-get install libosmesa6; or set framebuffers.backend to torch"
         )
     before = os.environ.get("PYOPENGL_PLATFORM")
     os.environ["PYOPENGL_PLATFORM"] = "osmesa"  # read when OpenGL is imported, and again for each renderer
@@ -90,7 +90,7 @@ def _osmesa() -> Iterator:
 
         if not hasattr(PLATFORM, "OSMesa"):
             raise RuntimeError(
-                f"OpenGL was imported before, for {type(PLATFORM).__name__}; pyrender needs it for OSMesa"
+                f"OpenGL was imported before, for {type(PLATFORM).__name__}; pyrender needs it bound to OSMesa"
             )
         yield pyrender
     finally:

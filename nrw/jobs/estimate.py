@@ -1,40 +1,26 @@
-"""How long a run takes, from the measured ones.
+"""How long a run takes on this machine, from the cost model (`requests`) and the whole runs that were timed.
 
-Fitted to runs of `draft` on the Reichstag (74 photos) and the Sacré-Cœur (10) by an early version, on 2 cores
-without a GPU: each part's CPU seconds, and its seconds by the clock while other work kept the two cores busy. The
-first, over the cores at hand, are a lower bound, the second an upper one. For those runs the fit gave 19–57 and 12–30
-minutes, where the clock said 49 and 26. On an idle machine the present version took 16 and 8 (benchmarks/RESULTS.md):
-less than the lower bounds, which are still those of the busy one.
+The cost model is on the slow side: its seconds are of a busy machine, and it plans for the whole length of training,
+which ends earlier where validation no longer improves. Two whole runs of `draft` on 2 idle cores, of 74 and of 10
+photos, took 0.62 and 0.58 of what it says (benchmarks/RESULTS.md).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from nrw.config.choices import TRAINING_STAGES, VIDEO_KINDS
 from nrw.config.resolve import complete_preset
+from nrw.jobs.requests import COSTS, SCATTERED, Load
 
-MEASURED = "draft"  # the preset that the figures are from
-CORES = 2  # of the machine that they are from
-
-
-@dataclass(frozen=True)
-class Cost:
-    """CPU seconds, and seconds by the clock on 2 busy cores."""
-
-    cpu: float
-    clock: float
-
-
-PHOTO = Cost(12.4, 22.9)  # all but what follows
-PAIR = Cost(0.12, 0.153)  # of photos matched
-STYLE = Cost(58, 92)  # stage 1 for its kimg
-KIMG = {"rerender": Cost(197, 255), "finetune": Cost(223, 237)}
-REST = Cost(81, 155)  # evaluation and three videos
+MEASURED = "draft"  # the preset that the factors are from
+LEAST, MOST = 0.55, 1.1  # of the cost model: an idle machine, a busy one
+TRAINING = {f"train_{stage}" for stage in TRAINING_STAGES}
+NEVER_TIMED = {"segment_photos", "patch_match", "import_aligned"}
 
 
 def estimate(photos: int, config: Mapping, cores: int) -> tuple[float, float] | None:
     """(least, most) seconds of a complete run without labelling; None where nothing comparable was measured.
 
-    photos: files in the folder. Training is scaled by its length and by the area of its crops.
+    photos: files in the folder.
     """
     usual = complete_preset(MEASURED)
     comparable = ("device", "buffer", "network")
@@ -42,21 +28,22 @@ def estimate(photos: int, config: Mapping, cores: int) -> tuple[float, float] | 
         return None
     if config["training"]["losses"] != usual["training"]["losses"]:
         return None
-    sfm, training = config["sfm"], config["training"]
-    neighbours = photos - 1
-    if sfm["matcher"] == "retrieval" or (sfm["matcher"] == "auto" and photos > sfm["retrieval_above"]):
-        neighbours = min(neighbours, 2 * sfm["retrieval_neighbours"])
-    pairs = photos * neighbours / 2
-    area = (training["crop_size"] / usual["training"]["crop_size"]) ** 2
+    load = Load.of(photos, config, threads=cores)
+    left_out = set(NEVER_TIMED)
+    if config["segmentation"]["model"] == "none":
+        left_out |= {"gather_classes", "train_completion"}
+    seconds = sum(
+        cost.start + cost.seconds(load) / _cores_used(rule, config, cores)
+        for rule, cost in COSTS.items()
+        if rule not in left_out
+    )
+    return LEAST * seconds, MOST * seconds
 
-    def seconds(kind: str, cores_for_photos: float, cores_for_training: float) -> float:
-        by_photo = photos * getattr(PHOTO, kind) + pairs * getattr(PAIR, kind) + getattr(REST, kind)
-        length = training["appearance"]["kimg"] / usual["training"]["appearance"]["kimg"]
-        by_crop = length * getattr(STYLE, kind)
-        by_crop += area * sum(training[stage]["kimg"] * getattr(cost, kind) for stage, cost in KIMG.items())
-        return by_photo / cores_for_photos + by_crop / cores_for_training
 
-    used = min(cores, training["threads"])
-    least = seconds("cpu", cores, used)
-    most = seconds("clock", cores / CORES, used / CORES)
-    return least, most
+def _cores_used(rule: str, config: Mapping, cores: int) -> int:
+    """Cores that the jobs of a rule keep busy, of those of the machine."""
+    if rule in TRAINING or rule == "evaluate":
+        return min(cores, config["training"]["threads"])
+    if rule == "film":
+        return min(cores, len(VIDEO_KINDS))
+    return cores if COSTS[rule].parallel or rule in SCATTERED else 1

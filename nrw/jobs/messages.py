@@ -41,7 +41,7 @@ def _scene(source: Mapping, config: Mapping, cores: int | None) -> str:
     if found is None:
         return f"{text}; no estimate, nothing with these networks on this device has been timed yet"
     least, most = (_rounded(seconds) for seconds in found)
-    text += f"; about {least} to {most} from start to end, going by runs on 2 cores (nrw/jobs/estimate.py)"
+    text += f"; about {least} to {most} from start to end on this machine, by the runs in benchmarks/RESULTS.md"
     if config["segmentation"]["model"] != "none":
         text += ", and the time to label the photos, which depends on the model"
     return text
@@ -52,15 +52,13 @@ def _rounded(seconds: float) -> str:
     return duration(max(step, round(seconds / step) * step)).removesuffix(" 0 s")
 
 
-def end(config: Mapping) -> str:
-    """Where the results are, of those that are there: the target may have been an earlier stage."""
+def end(results: Iterable[Path]) -> str:
+    """The videos and reports that are there; the target of the run may have been an earlier stage."""
     lines = []
-    for scene in config["scenes"]:
-        folder = Path("results", scene).resolve()
-        lines += [f"Video:  {video}" for video in sorted((folder / "videos").glob("*.mp4"))]
-        report = folder / "report.html"
-        if report.is_file():
-            lines.append(f"Report: {report}  (open it in a browser)")
+    for path in results:
+        if path.is_file():
+            report = path.suffix == ".html"
+            lines.append(f"Report: {path.resolve()}  (open it in a browser)" if report else f"Video:  {path.resolve()}")
     return "\n".join(lines)
 
 

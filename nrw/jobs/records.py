@@ -1,38 +1,10 @@
-"""What each rule of a scene took: the records that Snakemake's `benchmark:` leaves in results/<scene>/benchmarks/."""
+"""Costs of the rules as measured: the records that Snakemake's `benchmark:` leaves in a scene's folder."""
 
 import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-RULES = (  # names of the records, in the order of the workflow
-    *(
-        "photos",
-        "features",
-        "pairs",
-        "matches",
-        "merge",
-        "reconstruct",
-        "undistort",
-        "segmentation",
-        "classes",
-        "depths",
-        "consensus",
-        "geometric",
-    ),
-    *(
-        "patch_match",
-        "fuse",
-        "rasterize",
-        "split",
-        "recolour",
-        "lighting",
-        "compose",
-        "index",
-        "import_aligned",
-        "pack",
-    ),
-    *("appearance", "rerender", "finetune", "completion", "evaluation", "videos"),
-)
+from nrw.jobs.requests import COSTS
 
 
 @dataclass(frozen=True)
@@ -46,16 +18,17 @@ class Cost:
     memory: float
 
 
-def costs(scene_dir: Path | str) -> list[Cost]:
-    """The cost of every rule that has a record, in the order of the workflow."""
-    records_dir = Path(scene_dir, "benchmarks")
+def costs(records_dir: Path | str) -> list[Cost]:
+    """The cost of every rule that has a record in a folder, in the order of the workflow; unknown ones come last."""
+    folder = Path(records_dir)
+    names = {path.stem for path in folder.glob("*.tsv")} | {path.name for path in folder.glob("*") if path.is_dir()}
+    order = {rule: number for number, rule in enumerate(COSTS)}
     found = []
-    for rule in RULES:
-        files = [records_dir / f"{rule}.tsv", *sorted((records_dir / rule).glob("*.tsv"))]
+    for rule in sorted(names, key=lambda name: (order.get(name, len(order)), name)):
+        files = [folder / f"{rule}.tsv", *sorted((folder / rule).glob("*.tsv"))]
         records = [_record(file) for file in files if file.is_file()]
-        if records:
-            seconds, cpu = (sum(_number(record[key]) for record in records) for key in ("s", "cpu_time"))
-            found.append(Cost(rule, len(records), seconds, cpu, max(_number(record["max_rss"]) for record in records)))
+        seconds, cpu = (sum(_number(record[key]) for record in records) for key in ("s", "cpu_time"))
+        found.append(Cost(rule, len(records), seconds, cpu, max(_number(record["max_rss"]) for record in records)))
     return found
 
 

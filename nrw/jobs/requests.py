@@ -10,12 +10,19 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from nrw.config.choices import VIDEO_KINDS, mapper_for, matcher_for
+
 # One GPU against one core. Guesses, on the slow side.
 GPU_GEOMETRY, GPU_NETWORKS = 20, 100
 SAFETY = 3  # time asked for, over the estimate: nodes differ, file systems are shared
 MEMORY_SAFETY = 1.5
 SNAKEMAKE_MB = 600  # Snakemake's own processes inside a cluster job count against its memory
 MIN_MINUTES = 10
+# rules that are cut into pieces: of photos that take seconds each, of photos that take a fraction of one, of pairs
+CHUNKED = ("segment_photos", "photometric_depths", "consensus_depths", "geometric_depths")
+BATCHED = ("rasterize_photos", "sample_photos", "compose_aligned")
+PAIRED = ("match_pairs",)
+SCATTERED = CHUNKED + BATCHED + PAIRED
 PAIRS_KEPT = 0.75  # of photos x neighbours: two photos often choose each other
 
 
@@ -39,9 +46,9 @@ class Load:
     @classmethod
     def of(cls, photos: int, config: Mapping, threads: int = 1) -> "Load":
         sfm = config["sfm"]
-        exhaustive = photos * (photos - 1) // 2
-        retrieval = sfm["matcher"] == "retrieval" or (sfm["matcher"] == "auto" and photos > sfm["retrieval_above"])
-        pairs = min(exhaustive, int(PAIRS_KEPT * photos * sfm["retrieval_neighbours"])) if retrieval else exhaustive
+        pairs = photos * (photos - 1) // 2
+        if matcher_for(sfm, photos) == "retrieval":
+            pairs = min(pairs, int(PAIRS_KEPT * photos * sfm["retrieval_neighbours"]))
         mvs = _megapixels(config["mvs"]["max_size"])
         return cls(
             photos,
@@ -78,7 +85,7 @@ def _mapping(load: Load) -> float:
     """148 s for 74 photos, 2 s for 10: photos to the power 2.15; in parts beyond `hierarchical_above`."""
     sfm = load.config["sfm"]
     part = load.photos
-    if sfm["mapper"] == "hierarchical" or (sfm["mapper"] == "auto" and load.photos > sfm["hierarchical_above"]):
+    if mapper_for(sfm, load.photos) == "hierarchical":
         part = min(part, sfm["hierarchical_above"])
     return 148 * (part / 74) ** 2.15 * load.photos / part
 
@@ -110,7 +117,7 @@ def _training_memory(load: Load) -> float:
 
 def _frames(load: Load) -> float:
     videos = load.config["videos"]
-    return videos["fps"] * max(videos[kind]["seconds"] for kind in ("flythrough", "appearance", "joint"))
+    return videos["fps"] * max(videos[kind]["seconds"] for kind in VIDEO_KINDS)
 
 
 COSTS = {
@@ -128,14 +135,14 @@ COSTS = {
         _mapping, lambda x: 150 + 2.5 * x.photos * x.config["sfm"]["max_features"] / 4096, parallel=True
     ),
     "undistort": Cost(lambda x: 0.2 * x.mvs * x.photos, lambda x: 150 + x.photos / 5, parallel=True),
-    "segment_chunk": Cost(
+    "segment_photos": Cost(
         lambda x: 4 * _megapixels(x.config["segmentation"]["max_size"]) / 0.31 * x.photos,  # not measured
         lambda x: 1800 + 700 * _megapixels(x.config["segmentation"]["max_size"]) / 0.31,
         gpu=GPU_NETWORKS,
         start=15,
     ),
     "gather_classes": Cost(lambda x: 0.02 * x.photos, lambda x: 400),
-    "estimate_depths": Cost(
+    "photometric_depths": Cost(
         lambda x: 4.1 * (x.mvs / 0.31) ** 1.3 * x.photos,
         lambda x: 350 + 800 * x.mvs + x.photos / 5,
         gpu=GPU_GEOMETRY,
@@ -143,14 +150,14 @@ COSTS = {
     ),
     # not measured
     "patch_match": Cost(lambda x: 40 * x.mvs * x.photos, lambda x: 2000 + 500 * x.mvs, gpu=GPU_GEOMETRY),
-    "agree_depths": Cost(
+    "consensus_depths": Cost(
         lambda x: 1.5 * x.mvs / 0.31 * x.photos,
-        lambda x: 350 + 800 * x.mvs + x.photos / 5,
+        lambda x: 380 + 1360 * x.mvs + x.photos / 5,
         gpu=GPU_GEOMETRY,
     ),
     "geometric_depths": Cost(
         lambda x: 4.0 * x.mvs / 0.31 * x.photos,
-        lambda x: 350 + 800 * x.mvs + x.photos / 5,
+        lambda x: 380 + 1360 * x.mvs + x.photos / 5,
         gpu=GPU_GEOMETRY,
     ),
     "fuse_depths": Cost(
@@ -162,11 +169,10 @@ COSTS = {
         lambda x: (0.03 + 0.045 * x.points / 1e6) * x.photos, lambda x: 350 + 100 * x.buffer, gpu=GPU_GEOMETRY
     ),
     "split_photos": Cost(lambda x: 0.001 * x.photos, lambda x: 310),
-    "recolour": Cost(
-        lambda x: (0.1 + x.points / 1e6) * x.photos,
-        lambda x: 330 + 50 * x.points / 1e6 + 30 * x.threads,
-        parallel=True,
+    "sample_photos": Cost(
+        lambda x: (0.1 + 0.3 * x.points / 1e6) * x.photos, lambda x: 330 + 60 * x.mvs + 50 * x.points / 1e6
     ),
+    "recolor": Cost(lambda x: (0.02 + 0.3 * x.points / 1e6) * x.photos, lambda x: 330 + 100 * x.points / 1e6),
     "light_cloud": Cost(
         lambda x: (0.2 + 1.3 * x.points / 1e6 * (x.config["buffer"]["lighting"] / 12) ** 2) * x.photos,
         lambda x: 350 + 2 * min(x.points / 1e6, 0.26) * x.config["buffer"]["lighting"] ** 2 * 4 + 50 * x.points / 1e6

@@ -1,1 +1,6 @@
-"""The networks: what they see (`inputs`), ours, those of 2019 (`paper2019`), and VGG16 (`perceptual`)."""
+"""The networks, their inputs and their losses.
+
+`inputs` turns views into tensors. The networks are `appearance` (the encoder), `generator` (the renderer),
+`discriminator` and `completion` (labels), with `layers` in common, and those of 2019 (`paper2019`); `build` puts them
+together. `losses` and `perceptual` (VGG16) are what they are trained with, `weights` their files.
+"""

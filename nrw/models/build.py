@@ -7,19 +7,20 @@ from torch import Tensor, nn
 
 from nrw.core.errors import UserError
 from nrw.models import paper2019
-from nrw.models.appearance import AppearanceEncoder, apply_colours
+from nrw.models.appearance import AppearanceEncoder, paint_measured
 from nrw.models.discriminator import MultiScaleDiscriminator
 from nrw.models.generator import FilmUNet
 from nrw.models.inputs import BufferSpec, PointFeatures, PointLighting
 
 
 class Networks(nn.Module):
-    """Trained on a scene; `discriminator` is None without an adversarial loss, `points` without learned channels.
+    """The networks trained on a scene.
 
-    lighting: of the cloud's points, for novel views; not trained. None where the deep buffer has no such channels.
+    discriminator: None without an adversarial loss. points: the cloud's learned channels, or None. lighting: of the
+    cloud's points, for novel views, not trained; None where the deep buffer has no such channels.
 
-    colours: the spec of the deep buffer where the first part of z is a linear map from it to a picture
-    (`AppearanceEncoder`), which the renderer sees at every level and adds to; else None.
+    color_spec: the spec of the deep buffer if the first part of z is a linear map from it to a picture
+    (`appearance.AppearanceEncoder`), which the renderer sees at every level and adds to; else None.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class Networks(nn.Module):
         discriminator: nn.Module | None = None,
         points: PointFeatures | None = None,
         lighting: PointLighting | None = None,
-        colours: BufferSpec | None = None,
+        color_spec: BufferSpec | None = None,
     ):
         super().__init__()
         self.renderer = renderer
@@ -37,7 +38,7 @@ class Networks(nn.Module):
         self.discriminator = discriminator
         self.points = points
         self.lighting = lighting
-        self.colours = colours
+        self.color_spec = color_spec
 
     def render(self, raster_levels: Sequence[Tensor], index_levels: Sequence[Tensor | None], z: Tensor) -> Tensor:
         """Render a picture (B, 3, H, W), roughly in [-1, 1], not clamped.
@@ -49,19 +50,22 @@ class Networks(nn.Module):
         if self.points is not None:
             pairs = zip(raster_levels, index_levels, strict=True)
             levels = [torch.cat([raster, self.points(index)], dim=1) for raster, index in pairs]
-        if self.colours is None:
+        if self.color_spec is None:
             return self.renderer(levels, z)
-        measured = [apply_colours(self.colours, raster, z) for raster in raster_levels]
+        measured = [paint_measured(self.color_spec, raster, z) for raster in raster_levels]
         levels = [torch.cat(pair, dim=1) for pair in zip(levels, measured, strict=True)]
         return measured[0] + self.renderer(levels, z)
 
 
 def build_networks(config: Mapping, spec: BufferSpec) -> Networks:
-    """Freshly initialised networks (from torch's global random state) for a complete configuration and its buffer."""
+    """Build the networks of a complete configuration for its buffer, initialised from torch's global random state.
+
+    Raises UserError for an unknown network.architecture.
+    """
     network = config["network"]
     architecture, z_dim = network["architecture"], network["z_dim"]
     points = PointFeatures(spec.n_points, spec.point_channels) if spec.point_channels else None
-    conditioned = 3 + spec.raster_channels  # an image beside the buffer's fixed channels
+    conditioned = 3 + spec.raster_channels  # a picture and the buffer's fixed channels
     if architecture == "paper2019":
         return Networks(
             paper2019.Renderer(spec.channels, z_dim),
@@ -74,7 +78,7 @@ def build_networks(config: Mapping, spec: BufferSpec) -> Networks:
         adversarial = config["training"]["losses"]["adversarial"] > 0
         encoder = AppearanceEncoder(spec, z_dim)
         renderer = FilmUNet(network, [spec.channels + 3] * spec.levels, encoder.z_size)
-        nn.init.zeros_(renderer.to_rgb.weight)  # training starts from the picture that the linear map makes
+        nn.init.zeros_(renderer.to_rgb.weight)  # training starts from the picture in the measured colours
         nn.init.zeros_(renderer.to_rgb.bias)
         discriminator = MultiScaleDiscriminator(conditioned) if adversarial else None
         lighting = PointLighting(spec.n_points, spec.lighting) if spec.lighting else None

@@ -1,4 +1,4 @@
-"""Semantic completion: the label map of a view that no photo was taken of, from its deep buffer."""
+"""Semantic completion: the network that predicts a view's label map from its deep buffer."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,13 +12,13 @@ from nrw.models.inputs import BufferSpec, PointFeatures
 from nrw.models.layers import LEAK, pad_levels
 
 WIDTHS = (16, 24, 32, 48, 64)  # channels at full size and after each halving
-POINT_CHANNELS = 4  # what a point of the cloud is, learned: it holds from wherever the point is seen
+POINT_CHANNELS = 4  # learned per point of the cloud: what the point is does not depend on the view
 
 
 def completion_spec(spec: BufferSpec) -> BufferSpec:
-    """The deep buffer as completion sees it: in the corrected representation, without labels.
+    """Derive the deep buffer of completion: the corrected representation, without labels and lighting.
 
-    It has learned channels of its own where the views have point indices (`spec.n_points` > 0).
+    It has learned channels of its own if the views have point indices (`spec.n_points` > 0).
     """
     channels = POINT_CHANNELS if spec.n_points else 0
     return replace(spec, representation="corrected", classes=(), lighting=0, point_channels=channels)
@@ -41,9 +41,9 @@ class CompletionNet(nn.Module):
         self.to_scores = nn.Conv2d(WIDTHS[0], n_classes, 1)
 
     def forward(self, rasters: Sequence[Tensor], index: Sequence[Tensor] | None) -> Tensor:
-        """rasters: level l (B, C, h_l, w_l), index: level l (B, h_l, w_l) int64 or None, both of `raster_tensors`.
+        """Predict logits (B, n_classes, H, W); any H and W.
 
-        Returns (B, n_classes, H, W) logits; any H and W.
+        rasters: level l (B, C, h_l, w_l). index: level l (B, h_l, w_l) int64, or None. Both as of `raster_tensors`.
         """
         height, width = rasters[0].shape[-2:]
         if self.points is not None:

@@ -1,4 +1,4 @@
-"""The discriminator of 2019, conditioned on the deep buffer; ours is the same with fewer filters."""
+"""The discriminator of 2019, conditioned on the deep buffer; ours has the same structure and fewer filters."""
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ class MinibatchDeviation(nn.Module):
 
 
 class PatchDiscriminator(nn.Sequential):
-    """PatchGAN (Isola et al., CVPR 2017): strided 4×4 convolutions; each output pixel judges the patch that it sees."""
+    """PatchGAN (Isola et al., CVPR 2017): 4×4 convolutions; each output pixel judges the patch that it sees."""
 
     def __init__(self, in_channels: int, filters: int, layers: int = 3):
         blocks: list[nn.Module] = [ScaledConv2d(in_channels, filters, 4, stride=2), nn.LeakyReLU(LEAK)]
@@ -33,9 +33,9 @@ class PatchDiscriminator(nn.Sequential):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """PatchGANs on the image and on its halves (Wang et al., "pix2pixHD", CVPR 2018).
+    """PatchGANs on the image and on the image halved repeatedly (Wang et al., "pix2pixHD", CVPR 2018).
 
-    in_channels: those of the buffer's level 0 and the image's 3.
+    in_channels: of the buffer's level 0, and the image's 3.
     """
 
     def __init__(self, in_channels: int, filters: int = 32, scales: int = 3, layers: int = 3):
@@ -43,9 +43,9 @@ class MultiScaleDiscriminator(nn.Module):
         self.scales = nn.ModuleList(PatchDiscriminator(in_channels, filters, layers) for _ in range(scales))
 
     def forward(self, level: Tensor, image: Tensor) -> list[Tensor]:
-        """level: (B, C, H, W); image: (B, 3, H, W) in [-1, 1]; sides of at least 64 pixels with 3 scales and layers.
+        """Score an image given its buffer: one map (B, 1, h, w) of unbounded scores per scale, finest first.
 
-        Returns a map (B, 1, h, w) of unbounded scores per scale, finest first.
+        level: (B, C, H, W). image: (B, 3, H, W) in [-1, 1]. With 3 scales and 3 layers sides are at least 64 pixels.
         """
         x = torch.cat([image, level], dim=1)
         maps = []

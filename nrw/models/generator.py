@@ -1,4 +1,4 @@
-"""Our rerenderer: a U-Net fed with the deep buffer at several scales and steered by the appearance at every scale."""
+"""Our renderer: a U-Net that sees the deep buffer at several scales and the appearance, as FiLM, at every scale."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from nrw.core.errors import UserError
 from nrw.models.layers import LEAK, pad_levels, pixel_norm
 
-# Of pixel norm. Empty parts of the buffer make features of exactly 0, whose gradients PGGAN's 1e-8 would enlarge 10 000
-# times at every stage.
+# Of pixel norm. Empty parts of the buffer give features of exactly 0, whose gradients PGGAN's 1e-8 would multiply by
+# 10 000 at every stage.
 EPSILON = 1e-2
-HIDDEN = 64  # width of the perceptron that turns z into scales and shifts
+HIDDEN = 64  # width of the MLP that turns z into scales and shifts
 
 
 def conv(channels_in: int, channels_out: int, size: int = 3) -> nn.Conv2d:
-    """A same-size convolution with He's initialisation for the leaky ReLU that follows."""
+    """Make a same-size convolution with He's initialisation for the leaky ReLU that follows."""
     layer = nn.Conv2d(channels_in, channels_out, size, padding=size // 2)
     nn.init.kaiming_normal_(layer.weight, LEAK)
     nn.init.zeros_(layer.bias)
@@ -31,13 +31,13 @@ class Film(nn.Module):
         self.to_scale_and_shift = nn.Linear(style, 2 * channels)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """x: (B, C, H, W); style: (B, S); returns (B, C, H, W)."""
+        """Modulate x (B, C, H, W) by style (B, S); returns (B, C, H, W)."""
         scale, shift = self.to_scale_and_shift(style)[:, :, None, None].chunk(2, dim=1)
         return torch.addcmul(shift, x, 1 + scale)
 
 
 class EncoderStage(nn.Module):
-    """Two convolutions over the features of the level above, at half its size, beside this level's buffer channels."""
+    """Two convolutions over the features of the level above, halved, and this level's buffer channels."""
 
     def __init__(self, channels_above: int, channels_buffer: int, channels_out: int):
         super().__init__()
@@ -50,7 +50,7 @@ class EncoderStage(nn.Module):
 
 
 class DecoderStage(nn.Module):
-    """The features of the level below brought to this level's size, joined with the encoder's, modulated by z twice."""
+    """Upsample the features of the level below, join the encoder's, convolve twice, each time modulated by z."""
 
     def __init__(self, channels_below: int, channels: int, style: int):
         super().__init__()
@@ -73,10 +73,9 @@ class FilmUNet(nn.Module):
     """U-Net from the deep buffer's levels to a picture, with the appearance z as FiLM at every scale.
 
     Level l of the buffer enters encoder stage l. Widths are min(base_width · 2^l, max_width) for l = 0 … stages.
-    Features are normalised pixel by pixel, never over an area or a batch: what is learned on crops holds for whole
-    photos, averaged weights (EMA) need no statistics of their own, and the frames of a video do not differ in scale.
-    Without any normalisation z was ignored in a short comparison. Upsampling is bilinear, which leaves no
-    checkerboards.
+    Features are normalised per pixel, never over an area or a batch: what is learned on crops holds for whole photos,
+    averaged weights (EMA) need no statistics of their own, and the frames of a video have the same scale. Without any
+    normalisation the network ignored z in a short comparison. Bilinear upsampling leaves no checkerboard artefacts.
 
     network: `base_width`, `max_width`, `stages` (halvings). in_channels: channels of each level, finest first. z_size:
     length of z.
@@ -105,15 +104,15 @@ class FilmUNet(nn.Module):
         self.decoder = nn.ModuleList(
             DecoderStage(widths[level + 1], widths[level], HIDDEN) for level in reversed(range(stages))
         )
-        # Scaling the last features by z without a non-linearity after it is a colour transform of the whole picture.
+        # Scaling the last features by z, with no non-linearity after it, is a colour transform of the whole picture.
+        # The name is a key of the model files, hence its spelling.
         self.colour = Film(HIDDEN, widths[0])
         self.to_rgb = nn.Conv2d(widths[0], 3, 1)
 
     def forward(self, levels: Sequence[Tensor], z: Tensor) -> Tensor:
-        """Render a picture.
+        """Render a picture (B, 3, H, W), roughly in [-1, 1], not clamped; any H and W.
 
-        levels: level l (B, C_l, h_l, w_l) float, h_l = ceil(H / 2^l) and w_l = ceil(W / 2^l); any H and W.
-        z: (B, Z) appearance. Returns (B, 3, H, W), roughly in [-1, 1], not clamped.
+        levels: level l (B, C_l, h_l, w_l) float, h_l = ceil(H / 2^l) and w_l = ceil(W / 2^l). z: appearance, (B, Z).
         """
         height, width = levels[0].shape[-2:]
         levels = pad_levels(list(levels), 1 << self.stages)

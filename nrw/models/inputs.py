@@ -1,4 +1,4 @@
-"""From rasters to tensors: the one place that knows what each channel of the networks' input is."""
+"""From views to tensors: the one place that defines the channels of the networks' input."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,22 +14,24 @@ from nrw.core.errors import UserError
 from nrw.dataset.packed import View, level_size
 from nrw.geometry.pointcloud import decode_lighting
 
-ENCODER_SIZE = 256  # pixels: the encoder sees the finest level of the pyramid whose longer side is no longer
+ENCODER_SIZE = 256  # pixels, longer side: the encoder sees the finest level of the pyramid within it
+HORIZON = 0.05  # sine of the elevation above which an empty pixel is sky only
 
 Array = np.ndarray | Tensor
-HORIZON = 0.05  # sine of the elevation from which on an empty pixel is all sky
 
 
 @dataclass(frozen=True)
 class BufferSpec:
-    """What the deep buffer shows the networks.
+    """The channels of the deep buffer.
 
-    representation: `corrected` or `paper2019` (RGB, depth and the label's colour, all in [-1, 1], one level). levels:
-    sizes at which the cloud is rasterized, each half of the one before. view_direction: three channels with the unit
-    ray in the world. lighting: numbers per point that say how it answers to light (`framebuffers.lighting`).
-    point_channels: learned channels per point. n_points: points in the cloud. classes: groups of labels
-    (`core.ade20k.GROUPS`) with a channel of their own; one more channel is for all other labels. Empty without
-    segmentation. near, far: depths at which the depth channel saturates, world units.
+    representation: `corrected`, or `paper2019` (RGB, depth and the label's colour, all in [-1, 1], one level).
+    levels: sizes at which the cloud is rasterized, each half the one before.
+    view_direction: whether there are three channels with the unit ray in the world.
+    lighting: channels per point that describe its response to light (`framebuffers.lighting`).
+    point_channels: learned channels per point. n_points: points in the cloud.
+    classes: groups of labels (`core.ade20k.GROUPS`) with a channel of their own, all other labels share one more;
+      empty without segmentation.
+    near, far: depths at which the depth channel saturates, world units.
     """
 
     representation: str
@@ -44,9 +46,9 @@ class BufferSpec:
 
     @classmethod
     def from_config(cls, config: Mapping, meta: Mapping) -> "BufferSpec":
-        """The spec for a configuration and the `meta` of a packed data set.
+        """Derive the spec from a configuration and the `meta` of a packed data set.
 
-        Raises UserError when the data set lacks what the configuration asks for.
+        Raises UserError if the data set lacks what the configuration asks for.
         """
         buffer = config["buffer"]
         representation = buffer["representation"]
@@ -58,7 +60,7 @@ class BufferSpec:
         if buffer["lighting"] > meta["lighting"]:
             raise UserError(
                 f"buffer.lighting is {buffer['lighting']}, but the data set holds {meta['lighting']} such channels "
-                "(sets in the 2019 format have none): make it again, or lower buffer.lighting"
+                "(sets in the 2019 format have none): pack the data set again, or lower buffer.lighting"
             )
         if buffer["point_channels"] and not meta["has_index"]:
             raise UserError(
@@ -70,8 +72,9 @@ class BufferSpec:
             wrong = [f"buffer.{key}: {buffer[key]}" for key, value in extras.items() if buffer[key] != value]
             if wrong:
                 raise UserError(
-                    f"buffer.representation paper2019 is 7 channels at one size, but the configuration has "
-                    f"{', '.join(wrong)}: set levels to 1, view_direction to false, lighting and point_channels to 0"
+                    f"buffer.representation paper2019 has 7 channels at one size, but the configuration has "
+                    f"{', '.join(wrong)}: set buffer.levels to 1, buffer.view_direction to false, buffer.lighting and "
+                    "buffer.point_channels to 0"
                 )
         elif representation != "corrected":
             raise UserError(f"buffer.representation is {representation!r}: choose corrected or paper2019")
@@ -95,20 +98,20 @@ class BufferSpec:
         return 5 + 3 * self.view_direction + (len(self.classes) + 1 if self.classes else 0) + self.lighting
 
     @property
-    def colour_terms(self) -> int:
-        """Number of `colour_terms`; 0 in the representation of 2019."""
+    def color_terms(self) -> int:
+        """Number of terms of the function `color_terms`; 0 in the representation of 2019."""
         if self.representation == "paper2019":
             return 0
         return 4 + (4 if self.view_direction else 1) + (len(self.classes) + 1 if self.classes else 0) + self.lighting
 
     @property
     def channels(self) -> int:
-        """Channels per level, the learned ones of the points included."""
+        """Channels per level, including the learned ones."""
         return self.raster_channels + self.point_channels
 
 
 def raster_tensors(spec: BufferSpec, levels: Sequence[Mapping]) -> tuple[list[Tensor], list[Tensor | None]]:
-    """The fixed channels of each level, and its point indices.
+    """Compute the fixed channels of each level, and its point indices.
 
     levels: `spec.levels` mappings, finest first, of arrays or tensors (on any device) with any leading batch
     dimensions: color (…, h, w, 3) uint8; depth (…, h, w) float32, 0 without a hit; lighting (…, h, w, at least
@@ -117,11 +120,11 @@ def raster_tensors(spec: BufferSpec, levels: Sequence[Mapping]) -> tuple[list[Te
     vectors in the world, or None without view direction.
 
     Returns per level (…, C, h, w) float32, C = spec.raster_channels, and (…, h, w) int64, or None where the spec has
-    no learned channels. Order of the channels: `corrected`: RGB in [-1, 1], 0 without a hit; inverse depth, 0 at
+    no learned channels. The channels in order, for `corrected`: RGB in [-1, 1], 0 without a hit; inverse depth, 0 at
     `far` and 1 at `near`, clamped, 0 without a hit; hit (0 or 1); view direction; one-hot labels, the last for all
-    other labels; lighting in [-1, 1], 0 without a hit. `paper2019`: RGB, depth, label colour.
+    other labels; lighting in [-1, 1], 0 without a hit. For `paper2019`: RGB, depth, label colour.
 
-    Raises UserError when view directions are wanted and there are no rays.
+    Raises UserError if the spec has view directions and there are no rays.
     """
     channels = _paper2019_channels if spec.representation == "paper2019" else _corrected_channels
     tensors, indices = [], []
@@ -132,12 +135,12 @@ def raster_tensors(spec: BufferSpec, levels: Sequence[Mapping]) -> tuple[list[Te
 
 
 def _tensor(values: Array) -> Tensor:
-    """A tensor as it is; an array copied, since those of a data set are memory-mapped and may not be written to."""
+    """Return a tensor unchanged, an array as a copy, because those of a data set are memory-mapped and read-only."""
     return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
 
 
 def _signed(pixels: Tensor) -> Tensor:
-    """Colours (…, h, w, 3) uint8 as (…, 3, h, w) float32 in [-1, 1]."""
+    """Convert colours (…, h, w, 3) uint8 to (…, 3, h, w) float32 in [-1, 1]."""
     return pixels.movedim(-1, -3) / 127.5 - 1
 
 
@@ -168,9 +171,9 @@ def _corrected_channels(spec: BufferSpec, level: Mapping) -> Tensor:
 
 
 def _paper2019_channels(spec: BufferSpec, level: Mapping) -> Tensor:
-    """RGB, depth, label colour. Depth runs linearly from 0 (also: no hit) to `far`.
+    """RGB, depth, label colour. Depth is linear from 0 (also: no hit) to `far`.
 
-    The release scaled 16-bit depth by 2/255 as if it were 8-bit, so that its range hung on how the file was made.
+    The release scaled 16-bit depth by 2/255 as if it were 8-bit, so that its range depended on how the file was made.
     """
     depth = _tensor(level["depth"])
     labels = level.get("labels")
@@ -182,18 +185,18 @@ def _paper2019_channels(spec: BufferSpec, level: Mapping) -> Tensor:
 
 @cache
 def _class_slots(classes: tuple[int, ...]) -> Tensor:
-    """(151,) int64: the one-hot channel of each label; labels of other groups share the last."""
+    """Return the one-hot channel of each label, (151,) int64; labels of other groups share the last."""
     slots = torch.full((ade20k.N_GROUPS,), len(classes))
     slots[list(classes)] = torch.arange(len(classes))
     return slots[torch.from_numpy(ade20k.GROUPS).long()]
 
 
-def colour_terms(spec: BufferSpec, raster: Tensor) -> Tensor:
-    """What a photo's colours are a linear function of, in first approximation: (…, K, h, w), K = spec.colour_terms.
+def color_terms(spec: BufferSpec, raster: Tensor) -> Tensor:
+    """Return the terms of which a photo's colours are, to a first approximation, a linear function.
 
-    raster: (…, C, h, w), channels of `raster_tensors`; there are no terms in the representation of 2019. The terms are
-    the render's RGB and hit; then, without a hit, the sky and the ground (what lies above and below the horizon) and
-    both times the sine of the elevation, or, without view directions, one for all that is empty; then the labels; then
+    raster: (…, C, h, w), channels of `raster_tensors`. Returns (…, K, h, w), K = spec.color_terms, no terms in the
+    representation of 2019. The terms are the render's RGB and hit; for pixels without a hit, sky and ground (above and
+    below the horizon) and both times the sine of the elevation, or, without view directions, a single term; the labels;
     the lighting.
     """
     if spec.representation == "paper2019":
@@ -210,9 +213,9 @@ def colour_terms(spec: BufferSpec, raster: Tensor) -> Tensor:
 
 
 class PointFeatures(nn.Module):
-    """Learned channels of the cloud's points, gathered by rasterized index: no differentiable rasterizer is needed.
+    """Learned channels of the cloud's points, gathered by rasterized index; no differentiable rasterizer is needed.
 
-    They start at zero: a point that no training photo shows adds nothing to a novel view.
+    They start at zero, so that a point that no training photo shows adds nothing to a novel view.
     """
 
     def __init__(self, n_points: int, channels: int):
@@ -220,13 +223,13 @@ class PointFeatures(nn.Module):
         self.table = nn.Parameter(torch.zeros(n_points, channels))
 
     def forward(self, index: Tensor) -> Tensor:
-        """index: (B, h, w) int64, -1 without a hit. Returns (B, C, h, w), 0 without a hit."""
+        """Gather the channels of index (B, h, w) int64, -1 without a hit. Returns (B, C, h, w), 0 without a hit."""
         features = torch.nn.functional.embedding(index.clamp_min(0), self.table)  # (B, h, w, C)
         return (features * (index >= 0).unsqueeze(-1)).movedim(-1, 1)
 
 
 class PointLighting(nn.Module):
-    """The lighting of the cloud's points (`framebuffers.lighting`), kept with the networks for novel views.
+    """The lighting of the cloud's points (`framebuffers.lighting`), stored with the networks for novel views.
 
     table: (N, K) uint8.
     """
@@ -239,28 +242,28 @@ class PointLighting(nn.Module):
 def crop(
     view: View, spec: BufferSpec, transient: Sequence[int], box: tuple[int, int, int, int] | None = None, shift: int = 0
 ) -> tuple[list[Tensor], list[Tensor] | None, Tensor, Tensor]:
-    """A part of a photo and of its deep buffer: rasters and indices of `crop_buffer`, photo (3, H, W), keep (1, H, W).
+    """Crop a photo and its deep buffer: rasters and indices as of `crop_buffer`, pixels (3, H, W), keep (1, H, W).
 
-    The photo, in [-1, 1], is averaged over each pixel's 2^shift squared; keep is 1 where all of them show something
-    lasting.
+    The pixels, in [-1, 1], are means over 2^shift by 2^shift pixels of the photo; keep is 1 where none of these is
+    transient.
     """
     rasters, index = crop_buffer(view, spec, box, shift)
     height, width = level_size(*view.labels.shape, shift)
     x, y, w, h = box or (0, 0, width, height)
     part = slice(y << shift, (y + h) << shift), slice(x << shift, (x + w) << shift)
-    photo, keep = photo_tensor(view.photo[part]), lasting(view.labels[part], transient)
+    pixels, keep = photo_tensor(view.pixels[part]), keep_mask(view.labels[part], transient)
     if shift:
-        photo = F.avg_pool2d(photo, 1 << shift)
+        pixels = F.avg_pool2d(pixels, 1 << shift)
         keep = (F.avg_pool2d(keep, 1 << shift) == 1).float()
-    return rasters, index, photo, keep
+    return rasters, index, pixels, keep
 
 
 def crop_buffer(
     view: View, spec: BufferSpec, box: tuple[int, int, int, int] | None = None, shift: int = 0
 ) -> tuple[list[Tensor], list[Tensor] | None]:
-    """A part of a view's deep buffer: level l (C, h_l, w_l) float32 and, with point channels, (h_l, w_l) int64.
+    """Crop a view's deep buffer: level l (C, h_l, w_l) float32 and, with point channels, (h_l, w_l) int64.
 
-    box: x, y, width, height in pixels of pyramid level `shift`, which becomes level 0; None: all of it.
+    box: x, y, width, height in pixels of pyramid level `shift`, which becomes level 0; None: the whole view.
     """
     height, width = level_size(*view.labels.shape, shift)
     x, y, w, h = box or (0, 0, width, height)
@@ -275,11 +278,11 @@ def crop_buffer(
 def encoder_input(
     view: View, spec: BufferSpec, transient: Sequence[int], region: tuple[float, float] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """What the appearance encoder sees of a photo: all of it, or the columns of `region` and nothing else.
+    """Prepare what the appearance encoder sees of a photo: all of it, or only the columns of `region`.
 
     region: first and last column as fractions of the width. Returns x (3 + C, h, w) float32, the photo in [-1, 1] and
     the fixed channels of the pyramid's finest level of at most 256 pixels (else of its coarsest), and keep (1, h, w)
-    float32, 0 where the photo shows nothing lasting. A pixel of x is the mean of the lasting pixels that it covers.
+    float32, 0 where all covered pixels are transient. A pixel of x is the mean of the kept pixels that it covers.
     """
     full_height, full_width = view.labels.shape
     sizes = [level_size(full_height, full_width, level) for level in range(spec.levels)]
@@ -288,24 +291,24 @@ def encoder_input(
     first, last = (round(fraction * width) for fraction in region or (0, 1))
     rasters, _ = raster_tensors(spec, [_level(view, spec, level, (first, 0, last - first, height))])
     columns = slice(first << level, last << level)
-    photo, keep = photo_tensor(view.photo[:, columns]), lasting(view.labels[:, columns], transient)
+    pixels, keep = photo_tensor(view.pixels[:, columns]), keep_mask(view.labels[:, columns], transient)
     share = F.adaptive_avg_pool2d(keep, (height, last - first))
-    photo = F.adaptive_avg_pool2d(photo * keep, (height, last - first)) / share.clamp_min(1e-6)
-    return torch.cat([photo, rasters[0]]), (share > 0).float()
+    pixels = F.adaptive_avg_pool2d(pixels * keep, (height, last - first)) / share.clamp_min(1e-6)
+    return torch.cat([pixels, rasters[0]]), (share > 0).float()
 
 
 def photo_tensor(pixels: np.ndarray) -> Tensor:
-    """Pixels (H, W, 3) uint8 as (3, H, W) float32 in [-1, 1]."""
+    """Convert pixels (H, W, 3) uint8 to (3, H, W) float32 in [-1, 1]."""
     return torch.from_numpy(np.array(pixels)).permute(2, 0, 1) / 127.5 - 1
 
 
-def lasting(labels: np.ndarray, transient: Sequence[int]) -> Tensor:
-    """(1, H, W) float32 mask of a label map (H, W): 1 but where it shows something transient."""
+def keep_mask(labels: np.ndarray, transient: Sequence[int]) -> Tensor:
+    """Mask a label map (H, W): (1, H, W) float32, 0 where a label is transient, else 1."""
     return torch.from_numpy(~np.isin(labels, transient)).float()[None]
 
 
 def encode(encoder: torch.nn.Module, inputs: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> Tensor:
-    """The codes z (B, Z) of what `encoder_input` gave for B photos; photos of one size go through together."""
+    """Encode what `encoder_input` returned for B photos as z (B, Z); photos of the same size form one batch."""
     codes: list[Tensor | None] = [None] * len(inputs)
     shapes = [x.shape for x, _ in inputs]
     for shape in dict.fromkeys(shapes):
@@ -317,7 +320,7 @@ def encode(encoder: torch.nn.Module, inputs: Sequence[tuple[Tensor, Tensor]], de
 
 
 def _level(view: View, spec: BufferSpec, level: int, box: tuple[int, int, int, int]) -> dict:
-    """A part of a level of a view's deep buffer, as `raster_tensors` takes it; box: x, y, width, height."""
+    """Crop one level of a view's deep buffer, as `raster_tensors` takes it; box: x, y, width, height."""
     x, y, width, height = box
     part = slice(y, y + height), slice(x, x + width)
     if level < len(view.depth):
@@ -345,10 +348,10 @@ def _level(view: View, spec: BufferSpec, level: int, box: tuple[int, int, int, i
 def _halve(
     color: np.ndarray, depth: np.ndarray, lighting: np.ndarray | None, index: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Colour, depth, lighting and index at half the size: of each 2x2 block the nearest pixel with a hit."""
+    """Halve colour, depth, lighting and index: of each 2x2 block the nearest pixel with a hit."""
 
     def blocks(array: np.ndarray) -> np.ndarray:
-        """(h, w, …) to (h / 2, w / 2, 4, …); an odd last row or column stands twice."""
+        """(h, w, …) to (h / 2, w / 2, 4, …); an odd last row or column is repeated."""
         odd = [(0, array.shape[0] % 2), (0, array.shape[1] % 2), *[(0, 0)] * (array.ndim - 2)]
         array = np.pad(array, odd, mode="edge")
         height, width = array.shape[:2]

@@ -1,4 +1,4 @@
-"""What several networks share: normalisations, run-time weight scaling, padding."""
+"""Layers that several networks share: pixel norm, run-time weight scaling, padding."""
 
 import math
 
@@ -12,8 +12,8 @@ LEAK = 0.2  # slope of every leaky ReLU, as in PGGAN
 def pixel_norm(x: Tensor, epsilon: float = 1e-8) -> Tensor:
     """Scale each pixel's feature vector to unit mean square (PGGAN, section 4.2); x: (B, C, H, W).
 
-    It depends on nothing but the pixel, so a crop, the whole photo and a batch of one give the same features.
-    A pixel whose features are 0 passes gradients on enlarged by 1 / sqrt(epsilon).
+    It depends on the pixel alone, so a crop, the whole photo and a batch of one give the same features. Where all
+    features of a pixel are 0, their gradients are multiplied by 1 / sqrt(epsilon).
     """
     return x * torch.rsqrt((x * x).mean(dim=1, keepdim=True) + epsilon)
 
@@ -21,8 +21,8 @@ def pixel_norm(x: Tensor, epsilon: float = 1e-8) -> Tensor:
 class ScaledConv2d(nn.Conv2d):
     """A convolution whose weights are stored as N(0, 1) and scaled by He's constant at run time (PGGAN, section 4.1).
 
-    The padding is TensorFlow's `SAME`: ceil(size / stride) pixels come out, and the extra row and column of an odd
-    total padding lie at the bottom and right. `leak` is the negative slope of the activation that follows (1: none).
+    The padding is TensorFlow's `SAME`: the output has ceil(side / stride) pixels, and the extra row and column of an
+    odd total padding are at the bottom and right. leak: negative slope of the activation that follows (1: none).
     """
 
     def __init__(self, channels_in: int, channels_out: int, size: int, stride: int = 1, leak: float = LEAK):
@@ -48,7 +48,7 @@ def pad_levels(levels: list[Tensor], multiple: int) -> list[Tensor]:
     """Repeat each level's last row and column until level 0 is a multiple of `multiple` and level l is 1/2^l of it.
 
     levels: level l (B, C_l, h_l, w_l) with h_l = ceil(h_0 / 2^l), w_l likewise.
-    Raises ValueError when the sizes are not those of a pyramid.
+    Raises ValueError if the sizes are not those of a pyramid.
     """
     height, width = (math.ceil(side / multiple) * multiple for side in levels[0].shape[-2:])
     padded = []

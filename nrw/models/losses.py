@@ -1,8 +1,8 @@
-"""What training minimises.
+"""The losses of training, all but the perceptual one (`perceptual`).
 
-Every loss on pixels takes a `keep` mask (B, 1, H, W), 1 where the pixel counts and 0 on transients (people,
-vehicles): those are left out of the mean and send no gradient. None keeps all pixels. Pictures are (B, 3, H, W) in
-[-1, 1]; every loss returns a scalar.
+Every loss on pixels takes a `keep` mask (B, 1, H, W), 1 where the pixel counts and 0 on transients (people, vehicles),
+which are left out of the mean and get no gradient. None keeps all pixels. Pictures are (B, 3, H, W) in [-1, 1]; every
+loss returns a scalar.
 """
 
 import torch
@@ -15,7 +15,7 @@ GRADIENT_SCALES = 4
 
 
 def masked_mean(values: Tensor, keep: Tensor | None) -> Tensor:
-    """The mean of (B, C, H, W) values over the kept pixels; 0 when none is kept."""
+    """Mean of (B, C, H, W) values over the kept pixels; 0 if none is kept."""
     if keep is None:
         return values.mean()
     keep = keep.to(values.dtype)
@@ -28,9 +28,9 @@ def l1(output: Tensor, target: Tensor, keep: Tensor | None = None) -> Tensor:
 
 
 def gradient(output: Tensor, target: Tensor, keep: Tensor | None = None) -> Tensor:
-    """Mean absolute difference of the finite differences along x and y, averaged over 4 scales, each half of the last.
+    """Mean absolute difference of the finite differences along x and y, averaged over 4 scales, each half the last.
 
-    A difference counts where both of its pixels are kept; a coarse pixel is kept when all that it covers are.
+    A difference counts if both of its pixels are kept; a coarse pixel is kept if all pixels that it covers are.
     """
     error = output - target
     total = error.new_zeros(())
@@ -50,8 +50,8 @@ def gradient(output: Tensor, target: Tensor, keep: Tensor | None = None) -> Tens
 def dssim(output: Tensor, target: Tensor, keep: Tensor | None = None) -> Tensor:
     """1 - SSIM (Wang et al., 2004: Gaussian window of 11 pixels, sigma 1.5) over the windows inside the picture.
 
-    Pixels that are not kept take the target's value, and windows centred on them do not count. Sides of 11 pixels or
-    more.
+    Pixels that are not kept take the target's value, and windows centred on them do not count. Sides are at least 11
+    pixels.
     """
     if keep is not None:
         output = torch.where(keep > 0, output, target)
@@ -69,8 +69,8 @@ def dssim(output: Tensor, target: Tensor, keep: Tensor | None = None) -> Tensor:
 def _window_means(x: Tensor) -> Tensor:
     """Gaussian means (B, C, H - 10, W - 10) of x (B, C, H, W).
 
-    As two products with banded matrices: several times faster on a CPU than convolutions of one channel, and exact on a
-    GPU, where convolutions round to TF32.
+    Computed as two products with banded matrices: several times faster on a CPU than single-channel convolutions, and
+    exact on a GPU, where convolutions round to TF32.
     """
     position = torch.arange(SSIM_WINDOW, device=x.device, dtype=x.dtype) - SSIM_WINDOW // 2
     window = torch.softmax(-(position**2) / (2 * SSIM_SIGMA**2), dim=0)

@@ -1,8 +1,8 @@
-"""The three networks of "Neural Rerendering in the Wild" (Meshry et al., CVPR 2019), with their release's constants.
+"""The three networks of "Neural Rerendering in the Wild" (Meshry et al., CVPR 2019), with the release's constants.
 
-Convolutions carry He's scaling at run time. Where the paper is silent the release decides: both 3×3 convolutions of
-the appearance encoder's blocks follow an activation, its two heads are ordinary linear layers drawn from N(0, 0.02),
-and its first convolution alone has the gain for leaky ReLU.
+Convolutions apply He's scaling at run time. Where the paper gives no detail this follows the release: both 3×3
+convolutions of the appearance encoder's blocks follow an activation, its two heads are plain linear layers drawn from
+N(0, 0.02), and only its first convolution has the gain for leaky ReLU.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ MAX_FILTERS = 512
 
 
 def width(stage: int) -> int:
-    """Filters of a stage, 0 at the bottleneck and 6 at full size: 512, 512, 512, 256, 128, 64, 32 (g_nf = 64)."""
+    """Filters of a stage, from 0 at the bottleneck to 6 at full size: 512, 512, 512, 256, 128, 64, 32 (g_nf = 64)."""
     return min(2 ** (11 - stage), MAX_FILTERS)
 
 
@@ -50,7 +50,10 @@ class Renderer(nn.Module):
         self.to_rgb = ScaledConv2d(width(STAGES), 3, 1, leak=1)
 
     def forward(self, levels: Sequence[Tensor], z: Tensor) -> Tensor:
-        """levels: only level 0 is used, (B, C, H, W), any H and W; z: (B, Z). Returns (B, 3, H, W), not clamped."""
+        """Render a picture (B, 3, H, W), not clamped.
+
+        levels: only level 0 is used, (B, C, H, W), any H and W. z: (B, Z).
+        """
         height, width = levels[0].shape[-2:]
         (x,) = pad_levels([levels[0]], 1 << STAGES)
         x = F.leaky_relu(self.from_rgb(x), LEAK)
@@ -67,7 +70,7 @@ class Renderer(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """DRIT's block: activation and 3×3 convolution twice, then ÷2, added to a 1×1 convolution of the halved input."""
+    """DRIT's block: twice activation and 3×3 convolution, halved, plus a 1×1 convolution of the halved input."""
 
     def __init__(self, channels_in: int, channels_out: int):
         super().__init__()
@@ -82,7 +85,7 @@ class ResidualBlock(nn.Module):
 
 
 class AppearanceEncoder(nn.Module):
-    """After DRIT (Lee et al., ECCV 2018): z = mean + exp(logvar / 2), deterministic."""
+    """The encoder of DRIT (Lee et al., ECCV 2018), deterministic: z = mean + exp(logvar / 2)."""
 
     def __init__(self, in_channels: int = 10, z_dim: int = 8):
         super().__init__()
@@ -95,10 +98,11 @@ class AppearanceEncoder(nn.Module):
             nn.init.zeros_(head.bias)
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
-        """x: (B, 3 + C, H, W), photo in [-1, 1] first, sides of at least 16 pixels. Returns z (B, Z), unbounded.
+        """Encode B photos as z (B, Z), unbounded.
 
-        keep: (B, 1, H, W); 2019 had no masks: None reproduces it. With a mask, dropped pixels are set to 0 and left out
-        of the mean, which the half-image protocol needs.
+        x: (B, 3 + C, H, W), the photo in [-1, 1] first, sides of at least 16 pixels. keep: (B, 1, H, W); None, as in
+        2019, masks nothing. With a mask, dropped pixels are set to 0 and left out of the mean, which the half-image
+        protocol needs.
         """
         x = self.first(x if keep is None else x * keep)
         for block in self.blocks:

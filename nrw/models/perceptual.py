@@ -23,8 +23,8 @@ class VGGFeatures(nn.Module):
     """The convolutions of VGG16 (Simonyan and Zisserman, ICLR 2015), frozen, under torchvision's parameter names.
 
     weights: `url` (torchvision's, downloaded once into torch's hub folder), `random` (He's initialisation from
-    `seed`), or the path of a VGG16 state dict (.pth, or .safetensors). Raises UserError when they cannot be had or
-    are not a VGG16's.
+    `seed`), or the path of a VGG16 state dict (.pth or .safetensors). Raises UserError if they cannot be loaded or are
+    not those of a VGG16.
     """
 
     def __init__(self, weights: str | Path, seed: int = 0):
@@ -57,14 +57,14 @@ class VGGFeatures(nn.Module):
         if wrong:
             raise UserError(
                 f"perceptual.weights: {source} is not a VGG16 state dict with torchvision's names: {wrong[0]} "
-                f"is missing or of another shape. The file that is meant is {URL}"
+                f"is missing or has another shape. The expected file is {URL}"
             )
         self.load_state_dict({name: state[name] for name in own})
 
     def forward(self, x: Tensor, layers: Sequence[str] = LAYERS) -> list[Tensor]:
-        """The activations, after ReLU, of the named layers, in the order of `layers`.
+        """Compute the activations of the named layers, after ReLU, in the order of `layers`.
 
-        x: (B, 3, H, W) in [-1, 1], sides of at least 16 pixels for conv5. Returns (B, C, h, w) per layer.
+        x: (B, 3, H, W) in [-1, 1]; sides of at least 16 pixels for conv5. Returns (B, C, h, w) per layer.
         """
         x = ((x + 1) / 2 - self.mean) / self.std
         wanted = {self.layer_index[name]: name for name in layers}
@@ -81,15 +81,16 @@ def _download() -> Mapping[str, Tensor]:
         return torch.hub.load_state_dict_from_url(URL, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"perceptual.weights is url, but {URL} could not be fetched ({error}). Fetch the file on a machine with "
-            "network access and give its path as perceptual.weights, or choose random or none"
+            f"perceptual.weights is url, but {URL} could not be downloaded ({error}). Download the file on a machine "
+            "with network access and give its path as perceptual.weights, or set perceptual.weights to random or none"
         ) from error
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
         raise UserError(
-            f"perceptual.weights: there is no file {path}. Fetch {URL} there, or choose url, random or none"
+            f"perceptual.weights: there is no file {path}. Download {URL} to it, or set perceptual.weights to url, "
+            "random or none"
         )
     try:
         if path.suffix == ".safetensors":
@@ -102,17 +103,17 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     return state
 
 
-def perceptual_loss(vgg: VGGFeatures, output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+def perceptual_loss(vgg: VGGFeatures, output: Tensor, target: Tensor, keep: Tensor | None = None) -> Tensor:
     """Weighted mean squared difference of VGG16 activations × 0.1 (Meshry et al. 2019): a scalar.
 
-    output, target: (B, 3, H, W) in [-1, 1]. mask: (B, 1, H, W), 1 where the pixel counts: elsewhere the output is
-    replaced by the target, so that it neither adds to the loss nor reaches its neighbours' receptive fields, and the
-    mean is over the kept share. Layers conv1_2 … conv5_2 weigh 1/32, 1/16, 1/8, 1/4, 1.
+    output, target: (B, 3, H, W) in [-1, 1]. keep: (B, 1, H, W), 1 where the pixel counts. Elsewhere the target replaces
+    the output, which then neither adds to the loss nor enters its neighbours' receptive fields; the mean is over the
+    kept share. Layers conv1_2 … conv5_2 have the weights 1/32, 1/16, 1/8, 1/4, 1.
     """
     share = 1.0
-    if mask is not None:
-        output = torch.where(mask > 0, output, target)
-        share = (mask > 0).float().mean().clamp_min(1e-6)
+    if keep is not None:
+        output = torch.where(keep > 0, output, target)
+        share = (keep > 0).float().mean().clamp_min(1e-6)
     with torch.no_grad():
         wanted = vgg(target)
     differences = [
@@ -123,14 +124,15 @@ def perceptual_loss(vgg: VGGFeatures, output: Tensor, target: Tensor, mask: Tens
 
 
 def gram_matrices(vgg: VGGFeatures, image: Tensor) -> list[Tensor]:
-    """The style of images (B, 3, H, W) in [-1, 1]: per layer conv1_2 … conv5_2 the (B, C, C) matrix F Fᵀ / (C·h·w).
+    """Compute the style of images (B, 3, H, W) in [-1, 1]: per layer conv1_2 … conv5_2 F Fᵀ / (C·h·w), (B, C, C).
 
-    F is the (C, h·w) matrix of activations (Gatys et al., CVPR 2016, equation 3, with the release's normalisation).
+    F is the (C, h·w) matrix of activations (Gatys et al., CVPR 2016, equation 3, with the normalisation of the 2019
+    release).
     """
     flat = [features.flatten(2) for features in vgg(image)]
     return [features @ features.mT / features[0].numel() for features in flat]
 
 
 def style_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    """The style distance of two lists of (…, C, C) Gram matrices: mean squared difference, summed over layers; (…)."""
+    """Style distance (…) of two lists of Gram matrices (…, C, C): mean squared difference, summed over layers."""
     return torch.stack([(x - y).square().mean(dim=(-2, -1)) for x, y in zip(a, b, strict=True)]).sum(dim=0)

@@ -1,4 +1,4 @@
-"""Weights of networks on disk: safetensors."""
+"""The weights of networks on disk, as safetensors."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,9 +22,9 @@ def save_weights(path: Path, modules: Mapping[str, nn.Module]) -> None:
 
 
 def load_weights(path: Path, modules: Mapping[str, nn.Module], required: bool = True) -> None:
-    """Load what `save_weights` wrote. A module that the file lacks altogether stays as it is unless `required`.
+    """Load what `save_weights` wrote. Unless `required`, a module of which the file has no weights stays unchanged.
 
-    Raises UserError when the file is missing or its weights are those of differently configured networks.
+    Raises UserError if the file is missing or its weights are those of differently configured networks.
     """
     if not path.is_file():
         raise UserError(f"{path} is missing: run the stage that makes it first.")
@@ -37,6 +37,6 @@ def load_weights(path: Path, modules: Mapping[str, nn.Module], required: bool = 
             module.load_state_dict(weights)
         except RuntimeError as error:
             raise UserError(
-                f"{path}: its {name} was made with another configuration (sections buffer and network, or another "
-                f"cloud); run the stage that makes it again.\n{error}"
+                f"{path}: its {name} was made with another configuration (the sections buffer and network, or another "
+                f"cloud): run the stage that makes it again.\n{error}"
             ) from error

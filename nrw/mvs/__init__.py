@@ -1,10 +1,15 @@
-"""Dense multi-view stereo, with or without a GPU, in COLMAP's dense workspace format.
+"""Stage 4, dense multi-view stereo in COLMAP's workspace format, with or without a GPU.
 
-The steps in order: `undistort` the photos; for each photo `select` its sources, `sweep` planes that face the camera and
-level ones for the ground, scored as in `match`, make the costs agree along 8 directions (`sgm`), take at each pixel the
-better of the two, `refine` the depth map scale by scale with local `planes` and rate it, all driven by
-`depths.estimate_depths`; match each photo again with the `consensus` of its neighbours' maps among the candidates, and
-keep what passes the check of `consistency`, driven by `geometric.match_again`; `fuse` the maps, where the `ground` has
-no depth with that of its plane, into one cloud. `colmap` runs COLMAP's own CUDA patch-match in place of the middle
-steps.
+The steps in order:
+
+- `undistort.undistort` the photos.
+- `photometric.photometric_depths`, for each photo: select its `sources`; `sweep` planes that face the camera and level
+  planes for the ground, scored by a `matcher` of `gray_views`; aggregate the costs along 8 directions (`sgm`); take the
+  better of the two per pixel; `refine` the depth map scale by scale with local `planes`, and rate it.
+- `geometric.match_with_neighbours`, for each photo and pass: match again with the `consensus` of the neighbours' maps
+  among the candidates, and keep the depths that pass the check of `consistency`.
+- `fuse.fuse_depths` the maps into one cloud, with the `ground` plane where the ground has no depth.
+
+`colmap.patch_match` runs COLMAP's own CUDA patch-match in place of the two middle steps. `workspace` knows the paths
+and the format of the maps.
 """

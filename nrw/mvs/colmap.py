@@ -1,6 +1,6 @@
 """The backend `colmap`: COLMAP's own patch-match stereo on a CUDA GPU (Schönberger et al. 2016), in the same workspace.
 
-It leaves the same geometric maps as `depths` and `consistency`, so that `fuse` is the same for both backends.
+It writes the same geometric maps as the last pass of `geometric`, so that `fuse` serves both backends.
 """
 
 import logging
@@ -13,9 +13,9 @@ import numpy as np
 import pycolmap
 
 from nrw.core.errors import UserError
-from nrw.mvs.workspace import Workspace, read_map, read_usable, write_map
+from nrw.mvs.workspace import Workspace, read_keep, read_map, write_map
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 GET_IT = (
     "mvs.backend: colmap needs COLMAP with CUDA, and found neither a pycolmap built with CUDA nor a `colmap` executable"
@@ -24,29 +24,27 @@ GET_IT = (
 )
 
 
-def estimate_depths_colmap(
-    mvs_dir: Path | str, segmentation_dir: Path | str | None, *, masked: Iterable[int] = ()
-) -> None:
+def patch_match(mvs_dir: Path | str, segmentation_dir: Path | str | None, *, masked: Iterable[int] = ()) -> None:
     """Write the geometric depth and normal maps of all photos with COLMAP; pixels of `masked` labels get no depth.
 
-    Raises UserError if there is no COLMAP with CUDA, if COLMAP fails, or if it leaves a photo without a map.
+    Raises UserError if there is no COLMAP with CUDA, if COLMAP fails, or if it writes no map for a photo.
     """
     workspace = Workspace(Path(mvs_dir))
-    _patch_match(workspace)
-    for photo, camera in workspace.cameras.items():
-        usable = read_usable(
-            None if segmentation_dir is None else Path(segmentation_dir), photo, frozenset(masked), camera
-        )
-        for path in (workspace.depth_map(photo, "geometric"), workspace.normal_map(photo, "geometric")):
+    segmentation_dir = None if segmentation_dir is None else Path(segmentation_dir)
+    masked = frozenset(masked)
+    _run_colmap(workspace)
+    for photo_id, camera in workspace.cameras.items():
+        keep = read_keep(segmentation_dir, photo_id, masked, camera)
+        for path in (workspace.depth_map(photo_id, "geometric"), workspace.normal_map(photo_id, "geometric")):
             values = read_map(path)
-            if values.shape[:2] != usable.shape:
+            if values.shape[:2] != keep.shape:
                 raise UserError(
-                    f"{path}: {values.shape[:2]} pixels, expected {usable.shape}; delete {mvs_dir} and run again"
+                    f"{path}: {values.shape[:2]} pixels, expected {keep.shape}; delete {mvs_dir} and run again"
                 )
-            write_map(path, np.where(usable if values.ndim == 2 else usable[..., None], values, 0))
+            write_map(path, np.where(keep if values.ndim == 2 else keep[..., None], values, 0))
 
 
-def _patch_match(workspace: Workspace) -> None:
+def _run_colmap(workspace: Workspace) -> None:
     if pycolmap.has_cuda:
         pycolmap.patch_match_stereo(str(workspace.root))
         return
@@ -59,14 +57,14 @@ def _patch_match(workspace: Workspace) -> None:
         "--workspace_format",
         "COLMAP",
     ]
-    log.info("running %s", command)
+    logger.info("running %s", command)
     result = subprocess.run(command, check=False)
     if result.returncode != 0:
         raise UserError(f"{' '.join(command)} ended with exit status {result.returncode}; its messages are above")
 
 
 def _colmap_with_cuda() -> str:
-    """The path of a `colmap` that says it has CUDA. Raises UserError if there is none."""
+    """The path of a `colmap` executable built with CUDA. Raises UserError if there is none."""
     executable = shutil.which("colmap")
     if executable is None:
         raise UserError(GET_IT)

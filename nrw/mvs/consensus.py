@@ -1,7 +1,7 @@
-"""What the neighbours' depth maps say about a photo's: each seen from its camera, and the depths most of them agree on.
+"""Depth proposals from the neighbours' depth maps: each map rendered into a photo, and the depths that most agree on.
 
-As Merrell et al. 2007, "Real-Time Visibility-Based Fusion of Depth Maps": the maps are rendered into the reference, and
-each depth at a pixel is supported by those that are near it. Which of them the photo itself sees is left to matching.
+As in Merrell et al. 2007, "Real-Time Visibility-Based Fusion of Depth Maps": the maps are rendered into the reference,
+and each depth at a pixel is supported by the others close to it. Matching then decides which of them the photo sees.
 """
 
 import torch
@@ -9,14 +9,14 @@ import torch
 from nrw.geometry.cameras import Camera
 from nrw.mvs.planes import MAX_SLOPE, facing
 
-TOLERANCE = 0.01  # relative difference of depths at which they no longer support each other
+TOLERANCE = 0.01  # relative difference from which on depths do not support each other
 
 
 def seen_from(camera: Camera, depth: torch.Tensor, normals: torch.Tensor, other: Camera) -> torch.Tensor:
-    """The inverse depth (H', W') that `camera` sees of another photo's surface, 0 where that shows none.
+    """Render another photo's depth map into `camera`: inverse depth (H', W'), 0 = none.
 
-    depth, normals: (H, W), 0 = none, and (H, W, 3), of the camera `other`. Each pixel covers the four nearest pixels
-    here with its plane, so that grazing surfaces keep their slope; the nearest surface hides those behind it.
+    depth, normals: (H, W), 0 = none, and (H, W, 3), in the camera `other`. Each pixel covers the four nearest pixels of
+    the result with its plane, so that surfaces at a grazing angle keep their slope. The nearest surface hides others.
     """
     device = depth.device
     row, column = torch.nonzero(depth, as_tuple=True)
@@ -27,7 +27,7 @@ def seen_from(camera: Camera, depth: torch.Tensor, normals: torch.Tensor, other:
     rotation, translation = (torch.tensor(part, dtype=torch.float32, device=device) for part in (rotation, translation))
     points = rotation @ torch.stack([x * depth, y * depth, depth]) + translation[:, None]  # (3, N)
     normals = normals @ rotation.T
-    before = points[2] > 0
+    in_front = points[2] > 0
     inverse_depth = 1 / points[2].clamp_min(1e-12)
     x = points[0] * inverse_depth * camera.fx + camera.cx
     y = points[1] * inverse_depth * camera.fy + camera.cy
@@ -36,7 +36,7 @@ def seen_from(camera: Camera, depth: torch.Tensor, normals: torch.Tensor, other:
     for dy in (0, 1):
         for dx in (0, 1):
             column, row = (x - 0.5).floor() + dx, (y - 0.5).floor() + dy
-            inside = before & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+            inside = in_front & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
             slope = (facing(normals, column + 0.5, row + 0.5, camera) / exact).nan_to_num(1.0)
             value = inverse_depth * slope.clamp(1 / MAX_SLOPE, MAX_SLOPE)
             index = (row * camera.width + column)[inside].long()
@@ -45,9 +45,9 @@ def seen_from(camera: Camera, depth: torch.Tensor, normals: torch.Tensor, other:
 
 
 def modes(inverse_depths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The two inverse depths (H, W) at each pixel that most of (N, H, W) maps, 0 = none, support; 0 if there is none.
+    """The two inverse depths (H, W) per pixel with most support among (N, H, W) maps, 0 = none; 0 where there is none.
 
-    The second one is not near the first.
+    The second differs from the first by at least 2 * TOLERANCE of it.
     """
     support = torch.zeros_like(inverse_depths)
     for own, value in zip(support, inverse_depths, strict=True):
@@ -59,6 +59,6 @@ def modes(inverse_depths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _best(values: torch.Tensor, support: torch.Tensor) -> torch.Tensor:
-    """(H, W) that of (N, H, W) values which has most support, 0 where none has any."""
+    """(H, W): of (N, H, W) values the one with most support per pixel, 0 where none has any."""
     most, index = support.max(0, keepdim=True)
     return torch.where(most > 0, values.gather(0, index), 0.0)[0]

@@ -1,4 +1,4 @@
-"""The geometric check: a depth is trusted where other photos' depth maps put the surface at the same place.
+"""The geometric check: a depth is kept where other photos' depth maps have the surface at the same place.
 
 Forward-backward reprojection as in COLMAP (Schönberger et al. 2016, section 4.4) and MVSNet's filter (Yao et al. 2018).
 """
@@ -18,18 +18,17 @@ def agrees(
     max_pixels: float = 2.0,
     max_relative: float = 0.01,
 ) -> np.ndarray:
-    """Where another photo's depth and normal maps confirm this one's depths: (H, W) bool.
+    """Find where another photo's depth and normal maps confirm this photo's depths: (H, W) bool.
 
-    That is where it has the point within `max_relative` of its depth, and its own point projects back within
-    `max_pixels`. depth: (H, W), 0 = none. other_depth, other_normals: (H', W') and (H', W', 3) in the other camera.
-    Off its pixel centres the other's depth follows its local plane: on grazing ground it changes by more than
-    `max_relative` from one pixel to the next.
+    A depth is confirmed where its point, projected into the other photo, differs from the depth there by less than
+    `max_relative`, and the other photo's point projects back within `max_pixels`. depth: (H, W), 0 = none. other_depth,
+    other_normals: (H', W') and (H', W', 3), in the other camera. Between its pixel centres the other depth is
+    extrapolated by its local plane: on ground at a grazing angle it changes by more than `max_relative` per pixel.
     """
     x = np.arange(camera.width, dtype=np.float32) + np.float32(0.5)  # (W,)
     y = np.arange(camera.height, dtype=np.float32)[:, None] + np.float32(0.5)  # (H, 1)
     seen_x, seen_y, seen_depth = _transfer(camera, other, x, y, depth)
-    inside = (depth > 0) & (seen_depth > 0)
-    inside &= (seen_x >= 0) & (seen_x < other.width) & (seen_y >= 0) & (seen_y < other.height)
+    inside = (depth > 0) & other.contains(np.stack([seen_x, seen_y], axis=-1), seen_depth)
     row, column = (np.where(inside, place, 0).astype(np.int32) for place in (seen_y, seen_x))
     center_x, center_y = column + np.float32(0.5), row + np.float32(0.5)
     normals = other_normals[row, column]
@@ -44,7 +43,7 @@ def agrees(
 def _transfer(
     camera: Camera, other: Camera, x: np.ndarray, y: np.ndarray, depth: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels (x, y) with a depth, as another camera sees them: x, y and depth there; meaningless where depth <= 0."""
+    """Project pixels (x, y) with a depth into another camera: x, y and depth there, meaningless where depth <= 0."""
     rotation = other.rotation @ camera.rotation.T
     translation = other.cam_from_world[:, 3] - rotation @ camera.cam_from_world[:, 3]
     a = (other.K @ rotation @ np.linalg.inv(camera.K)).astype(np.float32)

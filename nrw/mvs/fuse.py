@@ -1,4 +1,4 @@
-"""From consistent depth maps to one clean cloud (COLMAP's fusion), with sparse points where no dense point is."""
+"""Fusion of the consistent depth maps into one clean cloud (COLMAP's fusion), with sparse points in its holes."""
 
 import logging
 import tempfile
@@ -14,21 +14,21 @@ from nrw.core.io import write_json
 from nrw.geometry import pointcloud
 from nrw.geometry.pointcloud import Cloud
 from nrw.mvs.ground import in_the_open, write_ground_maps
-from nrw.mvs.workspace import Workspace, read_map, read_usable
+from nrw.mvs.workspace import Workspace, read_keep, read_map
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-CACHE_GB = 2.0  # fusion keeps all maps in memory up to this size, then a cache of it, with one thread
+CACHE_GB = 2.0  # up to this size fusion keeps all maps in memory; beyond it uses a cache of this size and one thread
 BYTES_PER_PIXEL = 3 + 4 + 12  # colour, depth, normal
-FILL_PIXELS = 5.0  # a sparse point fills a hole if no dense point is within so many pixels of its nearest photo
-MAX_FILL_ERROR = 2.0  # pixels of reprojection error
-MIN_FILL_TRACK = 3  # photos
-GROUND_VIEWS = 2  # photos whose labels agree that there is ground; where it lies is known
+FILL_PIXELS = 5.0  # a sparse point fills a hole if there is no dense point within this many pixels of its nearest photo
+MAX_FILL_ERROR = 2.0  # pixels, reprojection error of a sparse point
+MIN_FILL_TRACK = 3  # photos that see it
+GROUND_VIEWS = 2  # photos that must see a point of the ground plane; its position is known
 MAPS = ("depth_maps", "normal_maps")
 EMPTY = Cloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.float32))
 
 
-def fuse(
+def fuse_depths(
     mvs_dir: Path | str,
     cloud_out: Path | str,
     summary_out: Path | str,
@@ -40,13 +40,13 @@ def fuse(
     masked: Iterable[int] = (),
     ground: Iterable[int] = (),
 ) -> None:
-    """Fuse the geometric maps of all photos into `cloud_out` (PLY) and write `summary_out` (JSON).
+    """Fuse the geometric maps of all photos into `cloud_out` (PLY with spacing) and write `summary_out` (JSON).
 
-    min_views: photos that must see a point. voxel_size: world units; thins the cloud. The colour of a point is the
-    median of the photos that see it. Sparse points seen mostly through `masked` labels are no filling. Where two photos
-    show `ground` labels without a depth there are points of the ground plane (`mvs.ground`).
+    min_views: photos that must see a point. voxel_size: world units; thins the cloud. A point's colour is the median of
+    the photos that see it. Sparse points fill holes, except those that most of their photos see at `masked` labels.
+    Where two photos show `ground` labels without a depth, points of the ground plane are added (`mvs.ground`).
 
-    Raises UserError if a map is missing or truncated, or no point at all results.
+    Raises UserError if a map is missing or truncated, or no points result.
     """
     workspace = Workspace(Path(mvs_dir))
     consistent = _coverage(workspace)
@@ -67,10 +67,10 @@ def fuse(
         )
     pointcloud.write_cloud(cloud_out, cloud)
     photos = {}
-    for photo in workspace.cameras:
-        report = workspace.read_report(photo)
-        photos[photo] = {
-            "coverage": consistent[photo],
+    for photo_id in workspace.cameras:
+        report = workspace.read_report(photo_id)
+        photos[photo_id] = {
+            "coverage": consistent[photo_id],
             **{key: report[key] for key in ("seconds", "sources", "usable", "problem") if key in report},
         }
     summary = {
@@ -80,28 +80,28 @@ def fuse(
         "sparse_points": len(filling),
         "outliers_removed": len(dense) + len(plane) - len(found) if voxel_size is None else None,
         "mean_coverage": round(float(np.mean(list(consistent.values()))), 4),
-        "photos_without_depth": [photo for photo, coverage in consistent.items() if coverage == 0],
+        "photos_without_depth": [photo_id for photo_id, coverage in consistent.items() if coverage == 0],
         "photos": photos,
     }
     write_json(summary_out, summary)
-    log.info(
+    logger.info(
         "%d points: %d dense, %d of the ground plane, %d sparse",
         *(len(part) for part in (cloud, cleaned, cleaned_plane, filling)),
     )
 
 
 def _coverage(workspace: Workspace) -> dict[str, float]:
-    """The share of each photo's pixels with a consistent depth; checks every map on the way."""
+    """By photo, the share of its pixels with a consistent depth. Raises UserError for a missing or damaged map."""
     coverage = {}
-    for photo in workspace.cameras:
-        depth = read_map(workspace.depth_map(photo, "geometric"))
-        read_map(workspace.normal_map(photo, "geometric"))
-        coverage[photo] = round(float(np.mean(depth > 0)), 4)
+    for photo_id in workspace.cameras:
+        depth = read_map(workspace.depth_map(photo_id, "geometric"))
+        read_map(workspace.normal_map(photo_id, "geometric"))
+        coverage[photo_id] = round(float(np.mean(depth > 0)), 4)
     return coverage
 
 
 def _fuse_matched(workspace: Workspace, folder: Path, min_views: int, threads: int) -> Cloud:
-    """The points that `min_views` photos matched alike."""
+    """The points whose depth at least `min_views` photos agree on."""
     prepared = _prepared(workspace, folder)
     for name in MAPS:
         (prepared.stereo / name).symlink_to((workspace.stereo / name).resolve())
@@ -123,10 +123,10 @@ def _fuse_ground(
 
 
 def _prepared(workspace: Workspace, folder: Path) -> Workspace:
-    """The workspace, without maps, as COLMAP's fusion needs it.
+    """A copy of the workspace without maps, with cameras as COLMAP's fusion needs them.
 
-    Fusion takes a pixel for the point where its row and column meet, half a pixel from its centre; so the cameras'
-    principal points are moved by as much.
+    Fusion projects from a pixel's corner (column, row) instead of its centre, so that the principal points are moved by
+    half a pixel.
     """
     (folder / "sparse").mkdir(parents=True)
     (folder / "stereo").mkdir()
@@ -155,7 +155,7 @@ def _fuse_maps(workspace: Workspace, min_views: int, threads: int) -> Cloud:
 
 
 def _sparse_filling(workspace: Workspace, dense: Cloud, segmentation_dir: Path | None, masked: frozenset[int]) -> Cloud:
-    """The well-observed sparse points that have no dense point near, with normals towards the photos that see them."""
+    """The well-observed sparse points without a dense point near, with normals towards the photos that see them."""
     model = pycolmap.Reconstruction(str(workspace.sparse))
     photo_of = {id_: Path(image.name).stem for id_, image in model.images.items() if image.has_pose}
     points, tracks = [], []
@@ -164,39 +164,40 @@ def _sparse_filling(workspace: Workspace, dense: Cloud, segmentation_dir: Path |
         if len(seen_by) >= MIN_FILL_TRACK and point.error <= MAX_FILL_ERROR:
             points.append(point)
             tracks.append(sorted(seen_by))
-    places = np.array([point.xyz for point in points]).reshape(-1, 3)
-    lasting = np.ones(len(points), bool)
+    positions = np.array([point.xyz for point in points]).reshape(-1, 3)
+    keep = np.ones(len(points), bool)
     if segmentation_dir is not None:
-        lasting = _share_unmasked(workspace, places, tracks, segmentation_dir, masked) >= 0.5
-    normals, footprints = np.zeros_like(places), np.zeros(len(points))
-    for number, (place, seen_by) in enumerate(zip(places, tracks, strict=True)):
-        cameras = [workspace.cameras[photo] for photo in seen_by]
-        towards = np.mean([camera.center for camera in cameras], axis=0) - place
+        keep = _share_unmasked(workspace, positions, tracks, segmentation_dir, masked) >= 0.5
+    normals, footprints = np.zeros_like(positions), np.zeros(len(points))
+    for number, (position, seen_by) in enumerate(zip(positions, tracks, strict=True)):
+        cameras = [workspace.cameras[photo_id] for photo_id in seen_by]
+        towards = np.mean([camera.center for camera in cameras], axis=0) - position
         normals[number] = towards / max(np.linalg.norm(towards), 1e-12)
-        footprints[number] = min(camera.project(place[None])[1][0] / camera.fx for camera in cameras)
+        footprints[number] = min(camera.project(position[None])[1][0] / camera.fx for camera in cameras)
     colors = np.array([point.color for point in points], np.uint8).reshape(-1, 3)
     if len(dense.points) and len(points):
-        lasting &= cKDTree(dense.points).query(places)[0] > FILL_PIXELS * footprints
-    return Cloud(places[lasting].astype(np.float32), colors[lasting], normals[lasting].astype(np.float32))
+        keep &= cKDTree(dense.points).query(positions)[0] > FILL_PIXELS * footprints
+    return Cloud(positions[keep].astype(np.float32), colors[keep], normals[keep].astype(np.float32))
 
 
 def _share_unmasked(
-    workspace: Workspace, places: np.ndarray, tracks: list[list[str]], segmentation_dir: Path, masked: frozenset[int]
+    workspace: Workspace, positions: np.ndarray, tracks: list[list[str]], segmentation_dir: Path, masked: frozenset[int]
 ) -> np.ndarray:
-    """(N,): in what share of the photos that see it (tracks) each of the points (N, 3) has no masked label."""
+    """(N,): per point of (N, 3), the share of the photos that see it (`tracks`) in which its label is not masked."""
     seen_in: dict[str, list[int]] = {}
     for number, track in enumerate(tracks):
-        for photo in track:
-            seen_in.setdefault(photo, []).append(number)
-    votes = np.zeros(len(places))
-    for photo, numbers in seen_in.items():  # one photo's labels at a time
-        camera = workspace.cameras[photo]
-        usable = read_usable(segmentation_dir, photo, masked, camera)
-        x, y = np.floor(camera.project(places[numbers])[0]).astype(int).T
-        votes[numbers] += usable[y.clip(0, camera.height - 1), x.clip(0, camera.width - 1)]
+        for photo_id in track:
+            seen_in.setdefault(photo_id, []).append(number)
+    votes = np.zeros(len(positions))
+    for photo_id, numbers in seen_in.items():  # one photo's labels at a time
+        camera = workspace.cameras[photo_id]
+        keep = read_keep(segmentation_dir, photo_id, masked, camera)
+        x, y = np.floor(camera.project(positions[numbers])[0]).astype(int).T
+        votes[numbers] += keep[y.clip(0, camera.height - 1), x.clip(0, camera.width - 1)]
     return votes / np.array([len(track) for track in tracks])
 
 
 def _joined(*clouds: Cloud) -> Cloud:
+    """All points of the clouds, without stored spacing: it is not the joined cloud's."""
     parts = ("points", "colors", "normals")
     return Cloud(*(np.concatenate([getattr(cloud, part) for cloud in clouds]) for part in parts))

@@ -1,8 +1,8 @@
-"""The ground plane, for what matching does not find of the ground.
+"""The ground plane, for the ground that matching does not find.
 
-Of the square before a landmark every photo shows a little, at a grazing angle: its paving or grass is under a pixel
-high in one photo and near and large in another, and few photos share any of it. But it is flat, and the labels say
-where it is: a pixel of ground without a depth gets that of the plane on which most of the ground that did match lies.
+Each photo shows only a part of the square in front of a landmark, at a grazing angle: a slab of its paving is less than
+a pixel high in one photo and near and large in another, and few photos share any of it. But the ground is flat, and the
+labels show where it is: a ground pixel without depth gets the depth of the plane that fits most of the matched ground.
 """
 
 import logging
@@ -17,28 +17,28 @@ from nrw.mvs.planes import facing
 from nrw.mvs.sources import MIN_FALL
 from nrw.mvs.workspace import Workspace, read_labels, read_map, write_map
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-TOLERANCE = 0.01  # world units (1 = median distance from camera to scene): height within which a point is on the plane
-MIN_SHARE = 0.3  # of the ground points: with fewer on it, there is no one plane
-MIN_POINTS = 1000  # on it
-BEFORE = 0.1  # of the depth: what is nearer by so much hides a point
-SAMPLED = 5000  # ground pixels of a photo that the plane is found from
-# of least squares, round by round, in tolerances: wide at first, for the plane may slope; narrow at last, for steps and
-# kerbs rise from it on one side
+TOLERANCE = 0.01  # world units, difference in height of points on the plane (cameras are about 1 from the scene)
+MIN_SHARE = 0.3  # of the ground points that must be on the plane, else there is none
+MIN_POINTS = 1000  # that must be on the plane, else there is none
+IN_FRONT = 0.1  # relative to depth: a surface nearer by more than this hides a point
+SAMPLED = 5000  # ground pixels per photo that the plane is fitted to
+# half widths of the band of points in each round of least squares, in TOLERANCE: wide at first, since the plane may
+# slope; narrow at last, since steps and kerbs rise on one side of it
 WIDTHS = (4, 4, 3, 2, 1, 0.5, 0.3, 0.3)
-LEVEL = 1e-2  # strength of the prior that the plane is level, in shares of the points and per unit of distance
+LEVEL = 1e-2  # strength of the prior that the plane is level, per point and unit of distance
 
 
 @dataclass(frozen=True)
 class Plane:
-    """The points x with normal · x = offset. normal: (3,) unit vector, upwards. World units."""
+    """The points x with normal · x = offset. normal: (3,) unit vector, upwards. offset: world units."""
 
     normal: np.ndarray
     offset: float
 
     def depth(self, camera: Camera) -> np.ndarray:
-        """(H, W) float32 depth of the plane in a photo, 0 near and above the horizon and for a camera beneath it."""
+        """(H, W) float32 depth of the plane in a photo; 0 near and above the horizon, and for a camera below it."""
         x = np.arange(camera.width) + 0.5
         y = (np.arange(camera.height) + 0.5)[:, None]
         fall = -facing(camera.rotation @ self.normal, x, y, camera)
@@ -47,76 +47,77 @@ class Plane:
 
 
 def write_ground_maps(workspace: Workspace, segmentation_dir: Path, ground: Iterable[int], out: Workspace) -> bool:
-    """Write into `out` geometric maps of the plane alone, where a photo's ground has no depth; False without a plane.
+    """Write to `out` geometric maps of the ground plane alone, where the photos' ground has no depth.
 
-    ground: labels of what is flat and level. Photos stream, twice. Raises UserError if a map or a label map is missing
-    or does not fit.
+    Returns whether there is a plane. ground: labels of flat and level surfaces. Reads one photo's maps at a time, all
+    of them twice. Raises UserError if a map or a label map is missing or does not fit.
     """
     ground = list(ground)
-    plane = find_plane(_ground_points(workspace, segmentation_dir, ground, photo) for photo in workspace.cameras)
+    plane = find_plane(_ground_points(workspace, segmentation_dir, ground, photo_id) for photo_id in workspace.cameras)
     if plane is None:
         return False
-    filled = []  # shares of the photos
-    for photo, camera in workspace.cameras.items():
-        empty = read_map(workspace.depth_map(photo, "geometric")) == 0
-        empty &= np.isin(read_labels(segmentation_dir, photo, camera), ground)
+    filled = []  # per photo, share of its pixels
+    for photo_id, camera in workspace.cameras.items():
+        empty = read_map(workspace.depth_map(photo_id, "geometric")) == 0
+        empty &= np.isin(read_labels(segmentation_dir, photo_id, camera), ground)
         depth = np.where(empty, plane.depth(camera), 0)
-        write_map(out.depth_map(photo, "geometric"), depth)
-        write_map(out.normal_map(photo, "geometric"), (depth > 0)[..., None] * (camera.rotation @ plane.normal))
+        write_map(out.depth_map(photo_id, "geometric"), depth)
+        write_map(out.normal_map(photo_id, "geometric"), (depth > 0)[..., None] * (camera.rotation @ plane.normal))
         filled.append(np.mean(depth > 0))
-    log.info("%.1f %% of the photos' pixels have the depth of the ground plane", 100 * np.mean(filled))
+    logger.info("%.1f %% of the photos' pixels have the depth of the ground plane", 100 * np.mean(filled))
     return True
 
 
 def in_the_open(workspace: Workspace, segmentation_dir: Path, ground: Iterable[int], points: np.ndarray) -> np.ndarray:
-    """Which of the plane's (N, 3) points more photos show as ground than have something before: (N,) bool.
+    """Find the plane's (N, 3) points that more photos show as ground than have a surface in front of: (N,) bool.
 
-    Points of the other kind come from labels that take a wall for ground. Photos stream.
+    The others come from labels that take a wall for ground. Reads one photo's maps at a time.
     """
     ground, votes = list(ground), np.zeros(len(points), int)
-    for photo, camera in workspace.cameras.items():
-        pixels, depth = camera.project(points)
-        inside = (depth > 0) & np.all((pixels >= 0) & (pixels < [camera.width, camera.height]), axis=1)
-        column, row = pixels[inside].astype(int).T
-        surface = read_map(workspace.depth_map(photo, "geometric"))[row, column]
-        hidden = (surface > 0) & (surface < (1 - BEFORE) * depth[inside])
-        shown = np.isin(read_labels(segmentation_dir, photo, camera)[row, column], ground) & ~hidden
+    for photo_id, camera in workspace.cameras.items():
+        uv, depth = camera.project(points)
+        inside = camera.contains(uv, depth)
+        column, row = uv[inside].astype(int).T
+        surface = read_map(workspace.depth_map(photo_id, "geometric"))[row, column]
+        hidden = (surface > 0) & (surface < (1 - IN_FRONT) * depth[inside])
+        shown = np.isin(read_labels(segmentation_dir, photo_id, camera)[row, column], ground) & ~hidden
         votes[inside] += shown.astype(int) - hidden
     return votes > 0
 
 
 def find_plane(chunks: Iterable[np.ndarray]) -> Plane | None:
-    """The plane, nearly level, on which most of the ground points lie; None where there is none.
+    """Fit the nearly level plane with most of the ground points on it; None if there is none.
 
-    chunks: (M, 3) arrays of points, world. The height with most points about it, then least squares on what is near.
+    chunks: (M, 3) arrays of points, world. Starts at the height with most points around it; least squares of the points
+    near the plane follow, round by round.
     """
     points = np.concatenate([np.zeros((0, 3)), *chunks])
     if not len(points):
         return None
     heights = np.sort(points[:, 2])
-    above = np.searchsorted(heights, heights + 2 * TOLERANCE)  # points in each window that begins at a point
+    ends = np.searchsorted(heights, heights + 2 * TOLERANCE)  # of the windows that begin at the points
     middle = points[:, :2].mean(axis=0)
     terms = np.column_stack([points[:, :2] - middle, np.ones(len(points))])
-    solution = np.array([0, 0, heights[np.argmax(above - np.arange(len(heights)))] + TOLERANCE])
+    solution = np.array([0, 0, heights[np.argmax(ends - np.arange(len(heights)))] + TOLERANCE])
     for width in WIDTHS:
         near = np.abs(points[:, 2] - terms @ solution) <= width * TOLERANCE
         prior = np.diag([LEVEL * near.sum()] * 2 + [0])
         solution = np.linalg.solve(terms[near].T @ terms[near] + prior, terms[near].T @ points[near, 2])
     found = int(np.sum(np.abs(points[:, 2] - terms @ solution) <= TOLERANCE))
     if found < max(MIN_POINTS, MIN_SHARE * len(points)):
-        log.info("no ground plane: %d of %d ground points lie on the best one", found, len(points))
+        logger.info("no ground plane: %d of %d ground points lie on the best one", found, len(points))
         return None
-    log.info("ground plane: %d of %d ground points lie on it", found, len(points))
+    logger.info("ground plane: %d of %d ground points lie on it", found, len(points))
     normal = np.array([-solution[0], -solution[1], 1.0])
     length = np.linalg.norm(normal)
     return Plane(normal / length, float(solution[2] - solution[:2] @ middle) / length)
 
 
-def _ground_points(workspace: Workspace, segmentation_dir: Path, ground: list[int], photo: str) -> np.ndarray:
-    """(M, 3) world points of a photo's ground pixels with a depth, SAMPLED of them at most, evenly."""
-    camera = workspace.cameras[photo]
-    depth = read_map(workspace.depth_map(photo, "geometric"))
-    row, column = np.nonzero(np.isin(read_labels(segmentation_dir, photo, camera), ground) & (depth > 0))
+def _ground_points(workspace: Workspace, segmentation_dir: Path, ground: list[int], photo_id: str) -> np.ndarray:
+    """(M, 3) world points of a photo's ground pixels that have a depth, evenly sampled: at most SAMPLED."""
+    camera = workspace.cameras[photo_id]
+    depth = read_map(workspace.depth_map(photo_id, "geometric"))
+    row, column = np.nonzero(np.isin(read_labels(segmentation_dir, photo_id, camera), ground) & (depth > 0))
     step = -(-len(row) // SAMPLED) or 1
     row, column = row[::step], column[::step]
     rays = camera.ray_directions()[row, column]

@@ -1,7 +1,7 @@
-"""Local planes of a depth map: they smooth it, extrapolate it, and give its normals.
+"""Local planes of a depth map, which smooth it, extrapolate it, and give its normals.
 
-On a plane n.X = 1 the inverse depth is n.(x, y, 1) with x, y the normalised image coordinates: linear in the image. So
-a least-squares fit of a linear function to the inverse depths of a window is a fit of a plane.
+On a plane n.X = 1 the inverse depth is n.(x, y, 1), with x, y the normalised image coordinates. It is linear in the
+image, so that a least-squares fit of a linear function to the inverse depths of a window fits a plane.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,15 @@ import torch.nn.functional as F
 
 from nrw.geometry.cameras import Camera
 
-MAX_SLOPE = 1.1  # ratio of depths half a pixel apart, beyond which a plane is not believed
-STEEPEST = 3.0  # tangent of the angle to the image plane up to which a whole window lies on the centre's surface
-
+MAX_SLOPE = 1.1  # ratio of depths half a pixel apart, to which a plane's slope is limited
+STEEPEST = 3.0  # tangent of the angle to the image plane up to which all of a window may be on one surface
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 
 @dataclass(frozen=True)
 class Planes:
-    """Inverse depth on each pixel's plane. value: (H, W), at the pixel. slope_x, slope_y: (H, W), change per pixel."""
+    """Inverse depth on the plane of each pixel. value: (H, W), at the pixel. slope_x, slope_y: (H, W), per pixel."""
 
     value: torch.Tensor
     slope_x: torch.Tensor
@@ -30,7 +29,7 @@ class Planes:
 
 
 def level_slant(camera: Camera, device: torch.device | str = "cpu") -> torch.Tensor:
-    """(H, W) by how much a pixel's ray falls for each unit of depth; the world's z is up. <= 0 above the horizon.
+    """(H, W): the height that a pixel's ray loses per unit of depth, <= 0 above the horizon. The world's z is up.
 
     On a level plane d below the camera the inverse depth is this divided by d.
     """
@@ -41,24 +40,24 @@ def level_slant(camera: Camera, device: torch.device | str = "cpu") -> torch.Ten
 
 
 def fit_planes(inverse_depth: torch.Tensor, weight: torch.Tensor, radius: int, camera: Camera) -> Planes:
-    """Fit a plane around every pixel of an (H, W) inverse-depth map, 0 = none, with (H, W) weights >= 0.
+    """Fit a plane around each pixel of an (H, W) inverse-depth map, 0 = none, with (H, W) weights >= 0.
 
-    Neighbours are left out whose depth differs by more than a steep surface explains, or, where more of them lie on one
-    level, whose height does: at a grazing angle the ground is steeper than any such surface. Where too few are left
-    the value stays and the slopes are 0.
+    Neighbours are left out if their depth differs by more than on a surface of slope STEEPEST. Where more neighbours
+    share the pixel's height than its depth, heights are compared instead: at a grazing angle the ground is steeper than
+    that. Where too few neighbours are left, the value stays and the slopes are 0.
     """
     height, width = inverse_depth.shape
     scale = inverse_depth.clamp_min(1e-12)
     tolerance = STEEPEST * radius / camera.fx  # relative difference
     slant = level_slant(camera, inverse_depth.device)
-    # the inverse of how far below the camera the pixel's surface lies
+    # the inverse of the distance that the pixel's surface is below the camera
     closeness = torch.where(slant > 0, inverse_depth / slant.clamp_min(1e-6), 0.0)
     level = _support(closeness, weight, radius, tolerance) > _support(inverse_depth, weight, radius, tolerance)
     compared = torch.where(level, closeness, inverse_depth).clamp_min(1e-12)
     padded, padded_weight, padded_closeness = (
         F.pad(values[None, None], (radius,) * 4)[0, 0] for values in (inverse_depth, weight, closeness)
     )
-    # moments of the window: sums of w times 1, x, y, x², xy, y², c, xc, yc with c the change relative to the centre
+    # moments of the window: sums of w times 1, x, y, x², xy, y², c, xc, yc; c is the change relative to the centre
     n, sx, sy, sxx, sxy, syy, sc, sxc, syc = (torch.zeros_like(inverse_depth) for _ in range(9))
     for y in range(2 * radius + 1):
         for x in range(2 * radius + 1):
@@ -86,9 +85,9 @@ def fit_planes(inverse_depth: torch.Tensor, weight: torch.Tensor, radius: int, c
 
 
 def _support(values: torch.Tensor, weight: torch.Tensor, radius: int, tolerance: float) -> torch.Tensor:
-    """(H, W) the weight of those among the window's corners and sides' middles whose value is the centre's.
+    """(H, W): the weight of the pixels with the centre's value, among a window's centre, corners and middles of sides.
 
-    tolerance: relative.
+    tolerance: relative difference up to which values are the same.
     """
     height, width = values.shape
     padded, padded_weight = (F.pad(v[None, None], (radius,) * 4)[0, 0] for v in (values, weight))
@@ -102,16 +101,16 @@ def _support(values: torch.Tensor, weight: torch.Tensor, radius: int, tolerance:
 
 
 def facing(normals: Array, x: Array, y: Array, camera: Camera) -> Array:
-    """(...) products of normals (..., 3) with the rays, of length 1 along the optical axis, through pixels x, y (...).
+    """(...): products of normals (..., 3) and the rays, of length 1 along the optical axis, through pixels x, y (...).
 
-    On a plane the inverse depth is in proportion to it. NumPy arrays or tensors.
+    On a plane the inverse depth is proportional to it. NumPy arrays or tensors.
     """
     across, down = (x - float(camera.cx)) / float(camera.fx), (y - float(camera.cy)) / float(camera.fy)
     return normals[..., 0] * across + normals[..., 1] * down + normals[..., 2]
 
 
 def normals_from_depth(depth: torch.Tensor, camera: Camera, radius: int = 3) -> torch.Tensor:
-    """(H, W) depth, 0 = none, to (H, W, 3) unit normals in the camera, towards it; zero where there is no depth."""
+    """Compute normals (H, W, 3), unit length, in and towards the camera, from depth (H, W); 0 = none in both."""
     valid = depth > 0
     inverse_depth = torch.where(valid, 1 / depth.clamp_min(1e-12), 0.0)
     planes = fit_planes(inverse_depth, valid.float(), radius, camera)

@@ -1,9 +1,9 @@
-"""Refinement of an inverse-depth map at one scale: fit planes, try the neighbours' planes and small offsets, keep what
-scores better.
+"""Refinement of an inverse-depth map at one scale: fit planes, try the neighbours' planes and small offsets, and keep
+each proposal that scores better.
 
-Propagation of planes as in PatchMatch stereo (Bleyer et al. 2011), but for all pixels at once, as in Galliani et al.
-2015, "Massively Parallel Multiview Stereopsis by Surface Normal Diffusion". The fit between the rounds takes away a
-third of the error that the best score of each single pixel leaves, and raises the scores themselves: windows fit better
+Planes are propagated as in PatchMatch stereo (Bleyer et al. 2011), but for all pixels at once, as in Galliani et al.
+2015, "Massively Parallel Multiview Stereopsis by Surface Normal Diffusion". Fitting planes between the rounds removes a
+third of the error that remains when each pixel takes its best score, and raises the scores, since windows match better
 on smooth surfaces.
 """
 
@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from nrw.mvs.matcher import Matcher
 from nrw.mvs.planes import Planes, fit_planes
 
-MARGIN = 0.002  # by how much a proposal must score better: keeps noise from roughening untextured parts
+MARGIN = 0.002  # by which a proposal must score better: without it, noise roughens untextured parts
 FIT_RADIUS = 2  # pixels
 SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
 def upsample(inverse_depth: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(h, w) to (height, width) by the nearest pixel: no depth arises between a foreground and its background."""
+    """Resize (h, w) to (height, width) by the nearest pixel: no depths between foreground and background arise."""
     return F.interpolate(inverse_depth[None, None], (height, width), mode="nearest-exact")[0, 0]
 
 
@@ -28,8 +28,8 @@ def refine(
 ) -> torch.Tensor:
     """Improve an (H, W) inverse-depth map; the result lies within `limits`.
 
-    rounds: for each the distance in pixels from which neighbours propose their planes, and the offset in pixels of
-    disparity that is tried in both directions.
+    rounds: per round, the distance (pixels) from which neighbours propose their planes, and the offset (pixels of
+    disparity) that is tried in both directions.
     """
     for distance, offset in rounds:
         planes = _fitted(matcher, inverse_depth)
@@ -49,7 +49,7 @@ def refine(
 def unless_worse(
     matcher: Matcher, first: torch.Tensor, second: torch.Tensor, radius: int, handicap: float
 ) -> torch.Tensor:
-    """(H, W) `second`, but `first` where that scores better by `handicap` in the mean of the window around a pixel."""
+    """(H, W): `second`, but `first` where its mean score in the window around the pixel is higher by `handicap`."""
     scores = F.pad(matcher.score(torch.stack([first, second]))[:, None], (radius,) * 4, mode="replicate")
     first_score, second_score = F.avg_pool2d(scores, 2 * radius + 1, 1)[:, 0]
     return torch.where(first_score > second_score + handicap, first, second)
@@ -58,19 +58,20 @@ def unless_worse(
 def keep_better(
     matcher: Matcher, current: torch.Tensor, best: torch.Tensor, proposal: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Take an (H, W) proposal where it scores better than `best`, the score of `current`; both (H, W)."""
+    """Take the proposal where it scores better than `current`, whose score is `best`; all (H, W). Returns both anew."""
     score = matcher.score(proposal[None])[0]
     better = score > best + MARGIN
     return torch.where(better, proposal, current), torch.where(better, score, best)
 
 
 def _fitted(matcher: Matcher, inverse_depth: torch.Tensor) -> Planes:
+    """The planes of an (H, W) map, fitted with its scores as weights."""
     score = matcher.score(inverse_depth[None])[0]
     return fit_planes(inverse_depth, score.clamp_min(0.01), FIT_RADIUS, matcher.reference.camera)
 
 
 def _from_neighbour(planes: Planes, dx: int, dy: int) -> torch.Tensor:
-    """(H, W): what the plane of the neighbour at (x + dx, y + dy) has at (x, y)."""
+    """(H, W): at (x, y), the value of the plane of the neighbour at (x + dx, y + dy)."""
     extrapolated = planes.value - planes.slope_x * dx - planes.slope_y * dy
     height, width = extrapolated.shape
     reach = max(abs(dx), abs(dy))
@@ -79,7 +80,7 @@ def _from_neighbour(planes: Planes, dx: int, dy: int) -> torch.Tensor:
 
 
 def _disparity_rate(matcher: Matcher, inverse_depth: torch.Tensor) -> torch.Tensor:
-    """(H, W) pixels per unit of inverse depth, mean over the sources, positive."""
+    """(H, W) pixels of disparity per unit of inverse depth, mean over the sources, positive."""
     return matcher.disparity_rate(inverse_depth).mean(0).clamp_min(1e-6)
 
 

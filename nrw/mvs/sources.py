@@ -1,9 +1,9 @@
-"""Source selection: which other photos each photo is matched against.
+"""Source selection: the other photos that each photo is matched against.
 
 Goesele et al. 2007, "Multi-View Stereo for Community Photo Collections", section 4.1, equations 1 and 2: a source is
-good if it shares many points with the reference, sees them under a sufficient angle, and at no lower resolution.
-Added here: a weight that falls off for angles above 35 degrees, where square windows no longer match, and that every
-part of the picture counts alike.
+good if it shares many points with the reference, sees them at a sufficient angle, and at no lower resolution. Added
+here: a weight that falls off for angles above 35 degrees, at which square windows no longer match; and all parts of the
+picture count alike.
 """
 
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from scipy.sparse import csr_array
 
 from nrw.geometry.cameras import Camera
 
-FULL_ANGLE = 10.0  # degrees; smaller angles count less: they triangulate badly
-WIDE_ANGLE = 35.0  # degrees; larger angles count less: windows look different
-MIN_SHARED = 10  # points; photos that share fewer are no source
-CELLS = 8  # across and down
-MIN_BELOW = 20  # sparse points below the camera from which it is known how deep the ground lies
-GROUND_BAND = 1.3  # the ground lies so many times higher or lower than the deepest points
-MIN_FALL = 0.03  # downward part of a ray that meets the ground before the horizon
+FULL_ANGLE = 10.0  # degrees; smaller angles count less: they triangulate poorly
+WIDE_ANGLE = 35.0  # degrees; larger angles count less: windows look too different
+MIN_SHARED = 10  # points; photos that share fewer are no sources
+CELLS = 8  # of the picture, across and down
+MIN_BELOW = 20  # sparse points below the camera, from which on the height of the ground is known
+GROUND_BAND = 1.3  # factor by which the ground may be farther or less far below the camera than the deepest points
+MIN_FALL = 0.03  # downward component of a ray from which on it meets the ground before the horizon
 
 
 @dataclass(frozen=True)
 class SparseScene:
-    """What the sparse model knows about who sees what.
+    """Which photos see which points of the sparse model.
 
     ids: N photo ids. cameras: their cameras. points: (P, 3) float64, world. visible: (P, N) boolean sparse matrix.
     """
@@ -36,13 +36,13 @@ class SparseScene:
     points: np.ndarray
     visible: csr_array
 
-    def seen_by(self, *photos: str) -> np.ndarray:
-        """(M,) indices of the points that any of the photos observes."""
-        return np.unique(self.visible[:, [self.ids.index(photo) for photo in photos]].nonzero()[0])
+    def seen_by(self, *ids: str) -> np.ndarray:
+        """(M,) indices of the points that any of the photos `ids` observes."""
+        return np.unique(self.visible[:, [self.ids.index(photo_id) for photo_id in ids]].nonzero()[0])
 
 
 def read_sparse(sparse: Path | str, cameras: dict[str, Camera]) -> SparseScene:
-    """Read the tracks of a COLMAP model whose cameras are `cameras` (by photo id)."""
+    """Read the points of a COLMAP model with tracks of at least 2 observations. cameras: the model's, by photo id."""
     model = pycolmap.Reconstruction(str(sparse))
     ids = list(cameras)
     column = {id_: ids.index(Path(image.name).stem) for id_, image in model.images.items() if image.has_pose}
@@ -56,16 +56,16 @@ def read_sparse(sparse: Path | str, cameras: dict[str, Camera]) -> SparseScene:
     return SparseScene(ids, list(cameras.values()), np.array([point.xyz for point in points]).reshape(-1, 3), visible)
 
 
-def select_sources(scene: SparseScene, photo: str, count: int) -> list[str]:
-    """The ids of at most `count` sources for `photo`, best first; empty if no photo shares enough points with it.
+def select_sources(scene: SparseScene, photo_id: str, count: int) -> list[str]:
+    """The ids of at most `count` sources of a photo, best first; empty if no photo shares enough points with it.
 
-    Chosen one after the other, each for what those before it see badly: the photos that share most all look at the same
-    façade, and none of them may see the ground before it or the picture's border. The picture is cut into cells; a cell
-    without sparse points that looks down is taken for ground.
+    They are chosen greedily, each for the parts of the picture that those before it see poorly: the photos that share
+    most points may all look at the same façade, and none see the ground in front of it or the picture's border. The
+    picture is divided into cells; a cell that has no sparse points and looks down is taken for ground.
     """
-    reference = scene.ids.index(photo)
+    reference = scene.ids.index(photo_id)
     camera = scene.cameras[reference]
-    seen = scene.seen_by(photo)
+    seen = scene.seen_by(photo_id)
     row, source = scene.visible[seen].nonzero()  # one entry per shared observation
     weight = _weights(scene, reference, scene.points[seen][row], source)
     shared = np.bincount(source, minlength=len(scene.ids))
@@ -74,14 +74,15 @@ def select_sources(scene: SparseScene, photo: str, count: int) -> list[str]:
         return []
 
     cell = _cells(camera, camera.project(scene.points[seen])[0])
-    cover = np.zeros((CELLS**2, len(scene.ids)))  # how well each source sees the middle of each cell, in [0, 1]
+    cover = np.zeros((CELLS**2, len(scene.ids)))  # how well each source sees each cell, in [0, 1]
     np.maximum.at(cover, (cell[row], source), weight)
     near = np.argsort(-np.bincount(source, weight * possible[source], minlength=len(scene.ids)))[:count]
-    around = scene.points[scene.seen_by(photo, *(scene.ids[index] for index in near))]
+    around = scene.points[scene.seen_by(photo_id, *(scene.ids[index] for index in near))]
     ground = _ground_cells(camera, around, np.bincount(cell, minlength=CELLS**2))
     for index, point in ground.items():
         for other in np.flatnonzero(possible):
-            if _sees(scene.cameras[other], point):
+            other_camera = scene.cameras[other]
+            if other_camera.contains(*other_camera.project(point[None])).all():
                 cover[index, other] = _weights(scene, reference, point[None], np.array([other]))[0]
 
     need, chosen = np.ones(CELLS**2), []
@@ -97,7 +98,7 @@ def select_sources(scene: SparseScene, photo: str, count: int) -> list[str]:
 
 
 def _weights(scene: SparseScene, reference: int, points: np.ndarray, sources: np.ndarray) -> np.ndarray:
-    """(M,) in [0, 1] how well photos `sources` (M,) match the reference at (M, 3) points: angle and resolution."""
+    """(M,) in [0, 1]: how well photos `sources` (M,) match the reference at (M, 3) points, by angle and resolution."""
     centers = np.array([camera.center for camera in scene.cameras])
     focal = np.array([np.sqrt(camera.fx * camera.fy) for camera in scene.cameras])
     to_reference = centers[reference] - points
@@ -107,24 +108,19 @@ def _weights(scene: SparseScene, reference: int, points: np.ndarray, sources: np
     cosine = np.sum(to_reference * to_source, axis=1) / (range_reference * range_source)
     angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     weight = np.minimum(angle / FULL_ANGLE, 1) ** 2 * np.minimum(WIDE_ANGLE / np.maximum(angle, 1e-6), 1) ** 2
-    # size of a pixel on the surface, reference over source: above 1 the source resolves more
+    # ratio of the pixel sizes on the surface, reference to source: above 1 the source resolves more
     resolution = (range_reference / focal[reference]) / (range_source / focal[sources])
     return weight * np.where(resolution > 2, 2 / resolution, np.minimum(resolution, 1))
 
 
-def _sees(camera: Camera, point: np.ndarray) -> bool:
-    pixel, depth = camera.project(point[None])
-    return bool(depth[0] > 0 and (pixel[0] > 0).all() and (pixel[0] < [camera.width, camera.height]).all())
-
-
-def _cells(camera: Camera, pixels: np.ndarray) -> np.ndarray:
-    """(N,) the cell of each of (N, 2) pixels."""
-    place = np.clip(pixels * CELLS / [camera.width, camera.height], 0, CELLS - 1).astype(int)
-    return place[:, 1] * CELLS + place[:, 0]
+def _cells(camera: Camera, uv: np.ndarray) -> np.ndarray:
+    """(N,) the cell of each of (N, 2) pixel coordinates."""
+    column, row = np.clip(uv * CELLS / [camera.width, camera.height], 0, CELLS - 1).astype(int).T
+    return row * CELLS + column
 
 
 def _ground_cells(camera: Camera, points: np.ndarray, occupied: np.ndarray) -> dict[int, np.ndarray]:
-    """The ground point in the middle of each cell that has no sparse point and looks down; {} if no ground is known."""
+    """Ground points at the centres of the cells without sparse points that look down; {} if no ground is known."""
     depths = ground_range(camera, points)
     if depths is None:
         return {}
@@ -137,7 +133,10 @@ def _ground_cells(camera: Camera, points: np.ndarray, occupied: np.ndarray) -> d
 
 
 def ground_range(camera: Camera, points: np.ndarray) -> tuple[float, float] | None:
-    """How far below the camera the ground may lie, world units, from (N, 3) sparse points; None if few are below."""
+    """The range of distances of the ground below the camera, world units, from (N, 3) sparse points.
+
+    None if fewer than MIN_BELOW points are below the camera.
+    """
     below = camera.center[2] - points[:, 2]
     below = below[below > 0]
     if len(below) < MIN_BELOW:

@@ -1,8 +1,8 @@
 """The plane sweep: matching costs for a family of parallel planes at equal steps of disparity.
 
-Collins 1996, "A space-sweep approach to true multi-image matching"; costs as in `match`. Two families: planes that face
-the camera, and level ones, on which the ground is one label instead of a label a row (Gallup et al. 2007, "Real-time
-plane-sweeping stereo with multiple sweeping directions").
+Collins 1996, "A space-sweep approach to true multi-image matching"; costs as in `matcher`. There are two families:
+planes that face the camera, and level planes, on which the ground is a single label instead of one per row (Gallup et
+al. 2007, "Real-time plane-sweeping stereo with multiple sweeping directions").
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ MIN_PLANES, MAX_PLANES = 32, 256
 
 @dataclass(frozen=True)
 class Family:
-    """Parallel planes n.X = d in the camera: on them the inverse depth is (n.(x, y, 1)) / d, x and y normalised.
+    """Parallel planes n.X = d in the camera. Their inverse depth is (n.(x, y, 1)) / d, with x and y normalised.
 
-    slant: (H, W), n.(x, y, 1); planes that face the camera have 1 everywhere, and d is their depth. Pixels with
+    slant: (H, W), n.(x, y, 1). For planes that face the camera it is 1 everywhere, and d is the depth. Pixels with
     slant <= 0 see none of the planes. nearest, farthest: the range of d, world units.
     """
 
@@ -32,7 +32,8 @@ class Family:
 def depth_range(camera: Camera, points: np.ndarray) -> tuple[float, float]:
     """The nearest and farthest depth to search, world units, from the (N, 3) sparse points that the photo sees.
 
-    The near end leaves room for what stands before the nearest point; the far end costs few planes.
+    The range is wider than the points': objects may stand before the nearest, and depths beyond the farthest cost few
+    planes.
     """
     depth = camera.project(points)[1]
     near, far = np.percentile(depth[depth > 0], [0.5, 99.5])
@@ -40,23 +41,23 @@ def depth_range(camera: Camera, points: np.ndarray) -> tuple[float, float]:
 
 
 def plane_distances(matcher: Matcher, family: Family) -> torch.Tensor:
-    """(D,) ascending 1 / d, a pixel of disparity apart in the source whose baseline is the median."""
+    """(D,) ascending 1 / d, one pixel of disparity apart in the source with the median disparity rate."""
     low, high = 1 / family.farthest, 1 / family.nearest
     seen = family.slant > 0
     rates = matcher.disparity_rate(family.slant * (low + high) / 2) * family.slant
     typical = torch.stack(
-        [rate[usable].median() if (usable := seen & (rate > 0)).any() else rate.new_zeros(()) for rate in rates]
+        [rate[moves].median() if (moves := seen & (rate > 0)).any() else rate.new_zeros(()) for rate in rates]
     ).median()
     count = int(np.clip(float(typical) * (high - low), MIN_PLANES, MAX_PLANES))
     return torch.linspace(low, high, count, device=family.slant.device)
 
 
 def sweep(matcher: Matcher, family: Family, distances: torch.Tensor) -> torch.Tensor:
-    """The costs (H, D, W) float32 in [0, 1] of D planes; the same for all where the photo is masked or sees none."""
-    height, width = matcher.reference.image.shape
+    """The costs (H, D, W) float32 in [0, 1] of D planes; 1 for all where the photo is masked or sees none of them."""
+    height, width = matcher.reference.pixels.shape
     cost = distances.new_empty(height, len(distances), width)
-    for index, distance in enumerate(distances):  # one at a time: its maps stay in the processor's cache
+    for index, distance in enumerate(distances):  # one at a time, so that its maps stay in the CPU cache
         cost[:, index] = 1 - matcher.score((family.slant * distance)[None])[0]
-    sees = (matcher.reference.usable > 0) & (family.slant > 0)
+    sees = (matcher.reference.keep > 0) & (family.slant > 0)
     cost.masked_fill_(~sees[:, None], 1.0)
     return cost

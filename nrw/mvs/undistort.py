@@ -1,4 +1,4 @@
-"""Undistort the registered photos into a fresh dense workspace (COLMAP's image undistorter)."""
+"""Undistortion of the registered photos into a new dense workspace (COLMAP's image undistorter)."""
 
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from nrw.core.io import atomic_path
 def undistort(images_dir: Path | str, sparse: Path | str, mvs_dir: Path | str, *, max_size: int) -> None:
     """Write `mvs_dir`: images/<id>.jpg, sparse/ with pinhole cameras, stereo/ with COLMAP's configuration.
 
-    max_size: pixels, the longer side of the images at most.
+    max_size: pixels, the maximum of the images' longer side.
 
-    The folder is replaced as a whole, so that no depth map of earlier photos or poses survives.
-    Raises UserError if the model has no registered photo, or a photo's file is missing.
+    The folder is replaced as a whole, so that no depth map of earlier photos or poses remains.
+    Raises UserError if there is no model, it has no registered photo, a photo's file is missing, or COLMAP does not
+    undistort one.
     """
     if not (Path(sparse) / "cameras.bin").is_file():
         raise UserError(f"{sparse}: no COLMAP model; run the structure-from-motion stage (target sfm) first")

@@ -1,4 +1,4 @@
-"""COLMAP's dense workspace on disk: where its files are, and how its depth and normal maps are stored."""
+"""COLMAP's dense workspace on disk: paths of its files, and its binary format of depth and normal maps."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,10 @@ from nrw.geometry.cameras import Camera, read_cameras
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folder `mvs/`: images/<id>.jpg, sparse/ and stereo/, as `undistort` leaves it."""
+    """The folder `mvs/`: images/<id>.jpg, sparse/ and stereo/, as `undistort` writes it.
+
+    Raises UserError if the folder is no dense workspace.
+    """
 
     root: Path
 
@@ -31,44 +34,44 @@ class Workspace:
 
     @cached_property
     def cameras(self) -> dict[str, Camera]:
-        """The pinhole camera of every photo, by id, in order of id."""
+        """The pinhole camera of each photo, by id, in order of id."""
         return read_cameras(self.sparse)
 
-    def image(self, photo: str) -> Path:
-        return self.root / "images" / f"{photo}.jpg"
+    def image(self, photo_id: str) -> Path:
+        return self.root / "images" / f"{photo_id}.jpg"
 
-    def depth_map(self, photo: str, kind: str) -> Path:
-        """kind: "photometric" (a photo's own estimate), "consensus" or "geometric" (what other photos agree with)."""
-        return self.stereo / "depth_maps" / f"{photo}.jpg.{kind}.bin"
+    def depth_map(self, photo_id: str, kind: str) -> Path:
+        """kind: "photometric" (the photo's own estimate), "consensus" or "geometric" (confirmed by other photos)."""
+        return self.stereo / "depth_maps" / f"{photo_id}.jpg.{kind}.bin"
 
-    def normal_map(self, photo: str, kind: str) -> Path:
-        return self.stereo / "normal_maps" / f"{photo}.jpg.{kind}.bin"
+    def normal_map(self, photo_id: str, kind: str) -> Path:
+        return self.stereo / "normal_maps" / f"{photo_id}.jpg.{kind}.bin"
 
-    def confidence_map(self, photo: str) -> Path:
-        return self.stereo / "confidence_maps" / f"{photo}.jpg.photometric.bin"
+    def confidence_map(self, photo_id: str) -> Path:
+        return self.stereo / "confidence_maps" / f"{photo_id}.jpg.photometric.bin"
 
-    def report(self, photo: str) -> Path:
-        """JSON: how a photo's depth map was made."""
-        return self.stereo / "reports" / f"{photo}.json"
+    def report(self, photo_id: str) -> Path:
+        """JSON: how the photo's depth map was made."""
+        return self.stereo / "reports" / f"{photo_id}.json"
 
-    def read_report(self, photo: str) -> dict:
-        """The report of a photo, {} if there is none that can be read."""
+    def read_report(self, photo_id: str) -> dict:
+        """The photo's report, {} if it is missing or damaged."""
         try:
-            return read_json(self.report(photo))
+            return read_json(self.report(photo_id))
         except (FileNotFoundError, ValueError):
             return {}
 
     def check_ids(self, ids: list[str]) -> None:
         """Raises UserError if an id is not a photo of this workspace."""
-        unknown = [photo for photo in ids if photo not in self.cameras]
+        unknown = [photo_id for photo_id in ids if photo_id not in self.cameras]
         if unknown:
             raise UserError(
                 f"{self.root}: no registered photo with id {', '.join(unknown)}; it has {len(self.cameras)}"
             )
 
-    def is_whole(self, path: Path, photo: str, channels: int) -> bool:
-        """Whether `path` is a map of the photo's size with all its bytes."""
-        camera = self.cameras[photo]
+    def is_whole(self, path: Path, photo_id: str, channels: int) -> bool:
+        """Whether `path` is a complete map of the photo's size."""
+        camera = self.cameras[photo_id]
         header = _header(camera.width, camera.height, channels)
         size = len(header) + 4 * camera.width * camera.height * channels
         if not path.is_file() or path.stat().st_size != size:
@@ -84,7 +87,7 @@ def _header(width: int, height: int, channels: int) -> bytes:
 def write_map(path: Path, values: np.ndarray) -> None:
     """Write an (H, W) or (H, W, C) array as COLMAP does: "W&H&C&", then float32, one channel after the other.
 
-    (pycolmap's `NormalMap.from_array` takes the array for one in that order, whatever its shape: not used.)
+    pycolmap's `NormalMap.from_array` is no help: it takes any array for channel-first data, whatever its shape.
     """
     values = values.reshape(*values.shape[:2], -1)
     height, width, channels = values.shape
@@ -94,7 +97,7 @@ def write_map(path: Path, values: np.ndarray) -> None:
 
 
 def read_map(path: Path) -> np.ndarray:
-    """Read a map that COLMAP or `write_map` wrote: (H, W) float32 if it has one channel, else (H, W, C).
+    """Read a map of COLMAP or of `write_map`: (H, W) float32 if it has one channel, else (H, W, C).
 
     Raises UserError if the file is missing, truncated or not a map.
     """
@@ -112,14 +115,14 @@ def read_map(path: Path) -> np.ndarray:
     return planes[0].copy() if channels == 1 else planes.transpose(1, 2, 0).copy()
 
 
-def read_labels(segmentation_dir: Path, photo: str, camera: Camera) -> np.ndarray:
-    """The labels of an undistorted photo, (H, W) uint8.
+def read_labels(segmentation_dir: Path, photo_id: str, camera: Camera) -> np.ndarray:
+    """Read the labels of an undistorted photo: (H, W) uint8.
 
     Raises UserError if the label map is missing or has another size than the photo.
     """
-    path = Path(segmentation_dir) / f"{photo}.png"
+    path = Path(segmentation_dir) / f"{photo_id}.png"
     if not path.is_file():
-        raise UserError(f"{path}: no label map for photo {photo}; run the segmentation again")
+        raise UserError(f"{path}: no label map for photo {photo_id}; run the segmentation again")
     labels = read_image(path)
     if labels.shape != (camera.height, camera.width):
         raise UserError(
@@ -129,11 +132,11 @@ def read_labels(segmentation_dir: Path, photo: str, camera: Camera) -> np.ndarra
     return labels
 
 
-def read_usable(segmentation_dir: Path | None, photo: str, masked: frozenset[int], camera: Camera) -> np.ndarray:
-    """The pixels of a photo that may match and fuse: (H, W) bool, false where the label is one of `masked`.
+def read_keep(segmentation_dir: Path | None, photo_id: str, masked: frozenset[int], camera: Camera) -> np.ndarray:
+    """Read which pixels of a photo may match and fuse: (H, W) bool, False where the label is one of `masked`.
 
-    All true if `segmentation_dir` is None. Raises UserError as `read_labels`.
+    All True if `segmentation_dir` is None. Raises UserError as `read_labels`.
     """
     if segmentation_dir is None:
         return np.ones((camera.height, camera.width), bool)
-    return ~np.isin(read_labels(segmentation_dir, photo, camera), list(masked))
+    return ~np.isin(read_labels(segmentation_dir, photo_id, camera), list(masked))

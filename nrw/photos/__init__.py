@@ -1,1 +1,1 @@
-"""Stage 1, raw photos to upright copies: `importing` drives `decoding` and `duplicates` and writes the `table`."""
+"""Stage 1, from raw photos to upright copies: `importing` drives `decoding` and `duplicates` and writes the `table`."""

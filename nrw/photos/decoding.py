@@ -1,4 +1,4 @@
-"""From an image file of any kind to upright 8-bit sRGB pixels, and the focal length that EXIF gives."""
+"""Decoding image files of any kind to upright 8-bit sRGB pixels, and the focal length from EXIF."""
 
 import io
 import logging
@@ -7,27 +7,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageCms
 from PIL.ExifTags import IFD, Base
 
 logger = logging.getLogger(__name__)
-
+pillow_heif.register_heif_opener()
+Image.init()  # Image.open(formats=…) knows only the formats that are loaded
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF", "BMP", "GIF")  # not EPS: it would run a program
 DIAGONAL_35MM = 43.27  # mm
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-
-@contextmanager
-def size_checked_by_us() -> Iterator[None]:
-    """Pillow's own limit only warns between one and two times its value; `max_megapixels` stops before decoding."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-
-
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -36,14 +26,25 @@ TURNS = {
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
-}  # EXIF orientation -> what makes the picture upright
+}  # EXIF orientation -> the operation that makes the picture upright
+
+
+@contextmanager
+def without_size_limit() -> Iterator[None]:
+    """Switch off Pillow's size limit, which only warns up to twice its value: the caller checks before decoding."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def to_srgb(image: Image.Image, size: tuple[int, int], orientation: int | None) -> Image.Image:
-    """The picture as upright 8-bit RGB, reduced to `size` (width, height as stored, before turning).
+    """Convert the picture to upright 8-bit sRGB of `size` (width, height as stored, before turning).
 
-    16-bit grey is scaled, transparency is laid over white, CMYK and colours with an embedded profile become sRGB; a
-    profile that does not fit the pixels is ignored, as viewers do. Raises ValueError for floating-point pixels.
+    16-bit gray is scaled to 8 bits, transparency is composited over white, CMYK and colours with an embedded profile
+    are converted; a profile that does not fit the pixels is ignored, as viewers do.
+    Raises ValueError for floating-point pixels.
     """
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I"):
@@ -69,7 +70,7 @@ def to_srgb(image: Image.Image, size: tuple[int, int], orientation: int | None) 
 
 
 def read_exif(image: Image.Image) -> dict[int, object]:
-    """The main and the Exif directory's tags; empty where the block is damaged, which does not spoil the picture."""
+    """The tags of the main and the Exif directory; empty where the EXIF block is damaged: the picture is still good."""
     try:
         exif = image.getexif()
         return dict(exif) | dict(exif.get_ifd(IFD.Exif))
@@ -79,9 +80,9 @@ def read_exif(image: Image.Image) -> dict[int, object]:
 
 
 def focal_length(exif: Mapping[int, object], width: int, height: int) -> float | None:
-    """Focal length in pixels of a picture of `width` x `height`, which shows the whole frame; None where EXIF lacks it.
+    """The focal length in pixels of an uncropped picture of `width` x `height`; None where EXIF lacks it.
 
-    From FocalLengthIn35mmFilm, by the diagonal of 35 mm film (43.27 mm), else from FocalLength and the sensor's size,
+    From FocalLengthIn35mmFilm and the diagonal of 35 mm film (43.27 mm), else from FocalLength and the sensor's size,
     which is the recorded pixel count over FocalPlaneXResolution.
     """
     in_35mm = _positive(exif.get(Base.FocalLengthIn35mmFilm))
@@ -95,11 +96,12 @@ def focal_length(exif: Mapping[int, object], width: int, height: int) -> float |
         if not (focal_mm and resolution and unit_mm and all(recorded)):
             return None
         focal = focal_mm * resolution / unit_mm * max(width, height) / max(recorded)
-    # beyond a fisheye or a telescope the tag is wrong, and no prior is better than a wrong one
+    # outside the range from fisheye to telescope the tag is wrong, and no prior is better than a wrong one
     return focal if 0.2 < focal / max(width, height) < 20 else None
 
 
 def _positive(value: object) -> float | None:
+    """The value as a positive, finite number, else None."""
     try:
         number = float(value)
     except (TypeError, ValueError, ZeroDivisionError):

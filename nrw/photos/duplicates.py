@@ -1,26 +1,40 @@
-"""Photos that repeat another: the same pixels, or nearly the same picture."""
+"""Photos that repeat another one: the same pixels, or nearly the same picture."""
 
+import hashlib
 import re
 from pathlib import Path
 
+import imagehash
 import numpy as np
 from PIL import Image
 
 from nrw.photos.table import Photo
 
-SAME_PICTURE = 0.98  # normalised correlation of thumbnails above which a hash match is believed
-COPY = re.compile(r"(\(\d+\)|\bcopy( \d+)?)$", re.IGNORECASE)  # how file managers and browsers name copies
-THUMBNAIL = 32  # pixels, also the size that the perceptual hash reduces to
+SAME_PICTURE = 0.98  # normalised correlation of thumbnails above which a match of hashes is confirmed
 SAME_SHAPE = 0.02  # relative difference of aspect ratios
+THUMBNAIL = 32  # pixels, also the size that the perceptual hash works on
+COPY = re.compile(r"(\(\d+\)|\bcopy( \d+)?)$", re.IGNORECASE)  # how file managers and browsers name copies
+
+
+def hash_photo(photo: Photo, upright: Image.Image) -> None:
+    """Set the photo's digest, perceptual hash and thumbnail, by which `mark_duplicates` compares photos.
+
+    upright: the pixels of the photo's copy, RGB.
+    """
+    photo.digest = hashlib.sha256(repr(upright.size).encode() + upright.tobytes()).digest()
+    thumbnail = upright.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    photo.phash = int(str(imagehash.phash(thumbnail)), 16)
+    photo.thumbnail = _normalized(thumbnail)
 
 
 def mark_duplicates(photos: list[Photo], distance: int) -> None:
-    """Set the verdict of `ok` photos that repeat another.
+    """Set the verdicts of `ok` photos that repeat another.
 
-    Of a group the largest stays, then one with a focal length, then one that is not named like a copy.
+    Of a group the largest is kept, then one with a focal length, then one that is not named like a copy.
 
-    Perceptual hashes also agree for different views of a building under the same sky, so that a match counts only if
-    the pictures have one shape and their thumbnails agree too.
+    distance: bits of 64 in which the perceptual hashes of near duplicates may differ. Different views of a building
+    under the same sky may also have equal hashes, so a match counts only if the pictures have the same shape and their
+    thumbnails agree too.
     """
     usable = [photo for photo in photos if photo.verdict == "ok"]
     usable.sort(
@@ -31,7 +45,7 @@ def mark_duplicates(photos: list[Photo], distance: int) -> None:
         )
     )
     kept, by_digest = [], {}
-    hashes = np.zeros(len(usable), np.uint64)  # of kept, in its order
+    hashes = np.zeros(len(usable), np.uint64)  # of kept, in its order, as the next two
     thumbnails = np.zeros((len(usable), THUMBNAIL**2), np.float32)
     aspects = np.zeros(len(usable))
     for photo in usable:
@@ -52,8 +66,8 @@ def mark_duplicates(photos: list[Photo], distance: int) -> None:
         by_digest[photo.digest] = photo
 
 
-def normalized(grey: Image.Image) -> np.ndarray:
-    """The pixels of a small grey picture as a vector of zero mean and unit length; zeros for a flat one."""
-    pixels = np.asarray(grey, np.float32).ravel()
+def _normalized(thumbnail: Image.Image) -> np.ndarray:
+    """The pixels of a small gray picture as a vector of zero mean and unit length; zeros for a uniform one."""
+    pixels = np.asarray(thumbnail, np.float32).ravel()
     pixels = pixels - pixels.mean()
     return pixels / max(float(np.linalg.norm(pixels)), 1e-6)

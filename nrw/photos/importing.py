@@ -1,6 +1,5 @@
-"""A folder of photos of any kind in; upright 8-bit sRGB copies and a verdict per file out."""
+"""Importing a folder of photos of any kind: upright 8-bit sRGB copies, and a verdict per file."""
 
-import hashlib
 import logging
 import os
 import re
@@ -9,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import imagehash
-import pillow_heif
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
@@ -19,13 +16,12 @@ from nrw.core.io import atomic_path, write_csv
 from nrw.core.limits import MIN_PHOTOS
 from nrw.core.progress import progress
 from nrw.geometry.cameras import fit_size
-from nrw.photos.decoding import FORMATS, focal_length, read_exif, size_checked_by_us, to_srgb
-from nrw.photos.duplicates import THUMBNAIL, mark_duplicates, normalized
+from nrw.photos.decoding import FORMATS, focal_length, read_exif, to_srgb, without_size_limit
+from nrw.photos.duplicates import hash_photo, mark_duplicates
 from nrw.photos.table import FIELDS, Photo, counts_of, row_of, too_few
 
 logger = logging.getLogger(__name__)
-pillow_heif.register_heif_opener()
-Image.init()  # Image.open(formats=…) knows only the formats that are loaded
+
 SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif", ".hif"),
     *(".avif", ".bmp", ".gif"),
@@ -46,9 +42,9 @@ def import_photos(
 ) -> None:
     """Copy the usable photos under `folder` to `out_images`/<id>.jpg and write a row per file to `out_csv`.
 
-    Copies are upright, 8-bit sRGB, JPEG of quality 95 without subsampling or metadata, longer side at most `max_size`;
-    ids are "0000", "0001", … in the order of the files' relative paths. Hidden files and folders are passed over; links
-    are followed, each folder once.
+    Copies are upright, 8-bit sRGB, JPEG of quality 95 without subsampling or metadata, longer side at most `max_size`.
+    Ids are "0000", "0001", … in the order of the files' relative paths. Hidden files and folders are skipped; links are
+    followed, but each folder is read once.
 
     out_csv: id (empty unless the verdict is ok), file, verdict, width, height of the copy, original_width,
     original_height (upright), focal_px (pixels of the copy, from EXIF; empty where unknown). Bytes of a name that are
@@ -57,8 +53,8 @@ def import_photos(
     decoded), `duplicate of FILE` (same pixels), `near duplicate of FILE` (perceptual hashes within
     `duplicate_distance` bits of 64, confirmed on thumbnails; the larger photo is kept).
 
-    Photos are read by `threads` threads (Pillow decodes outside the interpreter's lock), each holding one photo.
-    Raises UserError for a missing or empty folder, and for fewer than 3 usable photos; then `out_csv` is written first.
+    Photos are read by `threads` threads (Pillow releases the GIL while it decodes), each with one photo in memory.
+    Raises UserError for a missing or empty folder, and, after `out_csv` is written, for fewer than 3 usable photos.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -72,26 +68,27 @@ def import_photos(
     with atomic_path(out_images) as images:
         images.mkdir()
         read = partial(_read_photo, folder, images, max_size=max_size, min_size=min_size, max_megapixels=max_megapixels)
-        with size_checked_by_us(), ThreadPoolExecutor(threads) as pool:
+        with without_size_limit(), ThreadPoolExecutor(threads) as pool:
             results = pool.map(read, range(len(files)), files)
             photos = list(progress(results, len(files), "photos"))
         mark_duplicates(photos, duplicate_distance)
         usable = [photo for photo in photos if photo.verdict == "ok"]
         digits = max(4, len(str(len(usable) - 1)))
-        ids = {id(photo): f"{number:0{digits}d}" for number, photo in enumerate(usable)}
-        write_csv(out_csv, [row_of(photo, ids.get(id(photo), "")) for photo in photos], FIELDS)
+        for number, photo in enumerate(usable):
+            photo.photo_id = f"{number:0{digits}d}"
+        write_csv(out_csv, [row_of(photo) for photo in photos], FIELDS)
         logger.info("photos: %s", counts_of(photos))
         if len(usable) < MIN_PHOTOS:
             raise UserError(too_few(folder, photos))
         for photo in photos:
             if photo.verdict == "ok":
-                photo.copy.rename(images / f"{ids[id(photo)]}.jpg")
+                photo.copy.rename(images / f"{photo.photo_id}.jpg")
             elif photo.copy:
                 photo.copy.unlink()
 
 
 def list_files(folder: Path) -> list[str]:
-    """Relative paths of everything in a folder that is not hidden and not a directory, sorted by their parts.
+    """The relative paths of all files in a folder and below, except hidden ones, sorted by their parts.
 
     Links to directories are followed, but no directory is visited twice, so that loops end.
     """
@@ -111,7 +108,7 @@ def list_files(folder: Path) -> list[str]:
 def _read_photo(
     folder: Path, images: Path, number: int, relative: str, *, max_size: int, min_size: int, max_megapixels: float
 ) -> Photo:
-    """Judge one file, and leave its upright copy in `images` if it is good."""
+    """Judge one file and, if it is usable, write its upright copy into `images`."""
     path = folder / relative
     photo = Photo(os.fsencode(relative).decode("utf-8", "backslashreplace"), "ok")
     if path.suffix.lower() not in SUFFIXES:
@@ -130,7 +127,7 @@ def _read_photo(
         photo.verdict = "unreadable: a link to nothing"
     except UnidentifiedImageError:
         photo.verdict = "unreadable: not an image, or damaged from its start"
-    except Exception as error:  # decoders raise anything on damaged files, and one bad file must not stop the run
+    except Exception as error:  # decoders raise anything on damaged files, and one of them must not stop the run
         message = " ".join(str(error).split()) or type(error).__name__
         truncated = re.search("truncat|broken data stream", message, re.IGNORECASE)
         photo.verdict = "truncated" if truncated else f"unreadable: {message}"
@@ -140,6 +137,7 @@ def _read_photo(
 def _judge_and_copy(
     image: Image.Image, photo: Photo, copy: Path, max_size: int, min_size: int, max_megapixels: float
 ) -> None:
+    """Set the verdict, sizes, focal length and hashes of an opened photo, and write its copy if it is usable."""
     photo.original_width, photo.original_height = image.size
     megapixels = image.width * image.height / 1e6
     if image.format in ANIMATIONS and getattr(image, "n_frames", 1) > 1:
@@ -156,15 +154,12 @@ def _judge_and_copy(
     if image.format in ("JPEG", "MPO"):  # not HEIF, whose draft is the embedded thumbnail
         image.draft(None, size)  # decode at a half, quarter or eighth where that is still large enough
     image.load()
-    exif = read_exif(image)  # after loading: TIFF is turned upright by then, and says so
+    exif = read_exif(image)  # after loading, which turns a TIFF upright and removes its orientation
     upright = to_srgb(image, size, exif.get(Base.Orientation))
     if (upright.width < upright.height) != (photo.original_width < photo.original_height):
         photo.original_width, photo.original_height = photo.original_height, photo.original_width
     photo.width, photo.height = upright.size
     photo.focal_px = focal_length(exif, photo.width, photo.height)
-    photo.digest = hashlib.sha256(repr(upright.size).encode() + upright.tobytes()).digest()
-    thumbnail = upright.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    photo.phash = int(str(imagehash.phash(thumbnail)), 16)
-    photo.thumbnail = normalized(thumbnail)
+    hash_photo(photo, upright)
     upright.save(copy, "JPEG", quality=95, subsampling=0)
     photo.copy = copy

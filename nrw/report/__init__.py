@@ -1,1 +1,5 @@
-"""results/<scene>/report.html: one page that shows a finished scene, opens without network, and says what to change."""
+"""Stage 10, the report of a finished scene: one HTML file that opens without network.
+
+`photos`, `sections` and `figures` gather what the stages left, `verdict` judges it and gives advice, `page` writes the
+file with `pictures` embedded.
+"""

@@ -1,4 +1,4 @@
-"""The page's figures, as Plotly's JSON; text and grid take their colours from the page's style."""
+"""Figures of the page as Plotly JSON; the page's style sets the colours of text and grid."""
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,25 +11,25 @@ from PIL import Image
 from nrw.geometry.cameras import Camera
 from nrw.geometry.pointcloud import Cloud, read_cloud
 
-CLOUD_POINTS = 40_000
+CLOUD_POINTS = 40_000  # at most drawn
 PALETTE = 256  # colours of the points
-FRUSTUM = 0.12  # of the scene's size
-MAX_CAMERAS = 1000
-COLORS = {"train": "#2f7ed8", "val": "#e8871e", "dropped": "#9a9a9a"}  # told apart by colour-blind readers too
+FRUSTUM = 0.12  # height of a drawn camera, of the scene's size
+MAX_CAMERAS = 1000  # at most drawn, an even selection
+COLORS = {"train": "#2f7ed8", "val": "#e8871e", "dropped": "#9a9a9a"}  # safe for colour-blind readers
 NAMES = {"train": "trained on", "val": "validation", "dropped": "dropped"}
 MEASURED = {"val_psnr": ("validation PSNR, dB", ".2f"), "val_accuracy": ("validation accuracy", ".0%")}
 LINES = ("#2f7ed8", "#e8871e", "#2a9d6f", "#b14fc5", "#9a9a9a", "#c0392b")
 
 
 def thinned(cloud_ply: Path, colors: np.ndarray | None, seed: int) -> Cloud:
-    """At most CLOUD_POINTS points of a cloud, drawn at random, in the colours (N, 3) uint8 where these are given."""
+    """Draw at most CLOUD_POINTS random points of a cloud, with the colours (N, 3) uint8 if these are given."""
     cloud = read_cloud(cloud_ply)
     chosen = np.random.default_rng(seed).permutation(len(cloud))[:CLOUD_POINTS]
     return Cloud(cloud.points[chosen], (cloud.colors if colors is None else colors)[chosen], cloud.normals[chosen])
 
 
 def scene(cloud: Cloud, cameras: Mapping[str, Camera], files: Mapping[str, str], split: Mapping[str, str]) -> str:
-    """The cloud and the cameras in 3D. files, split: by photo id."""
+    """Draw the cloud and the cameras in 3D. cameras, files, split: by photo id."""
     centers = np.array([camera.center for camera in cameras.values()])
     low, high = _box(cloud.points, centers)
     inside = np.all((cloud.points >= low) & (cloud.points <= high), axis=1)
@@ -44,11 +44,11 @@ def scene(cloud: Cloud, cameras: Mapping[str, Camera], files: Mapping[str, str],
     size = FRUSTUM * float(np.median(np.linalg.norm(centers - np.median(cloud.points, axis=0), axis=1)))
     drawn = list(cameras)[:: -(-len(cameras) // MAX_CAMERAS)]
     for part, color in COLORS.items():
-        photos = [photo for photo in drawn if split[photo] == part]
-        if not photos:
+        ids = [photo_id for photo_id in drawn if split[photo_id] == part]
+        if not ids:
             continue
-        edges = np.concatenate([_frustum(cameras[photo], size) for photo in photos]).T
-        at = np.array([cameras[photo].center for photo in photos]).T
+        edges = np.concatenate([_frustum(cameras[photo_id], size) for photo_id in ids]).T
+        at = np.array([cameras[photo_id].center for photo_id in ids]).T
         lines = {"color": color, "width": 2}
         traces += [
             go.Scatter3d(
@@ -57,8 +57,8 @@ def scene(cloud: Cloud, cameras: Mapping[str, Camera], files: Mapping[str, str],
             ),
             go.Scatter3d(
                 x=at[0], y=at[1], z=at[2], mode="markers", marker={"size": 3, "color": color}, legendgroup=part,
-                name=f"{NAMES[part]} ({len(photos)})", hovertemplate="%{text}<extra></extra>",
-                text=[html.escape(f"{photo}  {files[photo]}") for photo in photos],
+                name=f"{NAMES[part]} ({len(ids)})", hovertemplate="%{text}<extra></extra>",
+                text=[html.escape(f"{photo_id}  {files[photo_id]}") for photo_id in ids],
             ),
         ]  # fmt: skip
     figure = go.Figure(traces)
@@ -79,7 +79,7 @@ def scene(cloud: Cloud, cameras: Mapping[str, Camera], files: Mapping[str, str],
 
 
 def _box(points: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Corners (3,) of a box around the cameras and all points but the outermost."""
+    """Compute the corners (3,) of a box around cameras and points, without outliers."""
     low = np.minimum(np.percentile(points, 1, axis=0), np.percentile(centers, 2, axis=0))
     high = np.maximum(np.percentile(points, 99, axis=0), np.percentile(centers, 98, axis=0))
     margin = 0.05 * np.linalg.norm(high - low)
@@ -87,7 +87,7 @@ def _box(points: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _eye(cameras: Iterable[Camera]) -> dict[str, float]:
-    """Where to look from, in Plotly's units about the box's middle: as the cameras do, from behind them and above."""
+    """Choose the first viewpoint, behind and above the cameras, in Plotly's units about the middle of the box."""
     forward = np.mean([camera.rotation[2] for camera in cameras], axis=0)[:2]
     length = np.linalg.norm(forward)
     x, y = -1.85 * forward / length if length > 0 else (0.0, -1.85)
@@ -95,7 +95,7 @@ def _eye(cameras: Iterable[Camera]) -> dict[str, float]:
 
 
 def _palette(colors: np.ndarray) -> tuple[np.ndarray, list[list]]:
-    """(N,) uint8 indices of (N, 3) uint8 colours into a Plotly colour scale of PALETTE steps: a byte a point."""
+    """Quantise colours (N, 3) uint8 to indices (N,) uint8, a byte per point, and a Plotly colour scale."""
     image = Image.fromarray(colors[None]).quantize(PALETTE, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     table = np.zeros((PALETTE, 3), int)
     found = np.array(image.getpalette("RGB"), int).reshape(-1, 3)[:PALETTE]
@@ -105,20 +105,20 @@ def _palette(colors: np.ndarray) -> tuple[np.ndarray, list[list]]:
 
 
 def _frustum(camera: Camera, size: float) -> np.ndarray:
-    """(11, 3) points of a line that draws a camera's pyramid, its height `size`; NaN breaks the line."""
+    """Draw a camera as a pyramid of height `size`: the points (14, 3) of a line, which NaN interrupts."""
     x = np.array([0, camera.width, camera.width, 0]) - camera.cx
     y = np.array([0, 0, camera.height, camera.height]) - camera.cy
     corners = size * np.stack([x / camera.fx, y / camera.fy, np.ones(4)], axis=1) @ camera.rotation + camera.center
     a, b, c, d = corners
-    centre, gap = camera.center, np.full(3, np.nan)
-    return np.array([centre, a, b, centre, c, d, centre, gap, b, c, gap, d, a, gap])
+    apex, gap = camera.center, np.full(3, np.nan)
+    return np.array([apex, a, b, apex, c, d, apex, gap, b, c, gap, d, a, gap])
 
 
 def densities(rows: Sequence[Mapping], depth: Mapping[str, float] | None, limit: float) -> str:
-    """How much of each photo shows points, from the most to the least; rows: {id, file, density, split}.
+    """Plot the share of each photo that shows points, in decreasing order. rows: {id, file, density, split}.
 
-    depth: share of the pixels with a depth, by photo id; None for a scene that came aligned. limit: below it photos are
-    dropped.
+    depth: share of the pixels with a depth, by photo id; None for a scene that came aligned. limit: density below which
+    photos are dropped.
     """
     ordered = sorted(rows, key=lambda row: -row["density"])
     place = {row["id"]: number for number, row in enumerate(ordered, start=1)}
@@ -151,9 +151,9 @@ def densities(rows: Sequence[Mapping], depth: Mapping[str, float] | None, limit:
 
 
 def curves(rows: Sequence[Mapping]) -> str:
-    """The losses of a stage over its length and, on a second axis, what was measured on validation photos.
+    """Plot the losses of a stage over its length and, on a second axis, its validation score.
 
-    rows: of stats.jsonl. Of several losses only their weighted total is drawn at first.
+    rows: of stats.jsonl. Where there are several losses, only their weighted total is visible at first.
     """
     kimg = [row["kimg"] for row in rows]
     known = {"step", "kimg", "seconds", "images_per_s", "learning_rate"}
@@ -191,7 +191,7 @@ def curves(rows: Sequence[Mapping]) -> str:
 
 
 def _json(figure: go.Figure, margin: int | None = None) -> str:
-    """JSON that may stand inside a script element."""
+    """Encode as JSON that is safe inside a script element."""
     figure.update_layout(
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",

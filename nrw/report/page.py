@@ -1,4 +1,4 @@
-"""The page: what the sections gathered, judged and put into the template."""
+"""The page: gathers the contents of the sections, judges them, and fills the template."""
 
 import logging
 from collections.abc import Mapping
@@ -14,19 +14,19 @@ from nrw.dataset.packed import PackedDataset
 from nrw.geometry.cameras import read_cameras
 from nrw.jobs.records import costs
 from nrw.report import figures, sections, verdict
-from nrw.report.photos import photos_of, wall
+from nrw.report.photos import PhotoFate, fates_of, wall
+from nrw.scene.files import SceneFiles
 
 logger = logging.getLogger(__name__)
 
 
-def write_report(scene_dir: Path | str, config: Mapping, out_html: Path | str) -> None:
-    """Write the page of a finished scene: one file, beside which only the videos have to lie.
+def write_report(files: SceneFiles, config: Mapping, out_html: Path | str) -> None:
+    """Write the page of a finished scene: one HTML file that needs only the videos beside it.
 
-    config: the complete configuration. The scene, named after its folder, began with photos or came aligned as
-    config["scenes"] says. Photos stream; the page holds at most `WALL` thumbnails of them and a few pictures a section.
+    config: the complete configuration; its section `scenes` says whether the scene was made from photos or came
+    aligned. Photos are opened one at a time, and the page holds a bounded number of pictures.
     """
-    scene_dir = Path(scene_dir)
-    content = gather(scene_dir, config)
+    content = gather(files, config)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("nrw.report"),
         autoescape=True,
@@ -42,39 +42,38 @@ def write_report(scene_dir: Path | str, config: Mapping, out_html: Path | str) -
         logger.info("  %s: %s. %s", finding.level, finding.title, finding.text)
 
 
-def gather(scene_dir: Path, config: Mapping) -> dict:
-    """What the template shows."""
-    source = config["scenes"][scene_dir.name]
+def gather(files: SceneFiles, config: Mapping) -> dict:
+    """Collect what the template shows."""
+    source = config["scenes"][files.name]
     from_photos = "photos" in source
-    dataset = PackedDataset(scene_dir / "dataset")
+    dataset = PackedDataset(files.dataset)
     labelled = bool(dataset.meta["classes"])
-    photos = photos_of(scene_dir, from_photos)
-    index = aligned_index(scene_dir)
-    ignored = sorted(dataset.meta["sky"] + dataset.meta["transient"]) if labelled else []
-    shares = sections.covered(scene_dir / "aligned", [row["id"] for row in index], ignored)
-    scores = read_json(scene_dir / "evaluation" / "metrics.json")
+    photos = fates_of(files, from_photos)
+    index = aligned_index(files)
+    masked = sorted(dataset.meta["sky"] + dataset.meta["transient"]) if labelled else []
+    covered = float(np.median(list(sections.covered(files.aligned, [row["id"] for row in index], masked).values())))
+    scores = read_json(files.metrics)
     protocol = "half" if "half" in scores["protocols"] else "full"
-    sfm = read_json(scene_dir / "sfm" / "summary.json") if from_photos else None
-    mvs = read_json(scene_dir / "mvs" / "summary.json") if from_photos else None
-    shown_labels = sections.labels(scene_dir, dataset.ids) if labelled else None
+    sfm = read_json(files.sfm_summary) if from_photos else None
+    mvs = read_json(files.mvs_summary) if from_photos else None
+    shown_labels = sections.labels(files, dataset.ids) if labelled else None
 
     findings = []
     if from_photos:
         findings.append(verdict.registration(sfm, sum(photo.fate == "unusable" for photo in photos)))
     dropped = sum(photo.fate == "dropped" for photo in photos)
-    covered = float(np.median(list(shares.values())))
     findings.append(verdict.coverage(mvs and mvs["points"], covered, dropped, len(index), labelled))
     if from_photos:
         findings.append(verdict.labels(config["segmentation"]["model"], shown_labels["roles"] if shown_labels else {}))
     findings.append(verdict.against_baseline(scores["protocols"][protocol], len(scores["photos"])))
-    findings.append(verdict.generalisation(sections.validation_curve(scene_dir), len(dataset.train_ids)))
+    findings.append(verdict.generalisation(sections.validation_curve(files), len(dataset.train_ids)))
     level, headline = verdict.headline(findings)
 
-    timing = sections.timing(costs(scene_dir))
-    groups = wall(photos, scene_dir, Path(source["photos"]) if from_photos else None)
+    timing = sections.timing(costs(files.records))
+    groups = wall(photos, files, Path(source["photos"]) if from_photos else None)
     ours = scores["protocols"][protocol]["ours"]
     return {
-        "scene": scene_dir.name,
+        "scene": files.name,
         "made": datetime.now().astimezone().strftime("%-d %B %Y, %H:%M"),
         "preset": config["preset"],
         "device": config["device"],
@@ -90,45 +89,46 @@ def gather(scene_dir: Path, config: Mapping) -> dict:
             (f"{ours['psnr']:.1f} dB", "PSNR on unseen photos"),
             (timing["total"], "computing time"),
         ],
-        "videos": sections.videos(scene_dir),
+        "videos": sections.videos(files),
         "groups": groups,
         "wall_total": len(photos),
         "wall_shown": sum(len(group["tiles"]) for group in groups),
         "sfm": sfm,
         "mvs": mvs,
-        "scene_figure": scene_figure(scene_dir, dataset, photos, config["seed"]) if from_photos else None,
+        "scene_figure": scene_figure(files, dataset, photos, config["seed"]) if from_photos else None,
         "cloud_points": figures.CLOUD_POINTS,
         "density_figure": figures.densities(index, depth_shares(mvs), config["dataset"]["min_density"]),
-        "coverage_examples": sections.coverage_examples(scene_dir / "aligned", index),
+        "coverage_examples": sections.coverage_examples(files.aligned, index),
         "labels": shown_labels,
-        "training": sections.training(scene_dir),
+        "training": sections.training(files),
         "metrics": sections.metrics(scores),
         "scores": scores,
-        "sheets": sections.sheets(scene_dir),
+        "sheets": sections.sheets(files),
         "timing": timing,
         "versions": sections.versions(),
         "configuration": sections.configuration(config),
     }
 
 
-def aligned_index(scene_dir: Path) -> list[dict]:
-    """{id, file, density, split} of every aligned photo."""
-    split = {row["id"]: row["split"] for row in read_csv(scene_dir / "aligned" / "split.csv")}
+def aligned_index(files: SceneFiles) -> list[dict]:
+    """Read {id, file, density, split} of every aligned photo."""
+    split = {row["id"]: row["split"] for row in read_csv(files.split)}
     return [
         {"id": row["id"], "file": row["file"], "density": float(row["density"]), "split": split[row["id"]]}
-        for row in read_csv(scene_dir / "aligned" / "index.csv")
+        for row in read_csv(files.index)
     ]
 
 
 def depth_shares(mvs: Mapping | None) -> dict[str, float] | None:
-    return mvs and {photo: entry["coverage"] for photo, entry in mvs["photos"].items()}
+    """Share of the pixels with a depth by photo id, from mvs/summary.json; None for a scene that came aligned."""
+    return mvs and {photo_id: entry["coverage"] for photo_id, entry in mvs["photos"].items()}
 
 
-def scene_figure(scene_dir: Path, dataset: PackedDataset, photos: list, seed: int) -> str:
-    """The cloud in the colours gathered from the training photos, and the cameras."""
-    colors = np.load(scene_dir / "framebuffers" / "colors.npy", mmap_mode="r", allow_pickle=False)
-    cameras = read_cameras(scene_dir / "mvs" / "sparse")
-    cloud = figures.thinned(scene_dir / "mvs" / "cloud.ply", colors, seed)
-    files = {photo.id: photo.file for photo in photos}
-    split = {photo: dataset.split.get(photo, "dropped") for photo in cameras}
-    return figures.scene(cloud, cameras, files, split)
+def scene_figure(files: SceneFiles, dataset: PackedDataset, photos: list[PhotoFate], seed: int) -> str:
+    """Draw the cloud in the colours gathered from the training photos, and the cameras."""
+    colors = np.load(files.colors, mmap_mode="r", allow_pickle=False)
+    cameras = read_cameras(files.sparse)
+    cloud = figures.thinned(files.cloud, colors, seed)
+    names = {photo.photo_id: photo.file for photo in photos}
+    split = {photo_id: dataset.split.get(photo_id, "dropped") for photo_id in cameras}
+    return figures.scene(cloud, cameras, names, split)

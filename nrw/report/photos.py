@@ -1,4 +1,4 @@
-"""What became of each photo, and the wall that shows it."""
+"""The fate of each photo, and the wall of thumbnails that shows it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,11 @@ from pathlib import Path
 from nrw.core.io import read_csv, read_json
 from nrw.framebuffers.aligned import aligned_paths
 from nrw.report.pictures import thumbnail
+from nrw.scene.files import SceneFiles
 
 WALL = 240  # thumbnails at most
-THUMBNAIL = 160  # pixels
-UNSAFE = ("oversized", "unreadable", "not a photo")  # verdicts of files that are not opened again
+THUMBNAIL = 160  # pixels, longer side
+UNSAFE = ("oversized", "unreadable", "not a photo")  # beginnings of verdicts on files that are not opened again
 
 FATES = {  # fate: (heading, whether it is a loss)
     "train": ("Trained on", False),
@@ -22,44 +23,47 @@ FATES = {  # fate: (heading, whether it is a loss)
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A file of the photo folder. id: empty where the file was no usable photo. reason: empty where all went well."""
+class PhotoFate:
+    """A file of the photo folder and what became of it.
 
-    id: str
+    photo_id: empty if the file is not a usable photo. fate: of FATES. reason: empty for a photo in use.
+    """
+
+    photo_id: str
     file: str
     fate: str
     reason: str
 
 
-def photos_of(scene_dir: Path, from_photos: bool) -> list[Photo]:
-    """Every file found and what became of it; from_photos: whether the scene began with photos or came aligned."""
-    split = {row["id"]: row for row in read_csv(scene_dir / "aligned" / "split.csv")}
+def fates_of(files: SceneFiles, from_photos: bool) -> list[PhotoFate]:
+    """List the fate of every file found. from_photos: the scene was made from photos; False: it came aligned."""
+    split = {row["id"]: row for row in read_csv(files.split)}
     if not from_photos:
-        files = {row["id"]: row["file"] for row in read_csv(scene_dir / "aligned" / "index.csv")}
-        return [Photo(id, files[id], row["split"], _dropped(row)) for id, row in split.items()]
-    left_out = {row["id"]: row["reason"] for row in read_json(scene_dir / "sfm" / "summary.json")["left_out"]}
-    photos = []
-    for row in read_csv(scene_dir / "photos" / "photos.csv"):
-        id, file = row["id"], row["file"]
+        names = {row["id"]: row["file"] for row in read_csv(files.index)}
+        return [PhotoFate(photo_id, names[photo_id], row["split"], _dropped(row)) for photo_id, row in split.items()]
+    left_out = {row["id"]: row["reason"] for row in read_json(files.sfm_summary)["left_out"]}
+    fates = []
+    for row in read_csv(files.photos_csv):
+        photo_id, name = row["id"], row["file"]
         if row["verdict"] != "ok":
-            photos.append(Photo("", file, "unusable", row["verdict"]))
-        elif id in left_out:
-            photos.append(Photo(id, file, "unregistered", left_out[id]))
+            fates.append(PhotoFate("", name, "unusable", row["verdict"]))
+        elif photo_id in left_out:
+            fates.append(PhotoFate(photo_id, name, "unregistered", left_out[photo_id]))
         else:
-            photos.append(Photo(id, file, split[id]["split"], _dropped(split[id])))
-    return photos
+            fates.append(PhotoFate(photo_id, name, split[photo_id]["split"], _dropped(split[photo_id])))
+    return fates
 
 
 def _dropped(row: Mapping[str, str]) -> str:
     return f"the cloud covers {float(row['density']):.0%} of the picture" if row["split"] == "dropped" else ""
 
 
-def wall(photos: list[Photo], scene_dir: Path, folder: Path | None) -> list[dict]:
-    """The photos by fate, {heading, count, loss, tiles [{file, reason, picture}]}, with `WALL` thumbnails at most.
+def wall(photos: list[PhotoFate], files: SceneFiles, folder: Path | None) -> list[dict]:
+    """Group the photos by fate: [{heading, count, loss, tiles [{file, name, reason, picture}]}].
 
-    folder: the user's, from which unusable files are shown where they can be; None for a scene that came aligned.
-    Losses come first when thumbnails are short, but take half of them at most; of a group that is too large an even
-    selection is shown. Photos are opened one by one.
+    folder: the user's photos, from which unusable files are shown if possible; None for a scene that came aligned. At
+    most WALL thumbnails are shown: losses come first but take no more than half of them unless the others leave room,
+    and a group that is too large is shown by an even selection. Photos are opened one at a time.
     """
     groups = {fate: [photo for photo in photos if photo.fate == fate] for fate in FATES}
     shown = _shares({fate: len(group) for fate, group in groups.items()})
@@ -74,7 +78,7 @@ def wall(photos: list[Photo], scene_dir: Path, folder: Path | None) -> list[dict
                 "file": photo.file,
                 "name": Path(photo.file).name,
                 "reason": photo.reason,
-                "picture": _picture(photo, scene_dir, folder),
+                "picture": _picture(photo, files, folder),
             }
             for photo in chosen
         ]
@@ -83,7 +87,7 @@ def wall(photos: list[Photo], scene_dir: Path, folder: Path | None) -> list[dict
 
 
 def _shares(counts: Mapping[str, int]) -> dict[str, int]:
-    """How many of each fate to show."""
+    """Decide how many photos of each fate to show."""
     if sum(counts.values()) <= WALL:
         return dict(counts)
     losses = {fate: count for fate, count in counts.items() if FATES[fate][1]}
@@ -93,18 +97,18 @@ def _shares(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _scaled(counts: Mapping[str, int], room: int) -> dict[str, int]:
-    """The counts shrunk in proportion to fit `room`."""
+    """Scale the counts down in proportion to fit `room`."""
     total = sum(counts.values())
     if total <= room:
         return dict(counts)
     return {fate: min(count, max(1, count * room // total)) if count else 0 for fate, count in counts.items()}
 
 
-def _picture(photo: Photo, scene_dir: Path, folder: Path | None) -> str | None:
+def _picture(photo: PhotoFate, files: SceneFiles, folder: Path | None) -> str | None:
     if folder is None:
-        return thumbnail(aligned_paths(scene_dir / "aligned", photo.id)["reference"], THUMBNAIL)
-    if photo.id:
-        return thumbnail(scene_dir / "photos" / "images" / f"{photo.id}.jpg", THUMBNAIL)
+        return thumbnail(aligned_paths(files.aligned, photo.photo_id)["reference"], THUMBNAIL)
+    if photo.photo_id:
+        return thumbnail(files.upright_photos / f"{photo.photo_id}.jpg", THUMBNAIL)
     if photo.reason.startswith(UNSAFE):
         return None
     return thumbnail(folder / photo.file, THUMBNAIL)

@@ -1,4 +1,4 @@
-"""Pictures small enough to live inside the page."""
+"""Pictures small enough to embed in the page."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ Image.init()
 
 
 def data_uri(image: Image.Image, max_size: int, quality: int = 78) -> str:
-    """A JPEG of the image, its longer side at most `max_size` pixels, as an address that holds it."""
+    """Encode an image as a JPEG in a data URI, its longer side at most `max_size` pixels."""
     image = image.convert("RGB")
     image.thumbnail((max_size, max_size), Image.Resampling.BOX)
     buffer = io.BytesIO()
@@ -21,7 +21,7 @@ def data_uri(image: Image.Image, max_size: int, quality: int = 78) -> str:
 
 
 def thumbnail(path: Path, max_size: int, quality: int = 70) -> str | None:
-    """As `data_uri`, of an image file, upright; None where the file is gone or is no picture."""
+    """Encode an image file, turned upright, as `data_uri` does; None where it is missing or cannot be read."""
     try:
         with Image.open(path) as image:
             image.draft("RGB", (2 * max_size, 2 * max_size))  # JPEG: decodes at a fraction of the size
@@ -31,7 +31,7 @@ def thumbnail(path: Path, max_size: int, quality: int = 70) -> str | None:
 
 
 def side_by_side(pictures: Sequence[np.ndarray], max_size: int, gap: int = 4) -> str:
-    """As `data_uri`, of pictures (H, W, 3) uint8 of one height in a row."""
+    """Encode a row of pictures (H, W, 3) uint8 of equal height, as `data_uri` does."""
     height = pictures[0].shape[0]
     space = np.full((height, gap, 3), 255, np.uint8)
     row = [part for picture in pictures for part in (picture, space)][:-1]

@@ -1,4 +1,4 @@
-"""What the page shows of each stage, read from a finished scene's folder; photos are opened one by one."""
+"""Contents of the page, section by section, from the files of a finished scene; photos are opened one at a time."""
 
 import json
 import os
@@ -14,57 +14,55 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from nrw.config.choices import TRAINING_STAGES, VIDEO_KINDS
 from nrw.config.resolve import complete_preset
 from nrw.core import ade20k
 from nrw.core.io import read_image, read_json
 from nrw.core.progress import duration
+from nrw.evaluation.scores import METHODS, PROTOCOLS
 from nrw.framebuffers.aligned import aligned_paths
 from nrw.jobs.records import Cost
 from nrw.report import figures
 from nrw.report.pictures import data_uri, side_by_side
+from nrw.scene.files import SceneFiles
 
-SAMPLE = 60  # photos from which coverage and examples are taken
+SAMPLE = 60  # photos from which coverage is measured
 EXAMPLE = 720  # pixels, width of a row of pictures
 EXAMPLES = 6  # label maps
-SHEET = 1100  # pixels, width of a validation photo's sheet
+SHEET = 1100  # pixels, width of the sheet of a validation photo
 SHEETS = 12
-STAGES = {
+STAGE_TEXTS = {  # title, caption
     "appearance": ("Stage 1: appearance", "The encoder learns which photos look alike. The triplet loss should fall."),
     "rerender": (
         "Stage 2: rerendering, appearance fixed",
-        "The loss should fall and the validation score rise; both flatten when the stage is done.",
+        "The loss should fall and the validation score rise; both flatten towards the end of the stage.",
     ),
     "finetune": (
         "Stage 3: everything together",
-        "As in stage 2. A loss that falls while the validation score falls too means photos learnt by heart.",
+        "As in stage 2. A validation score that falls together with the loss is a sign of overfitting.",
     ),
     "completion": (
         "Labels of novel views",
-        "What a new view's labels will be, learnt from the photos' own. The accuracy should rise.",
+        "The completion network learns to predict the labels of views without a photo. The accuracy should rise.",
     ),
 }
-KINDS = {
+VIDEO_TEXTS = {  # title, caption
     "flythrough": ("Fly-through", "Past the cameras, in the most typical light."),
     "appearance": ("Appearance", "One view in the light of several photos."),
     "joint": ("Both together", "Viewpoint and light change from photo to photo."),
 }
-METHODS = {"raw": "render of the cloud", "R": "cloud, holes filled, colours fitted (R)", "ours": "nrw"}
-PROTOCOLS = {
-    "full": "Appearance from the whole photo",
-    "half": "Appearance from the left half, scored on the right",
-    "half_refined": "The same, appearance refined on the left half",
-}
-SCORES = {"psnr": ("PSNR, dB", ".2f"), "ssim": ("SSIM", ".3f"), "l1": ("L1", ".3f"), "lpips": ("LPIPS", ".3f")}
+METRICS = {"psnr": ("PSNR, dB", ".2f"), "ssim": ("SSIM", ".3f"), "l1": ("L1", ".3f"), "lpips": ("LPIPS", ".3f")}
 VIRIDIS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]])
+NOTHING = 236  # gray of pixels without a point
 
 
-def videos(scene_dir: Path) -> list[dict]:
-    """The videos, the three usual ones first: {title, caption, source, poster, width, height}."""
-    files = {path.stem: path for path in sorted((scene_dir / "videos").glob("*.mp4"))}
+def videos(files: SceneFiles) -> list[dict]:
+    """List the videos, those of the workflow first: [{title, caption, source, poster, width, height}]."""
+    kinds = [path.stem for path in files.videos]
     found = []
-    for kind in sorted(files, key=lambda kind: ([*KINDS, kind].index(kind), kind)):
-        title, caption = KINDS.get(kind, (kind, "A camera path of your own."))
-        with Image.open(files[kind].with_suffix(".png")) as poster:
+    for kind in sorted(kinds, key=lambda kind: ([*VIDEO_KINDS, kind].index(kind), kind)):
+        title, caption = VIDEO_TEXTS.get(kind, (kind, "A camera path of your own."))
+        with Image.open(files.poster(kind)) as poster:
             width, height = poster.size
             address = data_uri(poster, 640)
         found.append(
@@ -80,20 +78,23 @@ def videos(scene_dir: Path) -> list[dict]:
     return found
 
 
-def covered(aligned_dir: Path, ids: Sequence[str], ignored: Sequence[int]) -> dict[str, float]:
-    """Of some of the photos, the share of the pixels with none of the `ignored` labels (1–150) that show a point."""
+def covered(aligned_dir: Path, ids: Sequence[str], masked: Sequence[int]) -> dict[str, float]:
+    """Measure the share of pixels that show a point, by photo id, for up to SAMPLE photos.
+
+    masked: labels (1–150) whose pixels do not count; photos without any other pixel are left out.
+    """
     shares = {}
-    for photo in _some(ids, SAMPLE):
-        paths = aligned_paths(aligned_dir, photo)
+    for photo_id in _some(ids, SAMPLE):
+        paths = aligned_paths(aligned_dir, photo_id)
         hit = read_image(paths["color"])[..., 3] > 0
-        could = ~np.isin(read_image(paths["seg"]), ignored) if ignored else np.ones_like(hit)
-        if could.any():
-            shares[photo] = float(hit[could].mean())
+        keep = ~np.isin(read_image(paths["seg"]), masked) if masked else np.ones_like(hit)
+        if keep.any():
+            shares[photo_id] = float(hit[keep].mean())
     return shares
 
 
 def coverage_examples(aligned_dir: Path, rows: Sequence[Mapping]) -> list[dict]:
-    """The best, the middle and the worst covered of the photos in use: {caption, picture} of photo | render | depth."""
+    """Show the best, the median and the least covered photo in use: [{caption, picture}] of photo | render | depth."""
     used = sorted((row for row in rows if row["split"] != "dropped"), key=lambda row: -row["density"])
     places = dict.fromkeys([0, len(used) // 2, len(used) - 1])
     examples = []
@@ -101,7 +102,7 @@ def coverage_examples(aligned_dir: Path, rows: Sequence[Mapping]) -> list[dict]:
         row = used[place]
         paths = aligned_paths(aligned_dir, row["id"])
         color = read_image(paths["color"])
-        shown = np.where(color[..., 3:] > 0, color[..., :3], 236).astype(np.uint8)
+        shown = np.where(color[..., 3:] > 0, color[..., :3], NOTHING).astype(np.uint8)
         pictures = [read_image(paths["reference"]), shown, _depth_colors(read_image(paths["depth"]))]
         examples.append(
             {
@@ -113,30 +114,29 @@ def coverage_examples(aligned_dir: Path, rows: Sequence[Mapping]) -> list[dict]:
 
 
 def _depth_colors(depth: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 of a depth map (H, W): near yellow, far violet, none grey."""
-    seen = depth > 0
-    if not seen.any():
-        return np.full((*depth.shape, 3), 236, np.uint8)
-    near, far = np.percentile(depth[seen], [2, 98])
+    """Colour a depth map (H, W): (H, W, 3) uint8, near yellow, far violet, none gray."""
+    hit = depth > 0
+    if not hit.any():
+        return np.full((*depth.shape, 3), NOTHING, np.uint8)
+    near, far = np.percentile(depth[hit], [2, 98])
     place = 1 - np.clip((depth - near) / max(far - near, 1e-9), 0, 1)
     steps = np.linspace(0, 1, len(VIRIDIS))
     colors = np.stack([np.interp(place, steps, VIRIDIS[:, channel]) for channel in range(3)], axis=-1)
-    return np.where(seen[..., None], colors, 236).astype(np.uint8)
+    return np.where(hit[..., None], colors, NOTHING).astype(np.uint8)
 
 
-def labels(scene_dir: Path, ids: Sequence[str]) -> dict:
-    """{examples [{caption, picture}] of photo | labels, classes [{name, share, photos, role, color}], roles, model}.
+def labels(files: SceneFiles, ids: Sequence[str]) -> dict:
+    """Show the label maps: {examples [{caption, picture}] of photo | labels, classes, roles, model}.
 
-    classes and model are empty for a scene that came aligned: what made its labels is not recorded.
+    classes: [{label, name, share, photos, role, color}] of at least 0.2 % of the pixels. roles: share of the pixels by
+    role. classes, roles and model are empty for a scene that came aligned: its labels have no record.
     """
-    aligned_dir = scene_dir / "aligned"
     examples = []
-    for photo in _some(ids, EXAMPLES):
-        paths = aligned_paths(aligned_dir, photo)
+    for photo_id in _some(ids, EXAMPLES):
+        paths = aligned_paths(files.aligned, photo_id)
         pictures = [read_image(paths["reference"]), read_image(paths["seg_rgb"])]
-        examples.append({"caption": f"photo {photo}", "picture": side_by_side(pictures, EXAMPLE)})
-    found = scene_dir / "segmentation" / "classes.json"
-    summary = read_json(found) if found.is_file() else {"classes": [], "model": ""}
+        examples.append({"caption": f"photo {photo_id}", "picture": side_by_side(pictures, EXAMPLE)})
+    summary = read_json(files.classes) if files.classes.is_file() else {"classes": [], "model": ""}
     classes = [
         {**entry, "color": "rgb({},{},{})".format(*ade20k.colorize(np.uint8(entry["label"])).tolist())}
         for entry in summary["classes"]
@@ -148,56 +148,57 @@ def labels(scene_dir: Path, ids: Sequence[str]) -> dict:
     return {"examples": examples, "classes": classes, "roles": roles, "model": summary["model"]}
 
 
-def training(scene_dir: Path) -> list[dict]:
-    """The stages that ran: {title, caption, figure, facts, sheet}; sheet: the last sample pictures, where there are."""
+def training(files: SceneFiles) -> list[dict]:
+    """Show the stages that ran: [{title, caption, figure, facts, sheet}]; sheet: the last samples, or None."""
     stages = []
-    for stage, (title, caption) in STAGES.items():
-        rows = stats(scene_dir, stage)
+    for stage in TRAINING_STAGES:
+        rows = stats(files, stage)
         if not rows:
             continue
-        samples = sorted((scene_dir / stage / "samples").glob("*.png"))
+        title, caption = STAGE_TEXTS[stage]
+        samples = files.sample_sheets(stage)
         sheet = None
         if samples:
             with Image.open(samples[-1]) as image:
                 sheet = data_uri(image, EXAMPLE)
         last = rows[-1]
-        facts = f"{last['kimg']:g} kimg in {duration(last['seconds'])}, {last['images_per_s']:.1f} crops a second"
+        facts = f"{last['kimg']:g} kimg in {duration(last['seconds'])}, {last['images_per_s']:.1f} crops per second"
         stages.append(
             {"title": title, "caption": caption, "figure": figures.curves(rows), "facts": facts, "sheet": sheet}
         )
     return stages
 
 
-def stats(scene_dir: Path, stage: str) -> list[dict]:
-    """The rows of a stage's stats.jsonl; none where the stage did not run."""
-    file = scene_dir / stage / "stats.jsonl"
+def stats(files: SceneFiles, stage: str) -> list[dict]:
+    """Read the rows of a stage's stats.jsonl; none if the stage did not run."""
+    file = files.stats(stage)
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
 
 
-def validation_curve(scene_dir: Path) -> list[tuple[str, float, float]]:
-    """(stage, kimg, PSNR in dB) of each tick of stages 2 and 3."""
+def validation_curve(files: SceneFiles) -> list[tuple[str, float, float]]:
+    """Collect (stage, kimg, PSNR in dB) of each tick with a validation PSNR: those of stages 2 and 3."""
     return [
         (stage, row["kimg"], row["val_psnr"])
-        for stage in ("rerender", "finetune")
-        for row in stats(scene_dir, stage)
+        for stage in TRAINING_STAGES
+        for row in stats(files, stage)
         if "val_psnr" in row
     ]
 
 
 def metrics(summary: Mapping) -> list[dict]:
-    """Tables of metrics.json, one a protocol: {title, columns, rows [(method, [text], whether it is ours)]}."""
-    columns = [score for score in SCORES if score != "lpips" or not summary["lpips_unavailable"]]
+    """Make the tables of metrics.json, one per protocol: [{title, columns, rows [(method, [text], ours: bool)]}]."""
+    columns = [metric for metric in METRICS if metric != "lpips" or not summary["lpips_unavailable"]]
     tables = []
     for protocol, methods in summary["protocols"].items():
         rows = [
-            (METHODS[method], [_text(means[score], SCORES[score][1]) for score in columns], method == "ours")
+            (METHODS[method], [_text(means[metric], METRICS[metric][1]) for metric in columns], method == "ours")
             for method, means in methods.items()
         ]
-        gains = [
-            _text(_difference(methods["ours"][score], methods["R"][score]), "+" + SCORES[score][1]) for score in columns
-        ]
+        ours, r = methods["ours"], methods["R"]
+        gains = [_text(_difference(ours[metric], r[metric]), "+" + METRICS[metric][1]) for metric in columns]
         rows.append(("nrw − R", gains, False))
-        tables.append({"title": PROTOCOLS[protocol], "columns": [SCORES[score][0] for score in columns], "rows": rows})
+        titles = [METRICS[metric][0] for metric in columns]
+        tables.append({"title": PROTOCOLS[protocol].title, "columns": titles, "rows": rows})
     return tables
 
 
@@ -209,18 +210,21 @@ def _text(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def sheets(scene_dir: Path) -> dict:
-    """{total, pictures [{caption, picture}]}: sheets of validation photos, an even selection of SHEETS."""
-    files = [path for path in sorted((scene_dir / "evaluation" / "sheets").glob("*.png")) if path.stem != "overview"]
+def sheets(files: SceneFiles) -> dict:
+    """Show the sheets of validation photos, an even selection of at most SHEETS: {total, pictures [...]}."""
+    paths = [path for path in sorted(files.sheets.glob("*.png")) if path.stem != "overview"]
     pictures = []
-    for path in _some(files, SHEETS):
+    for path in _some(paths, SHEETS):
         with Image.open(path) as image:
             pictures.append({"caption": path.stem, "picture": data_uri(image, SHEET, quality=82)})
-    return {"total": len(files), "pictures": pictures}
+    return {"total": len(paths), "pictures": pictures}
 
 
 def timing(rows: Sequence[Cost]) -> dict:
-    """{rows [{rule, jobs, time, cpu, memory, share}], total}; share: of the longest rule, for a bar."""
+    """Format the costs: {rows [{rule, jobs, time, cpu, memory, share}], total, memory}.
+
+    share: of the time of the longest rule, for a bar. total: time. memory: that of the largest job.
+    """
     longest = max((row.seconds for row in rows), default=0.0) or 1.0
     return {
         "rows": [
@@ -240,7 +244,7 @@ def timing(rows: Sequence[Cost]) -> dict:
 
 
 def versions() -> list[tuple[str, str]]:
-    """nrw, Python, the machine, and the packages that nrw asks for."""
+    """List nrw, Python, the machine, and the packages that nrw requires, each with its version."""
     found = [("nrw", metadata.version("nrw")), ("Python", platform.python_version())]
     found.append(("machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"))
     for requirement in metadata.requires("nrw") or []:
@@ -248,18 +252,21 @@ def versions() -> list[tuple[str, str]]:
         if "extra ==" not in requirement:
             try:
                 found.append((name, metadata.version(name)))
-            except metadata.PackageNotFoundError:  # for another platform
+            except metadata.PackageNotFoundError:  # required on another platform only
                 continue
     return found
 
 
 def configuration(config: Mapping) -> dict:
-    """{preset, changed [(key, value, the preset's)], text}: text is the whole configuration as YAML."""
-    usual = dict(_leaves(complete_preset(config["preset"])))
+    """Compare with the preset: {preset, changed [(key, value, value of the preset)], text}.
+
+    text: the whole configuration as YAML.
+    """
+    defaults = dict(_leaves(complete_preset(config["preset"])))
     changed = [
-        (key, _short(value), _short(usual.get(key)))
+        (key, _short(value), _short(defaults.get(key)))
         for key, value in _leaves(config)
-        if not key.startswith("scenes.") and key != "preset" and usual.get(key) != value
+        if not key.startswith("scenes.") and key != "preset" and defaults.get(key) != value
     ]
     text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
     return {"preset": config["preset"], "changed": changed, "text": text}
@@ -280,7 +287,7 @@ def _short(value: object) -> str:
 
 
 def _some(items: Sequence, count: int) -> list:
-    """An even selection of at most `count`."""
+    """Select at most `count` items, evenly spaced."""
     if len(items) <= count:
         return list(items)
     return [items[index * len(items) // count] for index in range(count)]

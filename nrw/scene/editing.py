@@ -1,7 +1,7 @@
-"""Semantic editing: label maps in which one class takes the place of another, or that somebody painted.
+"""Semantic editing: replace one class of a label map by another, or read a painted label map.
 
-The networks paint what the labels say, so a lawn that is labelled pavement becomes pavement (as in Meshry et al. 2019).
-A class that they were not trained on means nothing to them.
+The networks draw what the labels say: a lawn that is labelled pavement becomes pavement (Meshry et al. 2019). They can
+only draw classes that they were trained on.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,10 @@ from nrw.core.errors import UserError
 
 
 def parse(edits: Iterable[str]) -> dict[str, str]:
-    """{"grass": "sidewalk"} of ["grass=sidewalk"]. Raises UserError for what is no pair, or a class given twice."""
+    """Parse ["grass=sidewalk"] to {"grass": "sidewalk"}.
+
+    Raises UserError for an entry that is not a pair, and for a class that is given twice.
+    """
     replacements = {}
     for edit in edits:
         source, _, target = (part.strip() for part in edit.partition("="))
@@ -28,15 +31,15 @@ def parse(edits: Iterable[str]) -> dict[str, str]:
 
 
 def table(replacements: Mapping[str, str], meta: Mapping, predicted: Sequence[int] | None = None) -> np.ndarray | None:
-    """What each label is replaced by: (256,) uint8, to be indexed with a label map; None without replacements.
+    """Build the table of replacements: (256,) uint8, to be indexed with a label map; None without replacements.
 
-    Classes that the networks see as one (`core.ade20k.GROUPS`: road, sidewalk and floor) are replaced together. All
-    replacements happen at once, so that two classes can change places.
+    Classes that the networks cannot tell apart (`core.ade20k.GROUPS`: road, sidewalk and floor) are replaced together.
+    All replacements apply at once, so that two classes can swap places.
 
     replacements: ADE20K name -> name. meta: of the packed data set that the networks were trained on. predicted: the
-    labels that occur, where label maps are predicted; None: any may.
-    Raises UserError for a scene without labels, an unknown name (naming the nearest), a pair that the networks see as
-    one, a target that they were not trained on, and a source that no predicted label map shows.
+    labels that can occur, where label maps are predicted; None: all of them.
+    Raises UserError for a scene without labels, an unknown name (suggesting the nearest), a pair that the networks
+    cannot tell apart, a target that they were not trained on, and a source that no predicted label map shows.
     """
     if not replacements:
         return None
@@ -62,7 +65,7 @@ def table(replacements: Mapping[str, str], meta: Mapping, predicted: Sequence[in
         taken = [label for label in members if edited[label] not in (label, new)]
         if taken:
             raise UserError(
-                f"edit {source}={target}: the networks see {source} as the same class as another that is replaced by "
+                f"edit {source}={target}: to the networks {source} is the same class as another that is replaced by "
                 f"{ade20k.ADE20K_NAMES[edited[taken[0]] - 1]}"
             )
         edited[members] = new
@@ -70,18 +73,18 @@ def table(replacements: Mapping[str, str], meta: Mapping, predicted: Sequence[in
 
 
 def require_labels(meta: Mapping) -> None:
-    """Raise UserError for a scene whose data set (`meta`) has no labels."""
+    """Raise UserError if the data set of the scene (`meta`) has no labels."""
     if not meta["classes"]:
         raise UserError(
-            "there are no labels to edit: this scene's photos were not segmented (segmentation.model: none)"
+            "there are no labels to edit: this scene's photos were not segmented (segmentation.model is none)"
         )
 
 
 def read_painted(path: Path | str, shape: tuple[int, int]) -> np.ndarray:
-    """A painted label map (H, W) uint8: a gray PNG of ADE20K labels 0–150, or one in the colours of `_seg_rgb.png`.
+    """Read a painted label map (H, W) uint8: a gray PNG of ADE20K labels 0–150, or a PNG in the colours of `_seg_rgb`.
 
-    shape: (H, W) of the view. Raises UserError where the file is missing, no picture, of another size, or has other
-    labels.
+    shape: (H, W) of the view. Raises UserError where the file is missing, cannot be read, has another size, or has
+    other values.
     """
     try:
         with Image.open(path) as image:
@@ -93,7 +96,7 @@ def read_painted(path: Path | str, shape: tuple[int, int]) -> np.ndarray:
     if pixels.shape[:2] != shape:
         raise UserError(
             f"label map {path} is {pixels.shape[1]}x{pixels.shape[0]}, its view {shape[1]}x{shape[0]}: start from the "
-            "view's own map, NNNN_seg_rgb.png in the folder `aligned` of the scene"
+            "view's own map, aligned/NNNN_seg_rgb.png of the scene"
         )
     if pixels.ndim == 3:
         return ade20k.labels_from_colors(pixels)
@@ -103,12 +106,12 @@ def read_painted(path: Path | str, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _alike(label: int) -> list[int]:
-    """The labels that enter the networks as this one does; classes without a group of their own stand alone."""
+    """List the labels of the same group; a class without a group of its own stands alone."""
     group = ade20k.GROUPS[label]
     return [label] if group == ade20k.OTHER_GROUP else np.flatnonzero(group == ade20k.GROUPS).tolist()
 
 
 def _names(groups: Iterable[int]) -> str:
-    """The classes of these groups, as a person reads them."""
+    """Name the classes of these groups."""
     members = [name for group in sorted(groups) for name in ade20k.GROUP_MEMBERS[group]]
     return ", ".join(members) or "none of the named classes"

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nrw.core.errors import UserError
-from nrw.geometry.pointcloud import Cloud, read_cloud
 
 if TYPE_CHECKING:
     from nrw.dataset.packed import PackedDataset
+    from nrw.geometry.pointcloud import Cloud
     from nrw.scene.model import SceneModel
 
 
@@ -30,6 +30,10 @@ class SceneFiles:
     @property
     def name(self) -> str:
         return self.root.resolve().name
+
+    def of(self, scene: str) -> "SceneFiles":
+        """The files of a scene by name, where `{scene}` stands in the root."""
+        return SceneFiles(Path(str(self.root).format(scene=scene)))
 
     # photos
 
@@ -252,7 +256,9 @@ class SceneFiles:
         for file in files:
             if not file.exists():
                 target = Path("results", self.name, file.relative_to(self.root))
-                raise UserError(f"{self.root} has no {file.relative_to(self.root)}; run `snakemake --cores all {target}`")
+                raise UserError(
+                    f"{self.root} has no {file.relative_to(self.root)}; run `snakemake --cores all {target}`"
+                )
 
     def open(self, device: str) -> tuple["SceneModel", "PackedDataset"]:
         """The trained networks and the data set. Raises UserError for a scene that is not trained."""
@@ -263,14 +269,25 @@ class SceneFiles:
         completion = self.stage("completion") if self.model("completion").exists() else None
         return SceneModel.load(self.stage("finetune"), completion, device), PackedDataset(self.dataset)
 
-    def colored_cloud(self) -> Cloud:
+    def open_with_cloud(self, device: str) -> tuple["SceneModel", "PackedDataset", "Cloud"]:
+        """As `open`, with the coloured cloud. Raises UserError also for a scene that came aligned: it has no cloud."""
+        model, dataset = self.open(device)
+        if not dataset.meta["has_index"]:
+            raise UserError(
+                f"{self.root} came as an aligned data set, without a point cloud: only its own views can be rendered"
+            )
+        return model, dataset, self.colored_cloud()
+
+    def colored_cloud(self) -> "Cloud":
         """The cloud in the colours of the training photos. Raises UserError where it is missing, or does not fit."""
         self.require(self.cloud, self.colors)
         return read_colored_cloud(self.cloud, self.colors)
 
 
-def read_colored_cloud(cloud_ply: Path | str, colors_npy: Path | str) -> Cloud:
+def read_colored_cloud(cloud_ply: Path | str, colors_npy: Path | str) -> "Cloud":
     """A cloud in the colours gathered from the training photos. Raises UserError where the two do not fit."""
+    from nrw.geometry.pointcloud import read_cloud
+
     cloud = read_cloud(cloud_ply)
     colors = np.load(colors_npy, allow_pickle=False)
     if len(colors) != len(cloud):

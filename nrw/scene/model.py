@@ -1,7 +1,7 @@
-"""A trained scene: appearances out of photos, pictures out of deep buffers."""
+"""A trained scene: photos to appearances, deep buffers and appearances to pictures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nrw.core.ade20k import label_of
+from nrw.core.device import torch_device
 from nrw.core.errors import UserError
 from nrw.core.io import read_json
 from nrw.dataset.packed import View
@@ -19,7 +20,7 @@ from nrw.models import losses
 from nrw.models.appearance import AppearanceEncoder
 from nrw.models.build import Networks, build_networks
 from nrw.models.completion import CompletionNet
-from nrw.models.inputs import BufferSpec, crop_buffer, encode, encoder_input, lasting, photo_tensor
+from nrw.models.inputs import BufferSpec, crop_buffer, encode, encoder_input, keep_mask, photo_tensor
 from nrw.models.weights import load_weights
 
 REFINE_RATE = 0.05  # Adam's, on a code of about unit range
@@ -29,11 +30,20 @@ POINTS_AT_ONCE = 1 << 20
 SKY = label_of("sky")
 
 
+@dataclass(frozen=True)
+class Completion:
+    """Semantic completion of a scene. spec: of the network's input. labels: (n,) uint8, one ADE20K label per class."""
+
+    network: CompletionNet
+    spec: BufferSpec
+    labels: np.ndarray
+
+
 class SceneModel:
     """Networks of a scene for inference. Appearances z are (Z,) float32 on the CPU, pictures (H, W, 3) uint8.
 
     networks, spec: as trained. transient: ADE20K labels that do not count. splat: diameter of a point, pixels.
-    completion: network, its spec, and the label that stands for each class; None where there is none.
+    completion: None for a scene without labels.
     """
 
     def __init__(
@@ -42,23 +52,22 @@ class SceneModel:
         spec: BufferSpec,
         transient: Sequence[int],
         splat: int,
-        completion: tuple[CompletionNet, BufferSpec, np.ndarray] | None,
+        completion: Completion | None,
         device: torch.device | str = "cpu",
     ):
         self.networks = networks.to(device).requires_grad_(False).eval()
         self.spec, self.transient, self.splat, self.device = spec, transient, splat, torch.device(device)
         self.completion = completion
         if completion is not None:
-            completion[0].to(device).requires_grad_(False).eval()
+            completion.network.to(device).requires_grad_(False).eval()
 
     @classmethod
     def load(cls, finetune_dir: Path | str, completion_dir: Path | str | None, device: str = "cpu") -> "SceneModel":
-        """The scene whose stage 3 (or 2) left `finetune_dir`; completion_dir: None for a scene without labels.
+        """Load the scene that stage 3 (or 2) wrote to `finetune_dir`; completion_dir: None for a scene without labels.
 
         Raises UserError where a file is missing or does not fit, or the device does not exist.
         """
-        if device == "cuda" and not torch.cuda.is_available():
-            raise UserError("device is cuda, but torch finds no CUDA GPU here: set device: cpu")
+        torch_device(device)
         config = _read_config(finetune_dir)
         spec = _spec(config)
         networks = build_networks(config, spec)
@@ -70,27 +79,26 @@ class SceneModel:
             completion_spec = _spec(completion_config)
             network = CompletionNet(completion_spec, len(completion_config["labels"]))
             load_weights(Path(completion_dir) / "model.safetensors", {"network": network})
-            completion = network, completion_spec, np.array(completion_config["labels"], np.uint8)
+            completion = Completion(network, completion_spec, np.array(completion_config["labels"], np.uint8))
         return cls(networks, spec, config["transient"], config["splat"], completion, device)
 
     @torch.no_grad()
     def encode(self, view: View, region: tuple[float, float] | None = None) -> Tensor:
-        """The appearance z of a photo, or of the columns of `region` alone (first and last, fractions of the width)."""
-        return encode(self.networks.encoder, [encoder_input(view, self.spec, self.transient, region)], self.device)[
-            0
-        ].cpu()
+        """Encode the appearance z of a photo, or of its columns in `region` only (first and last, as fractions)."""
+        seen = encoder_input(view, self.spec, self.transient, region)
+        return encode(self.networks.encoder, [seen], self.device)[0].cpu()
 
     def refine(self, view: View, z: Tensor, region: tuple[float, float] | None, steps: int) -> Tensor:
-        """A better z for a photo by gradient descent (Adam) on the columns of `region`, L1 + 0.2 DSSIM.
+        """Refine the z of a photo by gradient descent (Adam) on the columns of `region`, L1 + 0.2 DSSIM.
 
-        Transient pixels do not count. Only the region's part of the view is rendered, with predicted labels where the
-        scene has completion, as novel views have. Returns the best of the codes met, z itself included.
+        Transient pixels do not count. Only the region is rendered, with predicted labels where the scene has
+        completion, as for novel views. Returns the z with the lowest loss, which may be the given one.
         """
         height, width = view.labels.shape
         grid = 1 << (self.spec.levels - 1)
         first, last = (min(round(fraction * width / grid) * grid, width) for fraction in region or (0, 1))
-        photo = photo_tensor(view.photo[:, first:last])[None].to(self.device)
-        keep = lasting(view.labels[:, first:last], self.transient)[None].to(self.device)
+        pixels = photo_tensor(view.pixels[:, first:last])[None].to(self.device)
+        keep = keep_mask(view.labels[:, first:last], self.transient)[None].to(self.device)
         if self.completion is not None:
             view = replace(view, labels=self.predict_labels(view))
         rasters, index = self._on_device(*crop_buffer(view, self.spec, (first, 0, last - first, height)))
@@ -104,7 +112,7 @@ class SceneModel:
             with torch.enable_grad():
                 code = torch.cat([measured, learned])
                 output = self.networks.render(rasters, index, code[None])
-                target = torch.where(keep > 0, photo, output.detach())  # also hides transients from their neighbours
+                target = torch.where(keep > 0, pixels, output.detach())  # also hides transients from their neighbours
                 loss = losses.l1(output, target, keep) + REFINE_DSSIM * losses.dssim(output, target, keep)
             if loss.item() < least:
                 best, least = code.detach().cpu().clone(), loss.item()
@@ -117,7 +125,7 @@ class SceneModel:
         return best
 
     def _parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """What of a code (Z,) was measured in the photo, none of it by the encoder of 2019, and what was learned."""
+        """Split a code (Z,) into its measured part, empty for the encoder of 2019, and its learned part."""
         encoder = self.networks.encoder
         start = len(z) - encoder.z_dim if isinstance(encoder, AppearanceEncoder) else 0
         return z[:start], z[start:]
@@ -126,7 +134,7 @@ class SceneModel:
     def render_view(
         self, view: View, z: Tensor, predict_labels: bool = False, edit: np.ndarray | None = None
     ) -> np.ndarray:
-        """A picture (H, W, 3) uint8 of a view's deep buffer, its photo unused.
+        """Render a picture (H, W, 3) uint8 from a view's deep buffer; its photo is not used.
 
         z: (Z,). predict_labels: use the completion network's labels in place of the view's, where the scene has one.
         edit: (256,) uint8, what each label is replaced by (`scene.editing`).
@@ -148,9 +156,9 @@ class SceneModel:
         labels: np.ndarray | None = None,
         edit: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The scene from any camera: the picture and the raw render beside it, both (H, W, 3) uint8.
+        """Render the scene from any camera: the picture and the raw render of the cloud, both (H, W, 3) uint8.
 
-        cloud: in the colours gathered from the training photos, its points in the order they were trained in.
+        cloud: in the colors of the training photos, its points in the order they were trained in.
         labels: (H, W) uint8 ADE20K, for semantic editing; None: predicted. edit: as for `render_view`.
         """
         view = self.view_of(cloud.points, cloud.spacing, cloud.colors, camera, labels)
@@ -165,10 +173,10 @@ class SceneModel:
         labels: np.ndarray | None = None,
         chosen: np.ndarray | None = None,
     ) -> View:
-        """What any camera sees of points (N, 3), (N,) apart, in colours (N, 3) uint8, as the view of a black photo.
+        """Rasterize points (N, 3) with spacing (N,) and colors (N, 3) uint8 into any camera: a view of a black photo.
 
-        labels: (H, W) uint8; None: all unknown. chosen: (N,) int64, which points of the cloud these are; None: all, in
-        order. Points that are on the model's device already stay there.
+        labels: (H, W) uint8; None: all unknown. chosen: (N,) int64, the indices of these points in the cloud; None:
+        they are the whole cloud, in order. Points on the model's device stay there.
         """
         device = str(self.device)
         chunks = [points[start : start + POINTS_AT_ONCE] for start in range(0, len(points), POINTS_AT_ONCE)]
@@ -176,8 +184,8 @@ class SceneModel:
         if self.networks.lighting is not None:
             lighting = self.networks.lighting.table.cpu().numpy()
             colors = np.concatenate([colors, lighting if chosen is None else lighting[chosen]], axis=1)
-        color = shade(chunks, colors, camera, raster, self.splat, device)
         levels = pyramid(raster, self.spec.levels, self.splat)
+        color = shade(chunks, colors, camera, raster, levels[0], self.splat, device)
         pictures = color_pyramid(color, levels, self.splat)
         index = [level.index for level in levels]
         if chosen is not None:
@@ -185,7 +193,7 @@ class SceneModel:
         color = [picture[..., :3] for picture in pictures]
         return View(
             id="",
-            photo=np.zeros_like(color[0]),
+            pixels=np.zeros_like(color[0]),
             labels=np.zeros(raster.depth.shape, np.uint8) if labels is None else labels,
             color=color,
             depth=[level.depth for level in levels],
@@ -195,7 +203,7 @@ class SceneModel:
         )
 
     def completed(self, view: View) -> View:
-        """The view with predicted labels in place of its own; as it is in a scene without labels.
+        """Replace a view's labels by predicted ones; in a scene without labels the view stays as it is.
 
         Raises UserError in a scene that was trained with labels but has no completion.
         """
@@ -204,13 +212,13 @@ class SceneModel:
         if self.spec.classes:
             raise UserError(
                 "This scene was trained with labels, but there is no completion network to predict those of a new "
-                "view: run the stage `completion`, or give a label map."
+                "view: run the rule `train_completion`, or give a label map."
             )
         return view
 
     @torch.no_grad()
     def predict_labels(self, view: View) -> np.ndarray:
-        """The completion network's label map (H, W) uint8 of a view's deep buffer, without sky beneath the horizon.
+        """Predict the label map (H, W) uint8 of a view from its deep buffer, without sky below the horizon.
 
         Transient labels never occur.
 
@@ -218,16 +226,16 @@ class SceneModel:
         """
         if self.completion is None:
             raise UserError("This scene has no completion network: its photos were not segmented.")
-        network, spec, labels = self.completion
-        rasters, index = self._on_device(*crop_buffer(view, spec))
-        scores = network(rasters, index)[0]
+        labels = self.completion.labels
+        rasters, index = self._on_device(*crop_buffer(view, self.completion.spec))
+        scores = self.completion.network(rasters, index)[0]
         if view.camera is not None:
             beneath = torch.from_numpy(view.camera.ray_directions()[..., 2] < 0).to(self.device)
             scores[torch.from_numpy(labels == SKY).to(self.device)[:, None, None] & beneath] = -torch.inf
         return labels[scores.argmax(dim=0).cpu().numpy()]
 
     def _on_device(self, rasters: list[Tensor], index: list[Tensor] | None) -> tuple[list[Tensor], list[Tensor] | None]:
-        """As a batch of one on the device."""
+        """Move to the device, as a batch of one."""
         rasters = [level[None].to(self.device) for level in rasters]
         return rasters, None if index is None else [level[None].to(self.device) for level in index]
 

@@ -1,1 +1,1 @@
-"""Stage 3, ADE20K labels of the undistorted photos: a `segmenter` writes the label maps that `labels` counts."""
+"""Stage 3, ADE20K labels of the undistorted photos: `segmenter` labels a photo, `labels` all of them."""

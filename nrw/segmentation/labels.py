@@ -1,4 +1,4 @@
-"""Label maps of a scene's photos, and what classes they show."""
+"""Label maps of a scene's photos, and the classes that they show."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,23 +25,23 @@ def segment_photos(
 ) -> None:
     """Write `<id>.png`, labels (H, W) uint8 of the size of `images_dir/<id>.jpg`, for a chunk of photos.
 
-    Photos that are done are skipped (`core.pieces`; `key_file` belongs to this chunk), and where all are, the model is
-    not even read. Raises UserError as Segmenter does.
+    Finished photos are skipped (`core.pieces`; `key_file` belongs to this chunk); where all are finished, the model is
+    not loaded. Raises UserError as Segmenter does.
     """
     images_dir, out_dir = Path(images_dir), Path(out_dir)
-    photos = {photo: images_dir / f"{photo}.jpg" for photo in ids}
-    fingerprint = {"model": model, "max_size": max_size, "photos": list(photos.values())}
-    todo = pending(ids, key_file, fingerprint, lambda photo: [out_dir / f"{photo}.png"])
+    paths = {photo_id: images_dir / f"{photo_id}.jpg" for photo_id in ids}
+    fingerprint = {"model": model, "max_size": max_size, "photos": list(paths.values())}
+    todo = pending(ids, key_file, fingerprint, lambda photo_id: [out_dir / f"{photo_id}.png"])
     if not todo:
         return
     segmenter = Segmenter(model, max_size, device)
-    for photo in progress(todo, len(todo), "labelling photos"):
-        with Image.open(photos[photo]) as image:
+    for photo_id in progress(todo, len(todo), "labelling photos"):
+        with Image.open(paths[photo_id]) as image:
             pixels = np.array(image.convert("RGB"))
-        write_image(out_dir / f"{photo}.png", segmenter(pixels))
+        write_image(out_dir / f"{photo_id}.png", segmenter(pixels))
 
 
-def write_classes(
+def gather_classes(
     segmentation_dir: Path | str,
     path: Path | str,
     ids: Iterable[str],
@@ -50,16 +50,16 @@ def write_classes(
     transient: Iterable[str],
     sky: Iterable[str],
 ) -> None:
-    """Write classes.json: what the label maps of all photos show.
+    """Write classes.json: the classes that the label maps of all photos show.
 
-    model: as configured. license: a reminder. photos: their number. transient, sky: the configured names. classes: by
-    falling share, each with label 1–150, name, share of all pixels, photos that show it, and role (transient, sky, or
-    scene). Raises UserError for a name that ADE20K does not have.
+    Its keys: model, as configured; license, a reminder; photos, their number; transient and sky, the configured names;
+    classes, by decreasing share, each with label (1–150; 0: unknown), name, share of all pixels, photos (the number
+    that show it) and role (transient, sky or scene). Raises UserError for a name that ADE20K does not have.
     """
     roles = dict.fromkeys(ade20k.labels_of(sky), "sky") | dict.fromkeys(ade20k.labels_of(transient), "transient")
-    pixels, photos, count = np.zeros(256, np.int64), np.zeros(256, np.int64), 0
-    for photo in ids:
-        found = np.bincount(read_image(Path(segmentation_dir, f"{photo}.png")).ravel(), minlength=256)
+    pixels, photos, count = np.zeros(256, np.int64), np.zeros(256, np.int64), 0  # pixels and photos of each label
+    for photo_id in ids:
+        found = np.bincount(read_image(Path(segmentation_dir, f"{photo_id}.png")).ravel(), minlength=256)
         pixels += found
         photos += found > 0
         count += 1

@@ -1,8 +1,8 @@
 """ADE20K label maps of photos, by a model of the Hugging Face hub or of a local folder.
 
-Both kinds of model in transformers serve: semantic ones (SegFormer, UPerNet, BEiT, DPT, …), which give each pixel
+Both kinds of model in transformers work: semantic ones (SegFormer, UPerNet, BEiT, DPT, …), which give each pixel
 scores for the classes, and universal ones (OneFormer, Mask2Former, EoMT, …), which give scored masks. The model's own
-configuration says which it is. Weights are read from safetensors only.
+configuration says which kind it is. Weights are read from safetensors only.
 """
 
 import os
@@ -26,29 +26,29 @@ from transformers import (
 )
 
 from nrw.core import ade20k
+from nrw.core.device import torch_device
 from nrw.core.errors import UserError
 from nrw.geometry.cameras import fit_size
 
-# Where a repository has no safetensors, transformers would fetch some from an unreviewed pull request, without a word.
+# Where a repository has no safetensors, transformers would silently fetch some from an unreviewed pull request.
 os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
 
-MIN_AGREEING_NAMES = 100  # of 150: other ADE20K models differ in a dozen synonyms, other data sets in nearly all names
+MIN_AGREEING_NAMES = 100  # of 150: ADE20K models differ in a dozen synonyms, other data sets in nearly all names
 
 
 class Segmenter:
     """A model that labels photos.
 
-    model: a hub id, `id@revision`, or a local folder that `save_pretrained` or `hf download` filled. max_size: pixels,
-    longer side of what the model is shown; models made for squares of one size (those whose configuration has an
-    `image_size`: BEiT, DPT, EoMT, …) get the photo as their own processor prepares it. device: "cpu" or "cuda".
+    model: a hub id, `id@revision`, or a local folder written by `save_pretrained` or `hf download`.
+    max_size: pixels, longer side of the picture that the model gets. Models for squares of one size (those whose
+    configuration has an `image_size`: BEiT, DPT, EoMT, …) get the photo as their own processor prepares it.
+    device: "cpu" or "cuda".
     Raises UserError where the model cannot be read, has no safetensors, is no segmentation model, or was not trained on
-    ADE20K's 150 classes, and where cuda is asked for and missing.
+    ADE20K's 150 classes, and for CUDA where there is no CUDA device.
     """
 
     def __init__(self, model: str, max_size: int, device: str) -> None:
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise UserError("device is cuda, but torch finds no CUDA device here; set device to cpu.")
-        self.device = torch.device(device)
+        self.device = torch_device(device)
         self.max_size = max_size
         source = _source(model)
         try:
@@ -72,7 +72,7 @@ class Segmenter:
         except (OSError, ValueError, SafetensorError) as error:
             raise _unavailable(model, error) from error
         missing = sorted(name for name in loading["missing_keys"] if not name.startswith("auxiliary_head"))
-        if missing:  # transformers would go on with random numbers in their place
+        if missing:  # transformers would use random values in their place
             raise UserError(
                 f"segmentation.model {model} lacks {len(missing)} of its weights ({missing[0]}, …): it is not "
                 "trained, or not for segmentation. Choose a model trained on ADE20K, or none."
@@ -81,10 +81,10 @@ class Segmenter:
         self.fixed_size = hasattr(config, "image_size")
 
     @torch.inference_mode()
-    def __call__(self, photo: np.ndarray) -> np.ndarray:
-        """Labels (H, W) uint8, 1–150, of a photo (H, W, 3) uint8."""
-        height, width = photo.shape[:2]
-        image = Image.fromarray(photo)
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Labels (H, W) uint8, 1–150, of a photo's pixels (H, W, 3) uint8."""
+        height, width = pixels.shape[:2]
+        image = Image.fromarray(pixels)
         shown = image.resize(fit_size(width, height, self.max_size), Image.Resampling.LANCZOS)
         options = {} if self.fixed_size else {"do_resize": False}
         if self.task is not None:
@@ -94,7 +94,7 @@ class Segmenter:
         with self._precision():
             outputs = self.network(**inputs.to(self.device))
         classes = self.processor.post_process_semantic_segmentation(outputs, target_sizes=[(shown.height, shown.width)])
-        labels = (classes[0] + 1).to("cpu", torch.uint8).numpy()  # the hub counts from 0
+        labels = (classes[0] + 1).to("cpu", torch.uint8).numpy()  # the hub numbers classes from 0
         return np.array(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
 
     def _precision(self) -> AbstractContextManager:
@@ -104,7 +104,7 @@ class Segmenter:
 
 
 def _source(model: str) -> dict[str, str]:
-    """Where transformers shall look for a configured model. Raises UserError for a path that is no model folder."""
+    """Arguments that tell transformers where a configured model is. Raises UserError for a path that is no model."""
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -129,6 +129,7 @@ def _processor_options(config: object) -> dict[str, object]:
 
 
 def _check_classes(model: str, config: object) -> None:
+    """Raise UserError unless the model's labels are ADE20K's 150 classes, in order."""
     names = [str(config.id2label.get(index, "")).partition(",")[0].partition(";")[0] for index in range(150)]
     agreeing = sum(ade20k.find(name) == label for label, name in enumerate(names, start=1))
     if config.num_labels != ade20k.N_LABELS or agreeing < MIN_AGREEING_NAMES:
@@ -140,11 +141,12 @@ def _check_classes(model: str, config: object) -> None:
 
 
 def _unavailable(model: str, error: Exception) -> UserError:
+    """The error for a model that transformers could not read."""
     reason = str(error).strip().splitlines()[0]
     if "file named model.safetensors" in str(error):
         return UserError(
             f"segmentation.model {model} has no weights in safetensors ({reason}), and other formats can execute code. "
-            "Choose a revision that has them (segmentation.model: ID@REVISION), another model, or none."
+            "Choose a revision that has them (set segmentation.model to ID@REVISION), another model, or none."
         )
     if Path(model).expanduser().is_dir():
         return UserError(

@@ -1,1 +1,5 @@
-"""Stage 2, COLMAP structure from motion: `features`, `pairs`, `matching`, `reconstruction`, `upright`, `summary`."""
+"""Stage 2, structure from motion with COLMAP.
+
+`features` into a `database`, `pairs`, `matching`, `reconstruction`, which is made `upright`, and the `summary` of what
+became of each photo.
+"""

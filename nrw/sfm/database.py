@@ -1,9 +1,9 @@
-"""COLMAP's database and the table of photos, as the steps of structure from motion read and write them."""
+"""COLMAP databases and the table of photos, as the steps of structure from motion read and write them."""
 
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -11,19 +11,62 @@ import pycolmap
 
 from nrw.core.io import read_csv
 
+# COLMAP logs several lines per photo and pair, and a warning per solver step that it recovers from; the summary says
+# what became of each photo
+pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
+
+PHOTO_TABLES = ("rigs", "rig_sensors", "cameras", "frames", "frame_data", "images")
+FEATURE_TABLES = ("keypoints", "descriptors")
+
 
 def usable_photos(photos_csv: Path | str) -> dict[str, dict[str, str]]:
-    """The rows of the usable photos by id."""
+    """The rows of photos.csv with the verdict `ok`, by photo id."""
     return {row["id"]: row for row in read_csv(photos_csv) if row["verdict"] == "ok"}
 
 
-def image_name(id: str) -> str:
-    return f"{id}.jpg"
+def image_name(photo_id: str) -> str:
+    """The name of a photo in COLMAP's databases and models: its file in the folder of copies."""
+    return f"{photo_id}.jpg"
+
+
+def image_ids(path: Path | str) -> dict[str, int]:
+    """COLMAP's image ids by image name."""
+    with closing(sqlite3.connect(read_only(path), uri=True)) as connection:
+        return dict(connection.execute("SELECT name, image_id FROM images"))
+
+
+def copy_photos(source: Path | str, target: Path | str, ids: Iterable[int]) -> None:
+    """Fill an empty database with all photos of another, and with the features of the images `ids`."""
+    with attached(target, source) as connection:
+        for table in PHOTO_TABLES:
+            connection.execute(f"INSERT INTO main.{table} SELECT * FROM other.{table}")
+        for table in FEATURE_TABLES:
+            connection.executemany(
+                f"INSERT INTO main.{table} SELECT * FROM other.{table} WHERE image_id = ?",
+                [(image_id,) for image_id in sorted(ids)],
+            )
+
+
+@contextmanager
+def opened(path: Path | str) -> Iterator[pycolmap.Database]:
+    """The database through COLMAP, which creates it where it does not exist; closed when the block ends."""
+    database = pycolmap.Database.open(path)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def copied(path: Path | str) -> Iterator[Path]:
+    """A temporary copy of the database: COLMAP marks every database that it opens as changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(shutil.copyfile(path, Path(folder) / "copy.db"))
 
 
 @contextmanager
 def attached(path: Path | str, other: Path | str) -> Iterator[sqlite3.Connection]:
-    """A connection to write to `path` in one transaction, with the tables of `other` to read."""
+    """A connection for one transaction on `path` (schema `main`), with `other` (schema `other`) attached read-only."""
     with closing(sqlite3.connect(path, uri=True)) as connection:
         connection.execute("ATTACH ? AS other", (read_only(other),))
         with connection:
@@ -31,20 +74,5 @@ def attached(path: Path | str, other: Path | str) -> Iterator[sqlite3.Connection
 
 
 def read_only(path: Path | str) -> str:
-    """The address of a database that nobody writes to: read without locks, which network file systems lack."""
+    """The URI of a database that nobody writes to, to be read without locks, which network file systems may lack."""
     return f"{Path(path).resolve().as_uri()}?immutable=1"
-
-
-@contextmanager
-def copied(path: Path | str) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(shutil.copyfile(path, Path(folder) / "copy.db"))
-
-
-@contextmanager
-def opened(path: Path | str) -> Iterator[pycolmap.Database]:
-    database = pycolmap.Database.open(path)
-    try:
-        yield database
-    finally:
-        database.close()

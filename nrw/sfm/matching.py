@@ -1,11 +1,10 @@
-"""Which photos are compared, and what they share: pairs, feature matches and verified geometries, in pieces.
+"""Matching the pairs of photos in pieces: feature matches and verified two-view geometries.
 
-COLMAP's matcher reads and writes one database, and SQLite allows one writer. So a piece of the pairs is matched in a
-database of its own, on the machine's own disk, that holds only the photos of these pairs; it leaves a small file with
-the rows it found; and one job puts the rows of all pieces into the scene's database. A pair's result depends on the
-pair and the seed alone, so that the number of pieces changes nothing. For that a piece is matched by one thread, and
-several pieces keep several cores busy: where two threads of COLMAP 4.2 search descriptors at the same time, now and
-then a pair loses a third of its matches (benchmarks/RESULTS.md).
+COLMAP's matcher reads and writes one database, and SQLite allows one writer. So each piece of the pairs is matched in
+a temporary database on the local disk, which holds only the features of that piece's photos; its matches go to a small
+file; and one job merges the files of all pieces into the scene's database. A pair's matches depend on the pair and the
+seed alone, so the number of pieces changes nothing. For that a piece is matched by one thread, and several pieces use
+several cores: with two threads, COLMAP 4.2 occasionally loses a third of a pair's matches (benchmarks/RESULTS.md).
 """
 
 import logging
@@ -22,13 +21,12 @@ import pycolmap
 from nrw.core.io import atomic_path
 from nrw.core.pieces import pending
 from nrw.core.progress import progress
-from nrw.sfm.database import attached, opened, read_only
+from nrw.sfm.database import attached, copy_photos, image_ids, opened
 
 logger = logging.getLogger(__name__)
-MIN_INLIERS = 15  # consistent matches that make a pair verified (COLMAP's default)
-BATCH = 200  # pairs between two entries in a piece's result
-PHOTO_TABLES = ("rigs", "rig_sensors", "cameras", "frames", "frame_data", "images")
-FEATURE_TABLES = ("keypoints", "descriptors")
+
+MIN_INLIERS = 15  # matches consistent with one geometry that make a pair verified (COLMAP's default)
+BATCH = 200  # pairs that are matched before their results are saved
 RESULT_TABLES = ("matches", "two_view_geometries")
 
 
@@ -40,11 +38,10 @@ def match_pairs(
     *,
     seed: int,
 ) -> None:
-    """Match one piece of the pairs and verify each pair's geometry; result_db gets COLMAP's tables of both.
+    """Match one piece of the pairs and verify each pair's geometry; write COLMAP's tables of both to `result_db`.
 
-    item: `2-of-3` is the second third of the list. The features are only read, by any number of pieces at a time. A
-    piece that was interrupted goes on after the last batch of pairs that it had finished, which a file beside
-    result_db keeps.
+    item: `2-of-3` is the second third of the list. `features_db` is only read, by any number of pieces at a time.
+    An interrupted piece resumes after its last finished batch of pairs, which a file beside `result_db` keeps.
     """
     result_db = Path(result_db)
     partial = result_db.with_name(f"{item}.partial.sqlite")
@@ -54,12 +51,12 @@ def match_pairs(
         database = Path(folder) / "piece.db"
         pycolmap.Database.open(database).close()
         _create_tables(partial, database)
-        names = _slice(Path(pairs_txt).read_text(encoding="utf-8").splitlines(), item)
-        ids = _image_ids(features_db)
+        pairs = _slice(Path(pairs_txt).read_text(encoding="utf-8").splitlines(), item)
+        ids = image_ids(features_db)
         done = _pairs_in(partial)
-        todo = [line for line in names if _pair_id(line, ids) not in done]
-        logger.info("matching: %d pairs, %d of them done before", len(names), len(names) - len(todo))
-        _copy_photos(features_db, database, {ids[name] for line in todo for name in line.split()})
+        todo = [line for line in pairs if _pair_id(line, ids) not in done]
+        logger.info("matching: %d pairs, %d of them done before", len(pairs), len(pairs) - len(todo))
+        copy_photos(features_db, database, {ids[name] for line in todo for name in line.split()})
 
         matching = pycolmap.FeatureMatchingOptions(use_gpu=False, num_threads=1)
         verification = pycolmap.TwoViewGeometryOptions(min_num_inliers=MIN_INLIERS)
@@ -76,7 +73,7 @@ def match_pairs(
 
 
 def merge_matches(features_db: Path | str, result_dbs: Iterable[Path | str], database_out: Path | str) -> None:
-    """The scene's database: its features, and the matches and geometries of all pieces."""
+    """Write the scene's database: its features, and the matches and geometries of all pieces."""
     with atomic_path(database_out) as path:
         shutil.copyfile(features_db, path)
         for result_db in result_dbs:
@@ -90,35 +87,19 @@ def merge_matches(features_db: Path | str, result_dbs: Iterable[Path | str], dat
 
 
 def _slice(lines: list[str], item: str) -> list[str]:
-    """A piece of the list: neighbours in it share photos, so that a piece needs the features of few."""
+    """The pairs of one piece: consecutive ones, which share photos, so that a piece needs the features of few."""
     number, _, count = item.partition("-of-")
     bounds = [len(lines) * part // int(count) for part in (int(number) - 1, int(number))]
     return lines[slice(*bounds)]
 
 
 def _pair_id(line: str, ids: dict[str, int]) -> int:
+    """COLMAP's id of a pair. line: `NAME NAME`. ids: image ids by name."""
     return pycolmap.image_pair_to_pair_id(*(ids[name] for name in line.split()))
 
 
-def _image_ids(features_db: Path | str) -> dict[str, int]:
-    with closing(sqlite3.connect(read_only(features_db), uri=True)) as connection:
-        return dict(connection.execute("SELECT name, image_id FROM images"))
-
-
-def _copy_photos(features_db: Path | str, database: Path, image_ids: set[int]) -> None:
-    """Fill an empty database with the scene's photos, and the features of some of them."""
-    with attached(database, features_db) as connection:
-        for table in PHOTO_TABLES:
-            connection.execute(f"INSERT INTO main.{table} SELECT * FROM other.{table}")
-        for table in FEATURE_TABLES:
-            connection.executemany(
-                f"INSERT INTO main.{table} SELECT * FROM other.{table} WHERE image_id = ?",
-                [(image_id,) for image_id in sorted(image_ids)],
-            )
-
-
 def _create_tables(partial: Path, database: Path) -> None:
-    """The tables for results, as COLMAP's own database has them; nothing where they are there from an earlier try."""
+    """Create the result tables that `partial` lacks, as COLMAP's `database` has them: all of them on a first try."""
     with attached(partial, database) as connection:
         made = {name for (name,) in connection.execute("SELECT name FROM main.sqlite_master")}
         for table in set(RESULT_TABLES) - made:
@@ -129,12 +110,13 @@ def _create_tables(partial: Path, database: Path) -> None:
 
 
 def _pairs_in(partial: Path) -> set[int]:
+    """The ids of the pairs that are matched and verified."""
     with closing(sqlite3.connect(partial)) as connection:
         return {pair for (pair,) in connection.execute("SELECT pair_id FROM two_view_geometries")}
 
 
 def _move_results(database: Path, partial: Path) -> None:
-    """Put what COLMAP has written into the piece's result, in one transaction, and empty its tables."""
+    """Append COLMAP's results to those of the piece, in one transaction, and empty COLMAP's tables."""
     with attached(partial, database) as connection:
         for table in RESULT_TABLES:
             connection.execute(f"INSERT INTO main.{table} SELECT * FROM other.{table}")

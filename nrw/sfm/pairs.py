@@ -1,4 +1,4 @@
-"""Which photos are compared: all pairs, or those that image retrieval finds similar."""
+"""Choosing the pairs of photos to match: all of them, or those that image retrieval finds similar."""
 
 import logging
 import tempfile
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from nrw.config.choices import matcher_for
 from nrw.core.errors import UserError
 from nrw.core.io import atomic_path
 from nrw.core.progress import duration
@@ -16,7 +17,7 @@ from nrw.sfm.database import copied, opened
 logger = logging.getLogger(__name__)
 
 MATCHERS = ("auto", "exhaustive", "retrieval")
-WORD_SAMPLES = 40  # descriptors per visual word when the vocabulary is learnt (k-means wants 39)
+WORD_SAMPLES = 40  # descriptors per visual word when the vocabulary is learned (k-means wants at least 39)
 MAX_WORDS = 8192
 
 
@@ -31,23 +32,23 @@ def choose_pairs(
     reproducible: bool,
     seed: int,
 ) -> None:
-    """Write the pairs of photos to compare, a line `NAME NAME` each.
+    """Write the pairs of photos to match, a line `NAME NAME` per pair.
 
-    matcher: `exhaustive` takes all pairs; `retrieval` takes for each photo the `retrieval_neighbours` most similar ones
-    by a vocabulary tree learnt from the set's own features; `auto` is retrieval above `retrieval_above` photos.
-    Two runs agree, except that `retrieval` needs `reproducible` for it (indexing then uses one thread).
+    matcher: `exhaustive` takes all pairs; `retrieval` takes, for each photo, the `retrieval_neighbours` most similar
+    ones by a vocabulary tree learned from the photos' own features; `auto` is retrieval above `retrieval_above` photos.
+    The pairs are the same in every run; for `retrieval` only where `reproducible` is set (indexing then uses one
+    thread). Raises UserError for any other matcher.
     """
     if matcher not in MATCHERS:
-        raise UserError(f"sfm: matcher is {matcher!r}; choose one of {', '.join(MATCHERS)}")
-    # a copy, because COLMAP marks every database that it opens as changed
+        raise UserError(f"sfm.matcher is {matcher!r}; choose one of {', '.join(MATCHERS)}")
     with copied(features_db) as copy, opened(copy) as database:
         names = {image.image_id: image.name for image in database.read_all_images()}
-        if matcher == "retrieval" or (matcher == "auto" and len(names) > retrieval_above):
+        if matcher_for({"matcher": matcher, "retrieval_above": retrieval_above}, len(names)) == "retrieval":
             pairs = retrieval_pairs(database, retrieval_neighbours, 1 if reproducible else threads, seed)
         else:
             blocks = pycolmap.ExhaustivePairingOptions(block_size=20)
             pairs = pycolmap.ExhaustivePairGenerator(blocks, database).all_pairs()
-            pairs = [(min(pair), max(pair)) for pair in pairs]  # the other way round the result differs a little
+            pairs = [(min(pair), max(pair)) for pair in pairs]  # in the other order the matches differ slightly
     with atomic_path(pairs_txt) as path:
         path.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in pairs), encoding="utf-8")
     logger.info("matching: %d photos, %d of %d pairs", len(names), len(pairs), len(names) * (len(names) - 1) // 2)
@@ -56,8 +57,8 @@ def choose_pairs(
 def retrieval_pairs(database: pycolmap.Database, neighbours: int, threads: int, seed: int) -> list[tuple[int, int]]:
     """Pairs of image ids, smaller id first, each once: every photo with its `neighbours` most similar others.
 
-    Similarity is COLMAP's vote-and-verify image retrieval, with a vocabulary learnt by k-means from a sample of the
-    database's own descriptors, so that nothing is downloaded. `threads=1` makes it reproducible.
+    Similarity is that of COLMAP's vote-and-verify image retrieval, with a vocabulary learned by k-means from a sample
+    of the database's own descriptors, so that nothing is downloaded. The result is reproducible with `threads=1`.
     """
     pycolmap.set_random_seed(seed)
     images = database.read_all_images()
@@ -65,7 +66,7 @@ def retrieval_pairs(database: pycolmap.Database, neighbours: int, threads: int, 
     if len(described) < 2:
         return []
     words = int(np.clip(database.num_descriptors() // WORD_SAMPLES, 64, MAX_WORDS))
-    share = words * WORD_SAMPLES // len(described) + 1
+    share = words * WORD_SAMPLES // len(described) + 1  # descriptors per photo
     rng = np.random.default_rng(seed)
     sample = []
     for image_id in described:
@@ -87,7 +88,7 @@ def retrieval_pairs(database: pycolmap.Database, neighbours: int, threads: int, 
         index.write(Path(folder) / "tree.bin")
         options = pycolmap.VocabTreePairingOptions(
             vocab_tree_path=Path(folder) / "tree.bin",
-            num_images=neighbours + 1,  # a photo finds itself first
+            num_images=neighbours + 1,  # a photo's most similar one is itself
             num_threads=threads,
         )
         found = pycolmap.VocabTreePairGenerator(options, database).all_pairs()

@@ -1,8 +1,4 @@
-"""Structure from motion with COLMAP: SIFT features, cameras and sparse points (matches between them: `sfm.matching`).
-
-The world that `reconstruct` leaves behind is upright and scaled: z points up, y the way the photos look on average, the
-origin is the median of the sparse points, and one unit is the median over the photos of the median depth that they see.
-"""
+"""Cameras and sparse points from verified matches, by one of COLMAP's mappers, in an upright and scaled world."""
 
 import logging
 import tempfile
@@ -14,23 +10,21 @@ import pycolmap
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from nrw.config.choices import mapper_for
 from nrw.core.errors import UserError
 from nrw.core.io import atomic_path, write_json
 from nrw.core.limits import MIN_PHOTOS
 from nrw.core.progress import duration
-from nrw.sfm.database import usable_photos
+from nrw.sfm.database import opened, usable_photos
 from nrw.sfm.matching import MIN_INLIERS
-from nrw.sfm.summary import photos_left_out, summary_table, too_few
-from nrw.sfm.upright import UNIT, upright_transform
+from nrw.sfm.summary import photos_left_out, summary_of, summary_table, too_few
+from nrw.sfm.upright import upright_transform
 
 logger = logging.getLogger(__name__)
-# COLMAP tells several lines about every photo and pair, and warns of every solver step that it recovers from; what
-# became of each photo stands in the summary
-pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
 
 MAPPERS = ("auto", "incremental", "global", "hierarchical")
 MAX_STARTS = 3  # of the mapper: about one start in ten begins with an unlucky pair and ends with a fragment
-FRAGMENT = 0.75  # a model with a smaller share of the photos that match one another is one
+FRAGMENT = 0.75  # a model with a smaller share of the connected photos is a fragment
 
 
 def reconstruct(
@@ -47,23 +41,22 @@ def reconstruct(
     reproducible: bool,
     seed: int,
 ) -> None:
-    """Cameras and sparse points from verified matches: the largest model, upright and scaled, and its summary.
+    """Write the largest model that COLMAP finds, upright and scaled (`sfm.upright`), and a summary as JSON and as text.
 
     mapper: `incremental`, `global` (faster; leaves unknown focal lengths near their guess), `hierarchical` (parts of at
-    most `hierarchical_above` photos, mapped side by side and merged), or `auto`: hierarchical above
-    `hierarchical_above` photos, incremental below. reproducible: one thread, and two runs give identical models; with
-    several threads bundle adjustment sums in another order each time.
+    most `hierarchical_above` photos, mapped in parallel and merged), or `auto`: hierarchical above
+    `hierarchical_above` photos, else incremental. reproducible: one thread, so that two runs give identical models;
+    with several, the order of the sums in bundle adjustment varies.
     summary_json: photos, registered, models [{photos, points, mean_reprojection_error (px), mean_track_length}] from
     the largest down, left_out [{id, file, reason}], scale (units of the result per unit of the mapper), unit.
 
-    Raises UserError where fewer than 3 photos are registered, with the reason for each photo.
+    Raises UserError for an unknown mapper, and for fewer than 3 registered photos, with the reason for each photo.
     """
     if mapper not in MAPPERS:
-        raise UserError(f"sfm: mapper is {mapper!r}; choose one of {', '.join(MAPPERS)}")
+        raise UserError(f"sfm.mapper is {mapper!r}; choose one of {', '.join(MAPPERS)}")
     photos = usable_photos(photos_csv)
     start = time.monotonic()
-    if mapper == "auto":
-        mapper = "hierarchical" if len(photos) > hierarchical_above else "incremental"
+    mapper = mapper_for({"mapper": mapper, "hierarchical_above": hierarchical_above}, len(photos))
     models = _best_models(images_dir, database, mapper, hierarchical_above, 1 if reproducible else threads, seed)
     left_out = photos_left_out(photos, database, models)
     registered = len(photos) - len(left_out)
@@ -73,22 +66,7 @@ def reconstruct(
     scene = models[0]
     upright = upright_transform(scene)
     scene.transform(upright)
-    summary = {
-        "photos": len(photos),
-        "registered": registered,
-        "models": [
-            {
-                "photos": model.num_reg_images(),
-                "points": model.num_points3D(),
-                "mean_reprojection_error": round(model.compute_mean_reprojection_error(), 4),
-                "mean_track_length": round(model.compute_mean_track_length(), 3),
-            }
-            for model in models
-        ],
-        "left_out": left_out,
-        "scale": float(upright.scale),
-        "unit": UNIT,
-    }
+    summary = summary_of(models, photos, left_out, float(upright.scale))
     with atomic_path(sparse_out) as folder:
         folder.mkdir()
         scene.write(folder)
@@ -107,7 +85,7 @@ def reconstruct(
 def _best_models(
     images_dir: Path | str, database: Path | str, mapper: str, part_size: int, threads: int, seed: int
 ) -> list[pycolmap.Reconstruction]:
-    """The models of the mapper, largest first; the best of up to 3 starts while the largest is a fragment."""
+    """The mapper's models, largest first. While the largest is a fragment the mapper starts anew, up to 3 times."""
 
     def size(models: list[pycolmap.Reconstruction]) -> tuple[int, int]:
         return (models[0].num_reg_images(), models[0].num_points3D()) if models else (0, 0)
@@ -120,10 +98,10 @@ def _best_models(
         if size(best)[0] >= FRAGMENT * connected:
             break
         logger.info(
-            "sfm: start %d of %d placed %d of %d photos that match one another",
+            "sfm: start %d of %d registered %d of %d photos that match one another",
             attempt + 1,
             MAX_STARTS,
-            *size(models)[:1],
+            size(models)[0],
             connected,
         )
     return best
@@ -131,9 +109,8 @@ def _best_models(
 
 def _count_connected(database: Path | str) -> int:
     """The number of photos in the largest group that verified pairs connect."""
-    connection = pycolmap.Database.open(database)
-    pair_ids, inliers = connection.read_two_view_geometry_num_inliers()
-    connection.close()
+    with opened(database) as connection:
+        pair_ids, inliers = connection.read_two_view_geometry_num_inliers()
     verified = [pair for pair, count in zip(pair_ids, inliers, strict=True) if count >= MIN_INLIERS]
     if not verified:
         return 0
@@ -145,13 +122,16 @@ def _count_connected(database: Path | str) -> int:
 def _map(
     images_dir: Path | str, database: Path | str, mapper: str, part_size: int, threads: int, seed: int
 ) -> list[pycolmap.Reconstruction]:
-    """Run COLMAP's mapper; the models of at least 3 photos, in no particular order."""
+    """The models of one start of COLMAP's mapper with at least 3 photos, in no particular order.
+
+    part_size: most photos in a part, for the hierarchical mapper.
+    """
     pycolmap.set_random_seed(seed)
     incremental = pycolmap.IncrementalPipelineOptions(min_model_size=MIN_PHOTOS, num_threads=threads, random_seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         if mapper == "incremental":
             models = pycolmap.incremental_mapping(
-                database, images_dir, folder, incremental, next_image_callback=_Ticker("sfm: photos placed")
+                database, images_dir, folder, incremental, next_image_callback=_Ticker("sfm: photos registered")
             )
         elif mapper == "global":
             options = pycolmap.GlobalPipelineOptions(
@@ -171,7 +151,7 @@ def _map(
 
 
 class _Ticker:
-    """A callback without arguments that logs how often it was called, every 15 s."""
+    """A callback that counts its calls and logs their number every 15 s."""
 
     def __init__(self, what: str) -> None:
         self.what, self.count, self.last = what, 0, time.monotonic()

@@ -1,7 +1,7 @@
-"""Stage 1: the appearance encoder learns to order photos as their style does.
+"""Stage 1: the appearance encoder learns to order photos by style.
 
-A triplet loss draws the code of a photo to that of one of the photos nearest to it in style and away from that of one
-of the farthest; style is the Gram matrices of VGG16 activations ("Neural Rerendering in the Wild", Meshry et al., CVPR
+A triplet loss draws the code of a photo to that of one of the photos nearest to it in style, and away from that of one
+of the farthest. Style is the Gram matrices of VGG16 activations ("Neural Rerendering in the Wild", Meshry et al., CVPR
 2019, section 3.3 and appendix).
 """
 
@@ -10,31 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nrw.core.io import atomic_path, write_json
 from nrw.core.progress import progress
 from nrw.dataset.packed import PackedDataset
 from nrw.models.appearance import AppearanceEncoder
 from nrw.models.build import build_networks
-from nrw.models.inputs import BufferSpec, encode, encoder_input, lasting, photo_tensor
+from nrw.models.inputs import BufferSpec, encode, encoder_input, keep_mask, photo_tensor
 from nrw.models.losses import triplet_loss
 from nrw.models.perceptual import VGGFeatures, gram_matrices
-from nrw.training import checkpoint, parallel, signals
-from nrw.training.log import TrainingLog
-from nrw.training.sampler import generator_of, photos_of
-from nrw.training.stage import (
-    adam,
-    autocast,
-    finish,
-    open_dataset,
-    perceptual_features,
-    run_fingerprint,
-    set_learning_rates,
-    steps_of,
-    training_device,
-)
+from nrw.training import parallel
+from nrw.training.loop import Stage, run
+from nrw.training.sampler import photos_of
+from nrw.training.stage import adam, autocast, on_device, open_dataset, perceptual_features, run_fingerprint
 
-STAGE = "appearance"
 COLUMNS = 1 << 14  # Gram entries of all photos that are in memory at once
 
 
@@ -42,109 +32,98 @@ def train(dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | s
     """Train the encoder on triplets of training photos; `training.appearance.kimg` counts triplets.
 
     Leaves in out_dir: model.safetensors (the encoder; with kimg 0 as it was initialised), config.json, stats.jsonl,
-    TensorBoard events, and, unless kimg is 0, style_distances.npy, (N, N) float32, with style_distances.json, the
-    ids of its rows. The checkpoint in checkpoint_dir is removed.
+    TensorBoard events and, unless kimg is 0, style_distances.npy, (N, N) float32, with style_distances.json, the ids of
+    its rows. The checkpoint in checkpoint_dir is deleted.
 
     Raises UserError when perceptual.weights is none and kimg is not 0, and for a loss that is not finite.
     """
-    out_dir, checkpoint_dir = Path(out_dir), Path(checkpoint_dir)
-    part, seed = config["training"][STAGE], config["seed"]
-    batch_size = part["batch_size"]
-    part_of_batch, first = parallel.part_of(batch_size), parallel.is_first()
-    device = training_device(config)
-    dataset = open_dataset(dataset_dir, config)
-    spec = BufferSpec.from_config(config, dataset.meta)
-    ids, transient = dataset.train_ids, dataset.meta["transient"]
+    run(AppearanceStage(dataset_dir, out_dir, checkpoint_dir, config))
 
-    torch.manual_seed(seed)
-    encoder = build_networks(config, spec).encoder.to(device)
-    if device.type == "cuda":
-        encoder = encoder.to(memory_format=torch.channels_last)
-    style = torch.nn.Module()  # holds the distances, so that a checkpoint does
-    style.register_buffer("distances", torch.zeros(len(ids), len(ids)))
-    modules = {"encoder": encoder, "style": style}
-    optimizer = adam([{"params": encoder.parameters(), "peak": part["learning_rate"]}], config)
 
-    steps = steps_of(part["kimg"], batch_size)
-    tick = max(1, steps_of(config["training"]["tick_kimg"], batch_size))
-    fingerprint = run_fingerprint(config, STAGE, dataset_dir)
-    start, state = checkpoint.restore(checkpoint_dir, fingerprint, modules, {"optimizer": optimizer}) or (0, None)
-    log = TrainingLog(out_dir, STAGE, steps, batch_size, start, state, writes=first)
-    if steps:
-        if start == 0 and first:
-            vgg = perceptual_features(config, device, "training.appearance", "set training.appearance.kimg to 0")
-            style.distances.copy_(style_distances(dataset, vgg, part["style_size"], checkpoint_dir, device))
-        parallel.spread(style.distances, device)
-        distances = style.distances.numpy()
+class AppearanceStage(Stage):
+    """Stage 1, as the loop sees it."""
+
+    def __init__(self, dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | str, config: Mapping):
+        super().__init__("appearance", out_dir, checkpoint_dir, config)
+        self.part_of_batch = parallel.part_of(self.batch_size)
+        self.dataset = open_dataset(dataset_dir, config)
+        self.ids = self.dataset.train_ids
+        self.spec = BufferSpec.from_config(config, self.dataset.meta)
+
+        torch.manual_seed(config["seed"])
+        self.encoder = on_device(build_networks(config, self.spec).encoder, self.device)
+        self.style = torch.nn.Module()  # a module, so that a checkpoint holds the distances
+        self.style.register_buffer("distances", torch.zeros(len(self.ids), len(self.ids)))
+        self.modules = {"encoder": self.encoder, "style": self.style}
+        groups = [{"params": self.encoder.parameters(), "peak": self.settings["learning_rate"]}]
+        self.optimizers = {"optimizer": adam(groups, config)}
+        self.fingerprint = run_fingerprint(config, self.name, dataset_dir)
+
+    def prepare(self, start: int) -> None:
+        """Measure the style distances, unless the checkpoint holds them, and list each photo's candidates."""
+        if not self.steps:
+            return
+        first = parallel.rank() == 0
+        if first and start == 0:
+            vgg = perceptual_features(
+                self.config, self.device, "training.appearance", "set training.appearance.kimg to 0"
+            )
+            size = self.settings["style_size"]
+            self.style.distances.copy_(style_distances(self.dataset, vgg, size, self.checkpoint_dir, self.device))
+        parallel.broadcast(self.style.distances, self.device)
+        distances = self.style.distances.numpy()
         if first:
-            with atomic_path(out_dir / "style_distances.npy") as temporary:
+            with atomic_path(self.out_dir / "style_distances.npy") as temporary:
                 np.save(temporary, distances)
-            write_json(out_dir / "style_distances.json", ids)
-        nearest, farthest = candidates(distances, part["positives"], part["negatives"])
-    log.restart_clock()
+            write_json(self.out_dir / "style_distances.json", self.ids)
+        self.nearest, self.farthest = candidates(distances, self.settings["positives"], self.settings["negatives"])
 
-    with signals.StopSignal(patient=parallel.size() > 1) as stop:
-        for step in range(start, steps):
-            rng = generator_of(seed, STAGE, step)
-            torch.manual_seed(int(rng.integers(2**63)))
-            anchors = [ids.index(photo) for photo in photos_of(ids, seed, STAGE, step, batch_size)]
-            triplets = np.array([(a, rng.choice(nearest[a]), rng.choice(farthest[a])) for a in anchors])  # (B, 3)
-            triplets = triplets[part_of_batch]
-            shown, place = np.unique(triplets, return_inverse=True)  # a photo in several triplets is encoded once
-            seen = [encoder_input(dataset.view(ids[photo]), spec, transient) for photo in shown]
-            rate = set_learning_rates(optimizer, config, step, steps)
-            optimizer.zero_grad(set_to_none=True)
-            with autocast(device):
-                z = encode(encoder, seen, device).float()
-            if isinstance(encoder, AppearanceEncoder):
-                z = encoder.learned(z)
-            anchor, positive, negative = z[torch.as_tensor(place.reshape(-1, 3).T, device=device)]  # each (B, Z)
-            loss = triplet_loss(anchor, positive, negative, part["margin"]) / parallel.size()
-            loss.backward()
-            parallel.sum_gradients(optimizer)
-            optimizer.step()
-            log.add(step, parallel.summed({"triplet": loss}))
+    def step(self, number: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Move the encoder by a batch of triplets."""
+        photo_ids = photos_of(self.ids, self.config["seed"], self.name, number, self.batch_size)
+        anchors = [self.ids.index(photo_id) for photo_id in photo_ids]
+        triplets = np.array([(a, rng.choice(self.nearest[a]), rng.choice(self.farthest[a])) for a in anchors])  # (B, 3)
+        shown, place = np.unique(triplets[self.part_of_batch], return_inverse=True)  # each photo is encoded once
+        transient = self.dataset.meta["transient"]
+        seen = [encoder_input(self.dataset.view(self.ids[number]), self.spec, transient) for number in shown]
+        with autocast(self.device):
+            z = encode(self.encoder, seen, self.device).float()
+        if isinstance(self.encoder, AppearanceEncoder):
+            z = self.encoder.learned(z)
+        anchor, positive, negative = z[torch.as_tensor(place.reshape(-1, 3).T, device=self.device)]  # each (B, Z)
+        loss = triplet_loss(anchor, positive, negative, self.settings["margin"]) / parallel.world_size()
+        loss.backward()
+        parallel.sum_gradients(self.optimizers["optimizer"])
+        self.optimizers["optimizer"].step()
+        return {"triplet": loss}
 
-            done = step + 1
-            parallel.agree(stop, device)
-            if first and (done % tick == 0 or done == steps):
-                log.tick(done, {"learning_rate": rate})
-            if first and (done % tick == 0 or done == steps or stop.received):
-                checkpoint.save(checkpoint_dir, fingerprint, done, modules, {"optimizer": optimizer}, log.state())
-                log.restart_clock()
-            if stop.received:
-                parallel.wait()
-                stop.leave()
-
-    log.close()
-    if not first:
-        return
-    finish(out_dir, checkpoint_dir, STAGE, {"encoder": encoder}, config, spec=spec)
+    def result(self, done: int) -> tuple[dict[str, torch.nn.Module], dict[str, object]]:
+        return {"encoder": self.encoder}, {"spec": self.spec}
 
 
 def style_distances(
     dataset: PackedDataset, vgg: VGGFeatures, size: int, scratch_dir: Path, device: torch.device
-) -> torch.Tensor:
-    """Style distances, (N, N) float32, between the training photos: see `models.perceptual.style_distance`.
+) -> Tensor:
+    """Measure the style distances, (N, N) float32, between the training photos (`models.perceptual.style_distance`).
 
-    Compared are centre crops of `size` pixels a side, less where a photo is smaller, in which transient pixels take
-    the mean colour of the others. Gram matrices are megabytes a photo: they pass through a file in scratch_dir.
+    Compared are square centre crops of `size` pixels a side, smaller where a photo is, in which transient pixels take
+    the mean colour of the others. Gram matrices are megabytes per photo: they pass through a file in scratch_dir.
     """
     scratch_dir.mkdir(parents=True, exist_ok=True)
     path = scratch_dir / "grams.f32"
     vectors = None
-    for row, photo in enumerate(progress(dataset.train_ids, len(dataset.train_ids), "style of photos")):
-        view = dataset.view(photo)
+    for row, photo_id in enumerate(progress(dataset.train_ids, len(dataset.train_ids), "style of photos")):
+        view = dataset.view(photo_id)
         height, width = view.labels.shape
         side = min(size, height, width)
         top, left = (height - side) // 2, (width - side) // 2
         part = slice(top, top + side), slice(left, left + side)
-        picture = photo_tensor(view.photo[part])
-        keep = lasting(view.labels[part], dataset.meta["transient"])
-        mean = (picture * keep).mean(dim=(1, 2), keepdim=True) / keep.mean().clamp_min(1e-6)
-        picture = torch.where(keep > 0, picture, mean)
+        pixels = photo_tensor(view.pixels[part])
+        keep = keep_mask(view.labels[part], dataset.meta["transient"])
+        mean = (pixels * keep).mean(dim=(1, 2), keepdim=True) / keep.mean().clamp_min(1e-6)
+        pixels = torch.where(keep > 0, pixels, mean)
         with torch.no_grad():
-            grams = gram_matrices(vgg, picture[None].to(device))
+            grams = gram_matrices(vgg, pixels[None].to(device))
         # The mean of squares over a C x C matrix is the squared length of its entries divided by C.
         vector = torch.cat([gram.flatten() / gram.shape[-1] for gram in grams]).cpu().numpy()
         if vectors is None:
@@ -156,11 +135,11 @@ def style_distances(
     return distances
 
 
-def squared_distances(vectors: np.ndarray) -> torch.Tensor:
-    """Squared Euclidean distances, (N, N) float32, between the rows of (N, D) float32, which may be mapped from a file.
+def squared_distances(vectors: np.ndarray) -> Tensor:
+    """Squared Euclidean distances, (N, N) float32, between the rows of (N, D) float32, which may be memory-mapped.
 
-    The rows are first brought to mean zero, which changes no distance and keeps the differences of large numbers, in
-    which |a|² + |b|² - 2ab would lose near neighbours, small.
+    Each column is first brought to mean zero. That changes no distance, but in |a|² + |b|² - 2ab the small distances
+    of near neighbours would be lost as differences of large numbers.
     """
     products = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
     for start in range(0, vectors.shape[1], COLUMNS):
@@ -172,10 +151,10 @@ def squared_distances(vectors: np.ndarray) -> torch.Tensor:
 
 
 def candidates(distances: np.ndarray, positives: int, negatives: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each of N photos the `positives` nearest others and the `negatives` farthest, (N, P) and (N, Q) indices.
+    """List, for each of N photos, the `positives` nearest others and the `negatives` farthest: (N, P), (N, Q) indices.
 
-    In a small set P is at most half of the N - 1 others and Q the rest, so that none is both; with two photos both are
-    the other one, the loss is its margin and nothing is learned.
+    In a small set P is at most half of the N - 1 others and Q at most the rest, so that no photo is both. With two
+    photos both are the other one: the loss equals its margin and nothing is learned.
     """
     others = len(distances) - 1
     order = np.argsort(distances + np.diag(np.full(len(distances), -np.inf)), axis=1, kind="stable")[:, 1:]

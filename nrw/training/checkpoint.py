@@ -1,7 +1,7 @@
-"""Checkpoints: all that a stage needs to go on as if it had never stopped, in one file that is either whole or absent.
+"""Checkpoints: everything a stage needs to continue as if it had never stopped, in one file, written atomically.
 
-The file is safetensors (nothing in it executes); what is not a tensor is JSON in its header. There is no random state
-in it: what a step draws is a function of the seed and the step's number (`training.sampler`), and that is kept.
+The file is safetensors (nothing in it executes); what is not a tensor is JSON in its header. It holds no random state:
+the draws of a step are a function of the seed and the step's number (`training.sampler`).
 """
 
 import hashlib
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from nrw.core.io import atomic_path
 
-FILE = "checkpoint.safetensors"
 logger = logging.getLogger(__name__)
+FILE = "checkpoint.safetensors"
 
 
 def save(
@@ -29,9 +29,9 @@ def save(
     optimizers: Mapping[str, torch.optim.Optimizer],
     state: Mapping[str, object],
 ) -> None:
-    """Write `folder/checkpoint.safetensors`, replacing the one before.
+    """Write `folder/checkpoint.safetensors`, replacing the previous one.
 
-    step: steps done. state: anything JSON holds, given back by `restore` (floats come back exactly).
+    step: steps done. state: anything that JSON holds; `restore` returns it unchanged (floats are exact).
     """
     tensors = {}
     for name, module in modules.items():
@@ -56,8 +56,8 @@ def restore(
 ) -> tuple[int, dict] | None:
     """Load the checkpoint into modules and optimizers; returns the steps done and the `state` given to `save`.
 
-    None when there is none, or when it belongs to something else (another configuration, data set or starting point:
-    its fingerprint differs) or is damaged: it is then left aside, with a line in the log, and nothing is loaded.
+    Returns None, with nothing loaded, if there is no checkpoint, if it is damaged, or if its fingerprint differs
+    (another configuration, data set or starting point); the last two are logged.
     """
     path = folder / FILE
     if not path.exists():
@@ -82,7 +82,7 @@ def restore(
         for key, tensor in _under(name, tensors).items():
             number, _, kind = key.partition("/")
             parameter = parameters[int(number)]
-            if tensor.shape == parameter.shape:  # fused optimizers take for granted that both lie alike in memory
+            if tensor.shape == parameter.shape:  # fused optimizers assume the same memory layout for both
                 tensor = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
             values.setdefault(int(number), {})[kind] = tensor
         optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
@@ -100,12 +100,12 @@ def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fingerprint_of(*parts: object) -> str:
-    """A hash of JSON values: what a run depends on."""
+    """Hash JSON values, such as the settings that a result depends on."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def content_hash(path: Path | str) -> str:
-    """A hash of a file's bytes, or of the names and bytes of all files in a folder."""
+    """Hash a file's bytes, or the names and bytes of all files in a folder."""
     path = Path(path)
     if path.is_file():
         with open(path, "rb") as stream:

@@ -1,17 +1,15 @@
-"""Semantic completion is trained: labels from the deep buffer alone, so that views without a photo have a label map.
+"""Semantic completion: the label map of a view from its deep buffer alone, for views that no photo was taken of.
 
-What is transient is left out: its pixels do not count in the loss and no class stands for it, so that novel views stay
-free of people.
+Transient pixels do not count in the loss and no class stands for them, so that novel views stay free of people.
 """
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from nrw.core import ade20k
 from nrw.core.errors import UserError
@@ -19,22 +17,12 @@ from nrw.core.pictures import sheet_of
 from nrw.dataset.packed import PackedDataset, View
 from nrw.models.completion import CompletionNet, completion_spec
 from nrw.models.inputs import BufferSpec, crop_buffer
-from nrw.training import checkpoint, parallel, signals
-from nrw.training.log import TrainingLog
-from nrw.training.sampler import generator_of, photos_of, random_boxes
-from nrw.training.stage import (
-    adam,
-    autocast,
-    finish,
-    run_fingerprint,
-    set_learning_rates,
-    steps_of,
-    training_device,
-    update_average,
-)
+from nrw.training import parallel
+from nrw.training.loop import Stage, run
+from nrw.training.sampler import photos_of, random_boxes
+from nrw.training.stage import adam, autocast, average_of, on_device, run_fingerprint, update_average
 
-STAGE = "completion"
-IGNORED = -1  # class index of pixels that do not count
+IGNORED = -1  # class of pixels that do not count
 MAX_CLASS_WEIGHT = 5.0
 SAMPLES = {"val": 4, "train": 2}  # rows of the sample sheet
 
@@ -42,93 +30,96 @@ SAMPLES = {"val": 4, "train": 2}  # rows of the sample sheet
 def train(dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | str, config: Mapping) -> None:
     """Train semantic completion on the training photos.
 
-    Leaves in out_dir: model.safetensors (averaged weights), config.json (with `labels`, the label standing for
-    each class), stats.jsonl, TensorBoard events and samples/. The checkpoint in checkpoint_dir is removed.
+    Leaves in out_dir: model.safetensors (averaged weights), config.json (with `labels`, the label that stands for each
+    class), stats.jsonl, TensorBoard events and samples/. The checkpoint in checkpoint_dir is deleted.
 
-    Raises UserError for a data set without labels and a loss that is not finite.
+    Raises UserError for a data set without labels and for a loss that is not finite.
     """
-    out_dir, checkpoint_dir = Path(out_dir), Path(checkpoint_dir)
-    settings, part, seed = config["training"], config["training"][STAGE], config["seed"]
-    batch_size = settings["batch_size"]
-    part_of_batch, first = parallel.part_of(batch_size), parallel.is_first()
-    device = training_device(config)
-    dataset = PackedDataset(dataset_dir)
-    if not dataset.meta["classes"]:
-        raise UserError(
-            f"{dataset_dir} has no labels to learn semantic completion from: its photos were not segmented "
-            "(segmentation.model: none). Set a segmentation model, or leave this stage out."
-        )
-    spec = completion_spec(BufferSpec.from_config(config, dataset.meta))
-    labels, class_of, class_weights = class_tables(dataset)
-    class_weights = class_weights.to(device)
+    run(CompletionStage(dataset_dir, out_dir, checkpoint_dir, config))
 
-    torch.manual_seed(seed)
-    network = CompletionNet(spec, len(labels)).to(device)
-    if device.type == "cuda":
-        network = network.to(memory_format=torch.channels_last)
-    averaged = copy.deepcopy(network).requires_grad_(False)
-    modules = {"network": network, "averaged": averaged}
-    optimizer = adam([{"params": network.parameters(), "peak": part["learning_rate"]}], config)
 
-    steps, tick = steps_of(part["kimg"], batch_size), max(1, steps_of(settings["tick_kimg"], batch_size))
-    fingerprint = run_fingerprint(config, STAGE, dataset_dir)
-    start, state = checkpoint.restore(checkpoint_dir, fingerprint, modules, {"optimizer": optimizer}) or (0, None)
-    log = TrainingLog(out_dir, STAGE, steps, batch_size, start, state, writes=first)
-    if start == 0 and first:
-        log.samples(0, validate(averaged, dataset, spec, labels, class_of, device)[0])
-    log.restart_clock()
+class CompletionStage(Stage):
+    """Semantic completion, as the loop sees it."""
 
-    with signals.StopSignal(patient=parallel.size() > 1) as stop:
-        for step in range(start, steps):
-            rng = generator_of(seed, STAGE, step)
-            torch.manual_seed(int(rng.integers(2**63)))
-            views = [dataset.view(photo) for photo in photos_of(dataset.train_ids, seed, STAGE, step, batch_size)]
-            boxes = random_boxes([view.labels.shape for view in views], settings["crop_size"], spec.levels, rng)
-            rate = set_learning_rates(optimizer, config, step, steps)
-            optimizer.zero_grad(set_to_none=True)
-            mine = views[part_of_batch], boxes[part_of_batch]
-            rasters, index, wanted = batch_of(*mine, spec, class_of, device)
-            with autocast(device):
-                scores = network(rasters, index)
-            counted = class_weights[wanted[wanted != IGNORED]].sum()
-            share = counted / parallel.summed({"counted": counted})["counted"].clamp_min(1e-6)
-            loss = share * class_loss(scores.float(), wanted, class_weights)
-            loss.backward()
-            parallel.sum_gradients(optimizer)
-            optimizer.step()
-            update_average(averaged, network, settings["ema_decay"], step)
-            log.add(step, parallel.summed({"cross_entropy": loss}))
+    def __init__(self, dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | str, config: Mapping):
+        super().__init__("completion", out_dir, checkpoint_dir, config)
+        self.part_of_batch = parallel.part_of(self.batch_size)
+        self.dataset = PackedDataset(dataset_dir)
+        if not self.dataset.meta["classes"]:
+            raise UserError(
+                f"{dataset_dir} has no labels to learn semantic completion from: its photos were not segmented "
+                "(segmentation.model is none). Set a segmentation model, or leave this stage out."
+            )
+        self.spec = completion_spec(BufferSpec.from_config(config, self.dataset.meta))
+        self.labels, self.class_of, class_weights = class_tables(self.dataset)
+        self.class_weights = class_weights.to(self.device)
 
-            done = step + 1
-            parallel.agree(stop, device)
-            if first and (done % tick == 0 or done == steps):
-                sheet, measured = validate(averaged, dataset, spec, labels, class_of, device)
-                log.tick(done, {**measured, "learning_rate": rate})
-                log.samples(done, sheet)
-            if first and (done % tick == 0 or done == steps or stop.received):
-                checkpoint.save(checkpoint_dir, fingerprint, done, modules, {"optimizer": optimizer}, log.state())
-                log.restart_clock()
-            if stop.received:
-                parallel.wait()
-                stop.leave()
+        torch.manual_seed(config["seed"])
+        self.network = on_device(CompletionNet(self.spec, len(self.labels)), self.device)
+        self.averaged = average_of(self.network)
+        self.modules = {"network": self.network, "averaged": self.averaged}
+        groups = [{"params": self.network.parameters(), "peak": self.settings["learning_rate"]}]
+        self.optimizers = {"optimizer": adam(groups, config)}
+        self.fingerprint = run_fingerprint(config, self.name, dataset_dir)
 
-    log.close()
-    if not first:
-        return
-    finish(out_dir, checkpoint_dir, STAGE, {"network": averaged}, config, spec=spec, labels=labels)
+    def step(self, number: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Move the network by a batch of crops."""
+        photo_ids = photos_of(self.dataset.train_ids, self.config["seed"], self.name, number, self.batch_size)
+        views = [self.dataset.view(photo_id) for photo_id in photo_ids]
+        sizes = [view.labels.shape for view in views]
+        boxes = random_boxes(sizes, self.training["crop_size"], self.spec.levels, rng)
+        part = self.part_of_batch
+        rasters, index, target = batch_of(views[part], boxes[part], self.spec, self.class_of, self.device)
+        with autocast(self.device):
+            scores = self.network(rasters, index)
+        counted = self.class_weights[target[target != IGNORED]].sum()
+        share = counted / parallel.summed({"counted": counted})["counted"].clamp_min(1e-6)
+        loss = share * class_loss(scores.float(), target, self.class_weights)
+        loss.backward()
+        parallel.sum_gradients(self.optimizers["optimizer"])
+        self.optimizers["optimizer"].step()
+        update_average(self.averaged, self.network, self.training["ema_decay"], number)
+        return {"cross_entropy": loss}
+
+    @torch.no_grad()
+    def validate(self, done: int) -> tuple[np.ndarray, dict[str, float]]:
+        """Predict the labels of whole photos.
+
+        Returns a sheet (H, W, 3) uint8 with a row raw render | predicted labels | photo's labels for the same few
+        photos every time, and `val_accuracy`, the share of the counted pixels of the validation photos whose class is
+        right; no figures where none counts.
+        """
+        right = counted = 0
+        rows = []
+        for photo_id in [*self.dataset.val_ids[: SAMPLES["val"]], *self.dataset.train_ids[: SAMPLES["train"]]]:
+            view = self.dataset.view(photo_id)
+            height, width = view.labels.shape
+            rasters, index, target = batch_of([view], [(0, 0, width, height)], self.spec, self.class_of, self.device)
+            with autocast(self.device):
+                found = self.averaged(rasters, index)[0].argmax(dim=0)
+            if self.dataset.split[photo_id] == "val":
+                counts = target[0] != IGNORED
+                right += int((found == target[0])[counts].sum())
+                counted += int(counts.sum())
+            predicted = np.array(self.labels, np.uint8)[found.cpu().numpy()]
+            rows.append([view.color[0], ade20k.colorize(predicted), ade20k.colorize(view.labels)])
+        return sheet_of(rows), {"val_accuracy": right / counted} if counted else {}
+
+    def result(self, done: int) -> tuple[dict[str, nn.Module], dict[str, object]]:
+        return {"network": self.averaged}, {"spec": self.spec, "labels": self.labels}
 
 
 def class_tables(dataset: PackedDataset) -> tuple[list[int], np.ndarray, Tensor]:
-    """What the classes are, counted over the training photos.
+    """Define the classes, from the pixels of the training photos.
 
     Returns the ADE20K label that stands for each class, its most frequent; the class of each label, (256,) int64,
-    IGNORED for unknown, transient and what the training photos do not show; and the classes' weights (n,) float32 in
-    the loss, the inverse square root of their share of the pixels, at most MAX_CLASS_WEIGHT, of mean 1 over pixels
-    before that limit.
+    IGNORED for unknown, transient and what the training photos do not show; and the classes' weights in the loss, (n,)
+    float32: the inverse square root of their share of the pixels, scaled to a mean of 1 over pixels, then limited to
+    MAX_CLASS_WEIGHT.
     """
     counts = np.zeros(256, np.int64)
-    for photo in dataset.train_ids:
-        counts += np.bincount(dataset.view(photo).labels.ravel(), minlength=256)
+    for photo_id in dataset.train_ids:
+        counts += np.bincount(dataset.view(photo_id).labels.ravel(), minlength=256)
     counts[[0, *dataset.meta["transient"]]] = 0
     class_of = np.full(256, IGNORED)
     labels, pixels = [], []
@@ -146,51 +137,23 @@ def class_tables(dataset: PackedDataset) -> tuple[list[int], np.ndarray, Tensor]
 def batch_of(
     views: list[View], boxes: list, spec: BufferSpec, class_of: np.ndarray, device: torch.device
 ) -> tuple[list[Tensor], list[Tensor] | None, Tensor]:
-    """Crops of the views: rasters and indices as CompletionNet takes them, and the classes wanted, (B, H, W) int64."""
-    rasters, index, wanted = [], [], []
+    """Crop the views: rasters and indices as CompletionNet takes them, and the target classes, (B, H, W) int64.
+
+    boxes: x, y, width, height of each crop, pixels.
+    """
+    rasters, index, target = [], [], []
     for view, box in zip(views, boxes, strict=True):
         x, y, width, height = box
         levels, seen = crop_buffer(view, spec, box)
         rasters.append(levels)
         index.append(seen)
-        wanted.append(torch.from_numpy(class_of[view.labels[y : y + height, x : x + width]]))
+        target.append(torch.from_numpy(class_of[view.labels[y : y + height, x : x + width]]))
     rasters = [torch.stack(level).to(device) for level in zip(*rasters, strict=True)]
     index = None if index[0] is None else [torch.stack(level).to(device) for level in zip(*index, strict=True)]
-    return rasters, index, torch.stack(wanted).to(device)
+    return rasters, index, torch.stack(target).to(device)
 
 
-def class_loss(scores: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
+def class_loss(scores: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     """Cross-entropy of (B, n, H, W) logits, a weighted mean over the pixels that count; 0 where none does."""
-    total = F.cross_entropy(scores, wanted, weights, ignore_index=IGNORED, reduction="sum")
-    return total / weights[wanted[wanted != IGNORED]].sum().clamp_min(1e-6)
-
-
-@torch.no_grad()
-def validate(
-    network: CompletionNet,
-    dataset: PackedDataset,
-    spec: BufferSpec,
-    labels: list[int],
-    class_of: np.ndarray,
-    device: torch.device,
-) -> tuple[np.ndarray, dict[str, float]]:
-    """Predict whole photos' labels.
-
-    Returns a sheet (H, W, 3) uint8 with a row raw render | predicted labels | photo's labels for the same few photos
-    every time, and `val_accuracy`, the share of the validation photos' pixels that count whose class is right.
-    """
-    right = counted = 0
-    rows = []
-    for photo in [*dataset.val_ids[: SAMPLES["val"]], *dataset.train_ids[: SAMPLES["train"]]]:
-        view = dataset.view(photo)
-        height, width = view.labels.shape
-        rasters, index, wanted = batch_of([view], [(0, 0, width, height)], spec, class_of, device)
-        with autocast(device):
-            found = network(rasters, index)[0].argmax(dim=0)
-        if dataset.split[photo] == "val":
-            counts = wanted[0] != IGNORED
-            right += int((found == wanted[0])[counts].sum())
-            counted += int(counts.sum())
-        predicted = np.array(labels, np.uint8)[found.cpu().numpy()]
-        rows.append([view.color[0], ade20k.colorize(predicted), ade20k.colorize(view.labels)])
-    return sheet_of(rows), {"val_accuracy": right / counted} if counted else {}
+    total = F.cross_entropy(scores, target, weights, ignore_index=IGNORED, reduction="sum")
+    return total / weights[target[target != IGNORED]].sum().clamp_min(1e-6)

@@ -1,4 +1,4 @@
-"""What a training stage says while it runs: a status line a tick, stats.jsonl, TensorBoard, sample pictures."""
+"""The record of a training stage: one status line per tick, stats.jsonl, TensorBoard, sample pictures."""
 
 import json
 import logging
@@ -19,15 +19,15 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingLog:
-    """The record of one stage in `out_dir`.
+    """Record one stage in `out_dir`.
 
-    stats.jsonl holds a JSON object a tick: step, kimg, seconds (of training, over all sessions), images_per_s (of this
-    tick), the mean of each loss over the tick, and what the stage measured. TensorBoard events hold the same.
-    All rows are part of a checkpoint's state, so a resumed stage puts stats.jsonl back to the tick it resumes from, and
-    the means over a tick cut in two by a kill are those of an uninterrupted run.
+    stats.jsonl holds one JSON object per tick: step, kimg, seconds (of training, over all sessions), images_per_s (of
+    this tick), the mean of each loss over the tick, and the figures that the stage measured. TensorBoard events hold
+    the same. All rows are part of a checkpoint's state: a resumed stage resets stats.jsonl to the tick it resumes from,
+    and the means over a tick that was interrupted are those of an uninterrupted run.
 
-    steps: of the whole stage; batch_size: images a step. state: `state()` of the checkpoint that is resumed, or None.
-    Of several processes that train together only one `writes`; the others but `add`, to fail where it fails.
+    steps: of the whole stage. batch_size: images per step. state: `state()` of the checkpoint that is resumed, or None.
+    writes: true in one process; the others call `add` alone, so that all of them fail together.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class TrainingLog:
         self.rows, self.sums, self.count = state["rows"], state["sums"], state["count"]
         self.seconds = state["seconds"]
         self._tick_start = time.monotonic()
-        self._tick_steps = 0  # of this session: a tick cut in two is timed by its second part
+        self._tick_steps = 0  # of this session: after a resume a tick is timed from there
         self.board = None
         if not writes:
             return
@@ -57,21 +57,21 @@ class TrainingLog:
         self.board = SummaryWriter(str(self.out_dir), purge_step=start + 1 if start else None)
 
     def add(self, step: int, losses: Mapping[str, Tensor]) -> None:
-        """Count the losses (scalars) of a step in, 0-based. Raises UserError if one is not finite."""
+        """Add the losses (scalars) of a step, 0-based, to the tick. Raises UserError if one is not finite."""
         values = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
         for name, value in zip(losses, values, strict=True):
             if not np.isfinite(value):
                 raise UserError(
                     f"Training stage {self.stage}: the {name} loss is {value} at step {step} ({self._kimg(step):.3f} "
-                    f"kimg). Lower the stage's learning_rate (section training of the configuration) to a half, or the "
-                    f"weights training.losses.perceptual and adversarial, and run again."
+                    f"kimg). Halve training.{self.stage}.learning_rate, or lower training.losses.perceptual and "
+                    "training.losses.adversarial, and run again."
                 )
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.count += 1
         self._tick_steps += 1
 
     def tick(self, step: int, measured: Mapping[str, float]) -> None:
-        """End a tick after `step` steps: a row, a status line and TensorBoard scalars."""
+        """End a tick after `step` steps: write a row of stats.jsonl, a status line and TensorBoard scalars."""
         elapsed = time.monotonic() - self._tick_start
         self.seconds += elapsed
         row = {
@@ -103,16 +103,18 @@ class TrainingLog:
         self._tick_start = time.monotonic()
 
     def restart_clock(self) -> None:
-        """Leave what happened since the last tick (checkpoints, samples, preparations) out of the timing."""
+        """Exclude what happened since the last tick (checkpoints, samples, preparations) from the timing."""
         self._tick_start = time.monotonic()
 
-    def samples(self, step: int, sheet: np.ndarray) -> None:
-        """Write a sheet of sample pictures, (H, W, 3) uint8, as samples/<kimg>.png and to TensorBoard."""
+    def samples(self, step: int, sheet: np.ndarray | None) -> None:
+        """Write a sheet of sample pictures (H, W, 3) uint8, where there is one: samples/<kimg>.png and TensorBoard."""
+        if sheet is None:
+            return
         write_image(self.out_dir / "samples" / f"{self._kimg(step):09.3f}.png", sheet)
         self.board.add_image("samples", sheet, step, dataformats="HWC")
 
     def state(self) -> dict:
-        """For the checkpoint."""
+        """Return what a checkpoint must hold for the record to continue."""
         return {"rows": self.rows, "sums": self.sums, "count": self.count, "seconds": self.seconds}
 
     def close(self) -> None:

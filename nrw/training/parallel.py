@@ -1,8 +1,8 @@
-"""Training on several GPUs of one node: each process takes its part of every batch, and gradients are summed.
+"""Training on several GPUs of one node: data parallel, with gradients summed over the processes.
 
-Each process runs the whole stage, as if alone: it draws the same photos and crops, computes its part of the batch with
-losses weighted by the part's share, and receives the sum of all parts' gradients; so all take the same step and hold
-the same weights. The first one validates, logs and writes. In a process that is alone nothing of this does anything.
+Each process runs the whole stage. It draws the same photos and crops as the others, computes its part of the batch with
+losses weighted by the part's share, and receives the sum of all gradients, so that all take the same step and hold the
+same weights. Rank 0 validates, logs and writes. In a single process none of this has an effect.
 """
 
 import json
@@ -23,16 +23,17 @@ from torch import Tensor
 from nrw.core.errors import UserError
 from nrw.training.signals import StopSignal
 
-STAGES = {"appearance": "pretrain", "rerender": "rerender", "finetune": "rerender", "completion": "completion"}
-PATIENCE = timedelta(hours=6)  # in which the first process may do what only it does
+# The module of each stage, imported when it runs: the stages import this module.
+STAGES = {"appearance": "appearance", "rerender": "rerender", "finetune": "rerender", "completion": "completion"}
+TIMEOUT = timedelta(hours=6)  # of a collective call, in which the others wait for rank 0 to validate and write
 logger = logging.getLogger("nrw.training.parallel")  # torchrun runs this module as __main__
 
 
 def run(stage: str, processes: int, config: Mapping, /, **arguments: Path | str) -> None:
-    """Run the `train` of a stage in this process or, where `processes` is more than 1, in so many, by torchrun.
+    """Run the `train` of a stage in this process or, if `processes` is more than 1, in that many under torchrun.
 
-    arguments: of `train`, beside the configuration. Each process takes the GPU of its number, or none with device cpu.
-    Raises UserError where a process failed; what it said stands in the log.
+    arguments: of `train`, beside the configuration. Each process takes the GPU of its rank, or none where device is
+    cpu. Raises UserError when a process fails; its own message is in the log.
     """
     if processes <= 1:
         _train(stage, {"config": config, **arguments})
@@ -64,7 +65,7 @@ def _train(stage: str, arguments: Mapping) -> None:
 
 
 def _process(stage: str, listing: str) -> int:
-    """One of the processes that torchrun starts; its exit status."""
+    """Run one of the processes that torchrun starts; returns its exit status."""
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
     arguments = json.loads(Path(listing).read_text(encoding="utf-8"))
     on_gpu = arguments["config"]["device"] == "cuda"
@@ -74,10 +75,10 @@ def _process(stage: str, listing: str) -> int:
             if number >= found:
                 raise UserError(f"{os.environ['WORLD_SIZE']} GPUs were asked for, but torch finds {found} here")
             torch.cuda.set_device(number)
-        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
-        if is_first():
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=TIMEOUT)
+        if rank() == 0:
             logging.getLogger("nrw").setLevel(logging.INFO)
-            logger.info("%s: on %d processes", stage, size())
+            logger.info("%s: on %d processes", stage, world_size())
         _train(stage, arguments)
         dist.destroy_process_group()
     except UserError as error:
@@ -86,30 +87,30 @@ def _process(stage: str, listing: str) -> int:
     return 0
 
 
-def size() -> int:
-    """Processes that train together."""
+def world_size() -> int:
+    """Return the number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def is_first() -> bool:
-    """Whether this process is the one that validates, logs and writes."""
-    return not dist.is_initialized() or dist.get_rank() == 0
+def rank() -> int:
+    """Return the number of this process among them, from 0; rank 0 validates, logs and writes."""
+    return dist.get_rank() if dist.is_initialized() else 0
 
 
 def part_of(batch_size: int) -> slice:
-    """This process's part of a batch. Raises UserError where the processes cannot share it evenly."""
-    if batch_size % size():
+    """Return this process's part of a batch. Raises UserError if the processes cannot share it evenly."""
+    if batch_size % world_size():
         raise UserError(
-            f"{size()} processes (GPUs) cannot share a batch of {batch_size} evenly: choose another number of GPUs, or "
-            "another batch_size in the section training of the configuration"
+            f"{world_size()} processes (GPUs) cannot share a batch of {batch_size} evenly: choose another number of "
+            "GPUs, or change training.batch_size (in the stage appearance training.appearance.batch_size)"
         )
-    share, number = batch_size // size(), dist.get_rank() if dist.is_initialized() else 0
-    return slice(number * share, (number + 1) * share)
+    share = batch_size // world_size()
+    return slice(rank() * share, (rank() + 1) * share)
 
 
 def sum_gradients(optimizer: torch.optim.Optimizer) -> None:
     """Replace the gradients of the optimizer's parameters by their sums over the processes."""
-    if size() == 1:
+    if world_size() == 1:
         return
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for parameter in parameters:
@@ -118,38 +119,45 @@ def sum_gradients(optimizer: torch.optim.Optimizer) -> None:
     flat = torch.cat([parameter.grad.flatten() for parameter in parameters])
     dist.all_reduce(flat)
     for parameter, total in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-        parameter.grad.copy_(total.view_as(parameter))  # in place: fused optimizers want it laid out as it was
+        parameter.grad.copy_(total.view_as(parameter))  # in place: fused optimizers need its memory layout unchanged
 
 
 def summed(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Scalars, each summed over the processes; gradients do not pass."""
+    """Sum each scalar over the processes; gradients do not pass."""
     totals = {name: value.detach() for name, value in values.items()}
-    if size() > 1:
+    if world_size() > 1:
         stacked = torch.stack([value.float() for value in totals.values()])
         dist.all_reduce(stacked)
         totals = dict(zip(totals, stacked, strict=True))
     return totals
 
 
-def spread(values: Tensor, device: torch.device) -> None:
-    """Give all processes the first one's values, in place."""
-    if size() > 1:
+def broadcast(values: Tensor, device: torch.device) -> None:
+    """Give all processes the values of rank 0, in place; device: the one that the processes communicate on."""
+    if world_size() > 1:
         moved = values.to(device)
         dist.broadcast(moved, 0)
         values.copy_(moved)
 
 
+def decided(value: bool, device: torch.device) -> bool:
+    """Return the value of rank 0 in all processes."""
+    decision = torch.tensor(float(value))
+    broadcast(decision, device)
+    return bool(decision)
+
+
 def agree(stop: StopSignal, device: torch.device) -> None:
-    """Let all processes stop after the same step, where any was told to."""
-    if size() > 1:
+    """Make all processes stop after the same step if any of them received a signal."""
+    if world_size() > 1:
         received = torch.tensor(stop.received or 0, device=device)
         dist.all_reduce(received, dist.ReduceOp.MAX)
         stop.received = int(received) or None
 
 
 def wait() -> None:
-    """Go on when all processes are here."""
-    if size() > 1:
+    """Block until all processes are here."""
+    if world_size() > 1:
         dist.barrier()
 
 

@@ -1,21 +1,21 @@
-"""SIGTERM and SIGINT while a stage trains: save, then leave."""
+"""SIGTERM and SIGINT during training: finish the step, save, then leave."""
 
 import signal
 import threading
 
 
 class StopSignal:
-    """`with StopSignal() as stop:` catches SIGTERM and SIGINT; the loop looks at `stop.received` between steps.
+    """Catch SIGTERM and SIGINT in a `with` block; the loop checks `received` between steps.
 
-    A second signal acts at once, as it would have without this; `patient`: it does not, which is for processes that get
-    the same signal from whoever started them too.
+    A second signal acts at once, as it would without this class. ignore_repeats: it does not, for processes that get
+    each signal twice, from the terminal or scheduler and from the process that started them.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-    def __init__(self, patient: bool = False):
+    def __init__(self, ignore_repeats: bool = False):
         self.received: int | None = None
-        self.patient = patient
+        self.ignore_repeats = ignore_repeats
         self._before = {}
 
     def __enter__(self) -> "StopSignal":
@@ -28,7 +28,7 @@ class StopSignal:
 
     def _receive(self, number: int, _frame: object) -> None:
         self.received = number
-        if not self.patient:
+        if not self.ignore_repeats:
             self._restore()
 
     def _restore(self) -> None:

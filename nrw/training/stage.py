@@ -1,38 +1,47 @@
-"""What the training stages share: device, optimizer, schedule, averaging, identity of a run, and what a run leaves."""
+"""What the training stages share: device, data set, optimizer, schedule, averaged weights, identity and results."""
 
 import copy
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+from nrw.config.choices import stage_settings
+from nrw.core.device import torch_device
 from nrw.core.errors import UserError
 from nrw.core.io import write_json
 from nrw.dataset.packed import PackedDataset
-from nrw.models import weights
 from nrw.models.inputs import BufferSpec
 from nrw.models.perceptual import VGGFeatures
+from nrw.models.weights import save_weights
 from nrw.training import checkpoint
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def training_device(config: Mapping) -> torch.device:
-    """The device that the configuration names, with its number of CPU threads set.
+    """Return the device that `device` names, after giving torch `training.threads` CPU threads.
 
     Raises UserError for cuda on a machine without it.
     """
-    if config["device"] == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            "device is cuda, but torch finds no CUDA GPU here: install a CUDA build of torch, or set device: cpu"
-        )
+    device = torch_device(config["device"])
     torch.set_num_threads(config["training"]["threads"])
-    return torch.device(config["device"])
+    return device
+
+
+def on_device(module: Module, device: torch.device) -> Module:
+    """Move a module to the device; on a GPU its convolutions run channels last, where bfloat16 is fastest."""
+    if device.type == "cuda":
+        return module.to(device, memory_format=torch.channels_last)
+    return module.to(device)
 
 
 def open_dataset(dataset_dir: Path | str, config: Mapping) -> PackedDataset:
-    """The data set of stages 1 to 3; with training.mask_transient false, as in 2019, no label counts as transient."""
+    """Open the data set of stages 1 to 3; without `training.mask_transient`, as in 2019, no label is transient."""
     dataset = PackedDataset(dataset_dir)
     if not config["training"]["mask_transient"]:
         dataset.meta = {**dataset.meta, "transient": []}
@@ -40,14 +49,14 @@ def open_dataset(dataset_dir: Path | str, config: Mapping) -> PackedDataset:
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 where it is fast, on a GPU; its range is float32's, so no loss scaling is needed."""
+    """Compute in bfloat16 on a GPU, where it is fast; its range is that of float32, so losses need no scaling."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def perceptual_features(config: Mapping, device: torch.device, needed_by: str, without: str) -> VGGFeatures:
-    """VGG16 with the weights that the configuration names.
+    """Load VGG16 with the weights that `perceptual.weights` names.
 
-    Raises UserError when it names none, saying what needs them and how to do without.
+    Raises UserError when it is none: the message says what needs them (`needed_by`) and how to do `without`.
     """
     weights = config["perceptual"]["weights"]
     if weights == "none":
@@ -59,17 +68,17 @@ def perceptual_features(config: Mapping, device: torch.device, needed_by: str, w
 
 
 def steps_of(kimg: float, batch_size: int) -> int:
-    """Steps in which that many thousand images are shown."""
+    """Return the number of steps that show `kimg` thousand images."""
     return math.ceil(round(kimg * 1000 / batch_size, 6))
 
 
 def adam(groups: list[dict], config: Mapping) -> torch.optim.Adam:
-    """Adam over parameter groups, each with its highest learning rate as `peak`."""
+    """Make Adam over parameter groups, each with its highest learning rate as `peak`."""
     return torch.optim.Adam(groups, lr=0.0, betas=tuple(config["training"]["betas"]), fused=True)
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, config: Mapping, step: int, steps: int) -> float:
-    """Give each group the learning rate of a step: its peak, or half a cosine from there to 0. Returns the first's."""
+    """Set each group's learning rate for a step: its peak, or half a cosine from there to 0. Returns the first's."""
     cosine = config["training"]["schedule"] == "cosine"
     factor = 0.5 * (1 + math.cos(math.pi * step / steps)) if cosine else 1.0
     for group in optimizer.param_groups:
@@ -77,12 +86,17 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, config: Mapping, step: 
     return optimizer.param_groups[0]["lr"]
 
 
+def average_of(trained: Module) -> Module:
+    """Copy a module, as the start of the average of its weights."""
+    return copy.deepcopy(trained).requires_grad_(False)
+
+
 @torch.no_grad()
 def update_average(averaged: nn.Module, trained: nn.Module, decay: float, step: int) -> None:
     """Move the averaged weights towards the trained ones (exponential moving average).
 
-    The decay grows with the steps done, (1 + step) / (10 + step), up to `decay`: a short run is not held back by
-    where it began. Modules that `averaged` lacks are not averaged.
+    The decay grows with the steps done, (1 + step) / (10 + step), up to `decay`, so that a short run is not held back
+    by its initial weights. Modules that `averaged` lacks are not averaged.
     """
     decay = min(decay, (1 + step) / (10 + step))
     weights = dict(trained.named_parameters())
@@ -91,38 +105,38 @@ def update_average(averaged: nn.Module, trained: nn.Module, decay: float, step: 
 
 
 class Best:
-    """Of the averaged weights offered, those that rendered the validation photos best.
+    """The averaged weights that rendered the validation photos best, of all that were offered.
 
-    module: the weights. score: theirs, None before the first offer or without validation photos. step: theirs.
+    module: the weights. score: theirs; None before the first offer and for weights offered without one. step: the step
+    after which they were offered.
     """
 
     def __init__(self, averaged: nn.Module):
         self.module, self.score, self.step = copy.deepcopy(averaged), None, 0
 
     def offer(self, averaged: nn.Module, score: float | None, step: int) -> None:
-        """Keep these weights if they score higher; without validation photos (score None) the last ones are kept."""
+        """Keep these weights if they score higher than those kept, or if either has no score."""
         if score is None or self.score is None or score > self.score:
             self.module.load_state_dict(averaged.state_dict())
             self.score, self.step = score, step
 
 
 def run_fingerprint(config: Mapping, stage: str, dataset_dir: Path | str, *extra: str) -> str:
-    """What the result of a stage depends on: its part of the configuration, the data set's contents, and `extra`."""
-    ignored = {"threads", "tick_kimg", "appearance", "rerender", "finetune", "completion"} - {stage}
-    training = {key: value for key, value in config["training"].items() if key not in ignored}
-    sections = {key: config[key] for key in ("device", "seed", "buffer", "network", "perceptual")}
-    return checkpoint.fingerprint_of(stage, sections, training, checkpoint.content_hash(dataset_dir), *extra)
+    """Hash what the result of a stage depends on: its settings, the contents of the data set, and `extra`."""
+    settings = stage_settings(config, stage)
+    training = settings.pop("training")
+    return checkpoint.fingerprint_of(stage, settings, training, checkpoint.content_hash(dataset_dir), *extra)
 
 
 def finish(
     out_dir: Path, checkpoint_dir: Path, stage: str, modules: Mapping[str, nn.Module], config: Mapping, **facts: object
 ) -> None:
-    """Write config.json and model.safetensors of a finished stage, and drop its checkpoint.
+    """Write config.json and model.safetensors of a finished stage, and delete its checkpoint.
 
-    config.json: `stage`, the sections of the configuration that training depends on, and `facts`.
+    config.json holds the name of the stage, the sections of the configuration that training depends on, and `facts`.
     """
     sections = ("seed", "buffer", "network", "perceptual", "training")
     facts = {key: asdict(value) if isinstance(value, BufferSpec) else value for key, value in facts.items()}
     write_json(out_dir / "config.json", {"stage": stage, **{key: config[key] for key in sections}, **facts})
-    weights.save_weights(out_dir / "model.safetensors", modules)
+    save_weights(out_dir / "model.safetensors", modules)
     checkpoint.remove(checkpoint_dir)

@@ -1,1 +1,1 @@
-"""Stage 9, videos: `shots` says what is drawn, `flythrough` and `camera_paths` from where, `writer` encodes it."""
+"""Stage 9, videos: `flythrough` and `camera_paths` plan cameras, `shots` draws the frames, `writer` encodes them."""

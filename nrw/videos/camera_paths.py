@@ -1,4 +1,4 @@
-"""Camera paths: moves between two cameras, and paths kept in JSON files. World z is up."""
+"""Camera paths: moves between two cameras, and paths stored as JSON. World z is up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from nrw.geometry.cameras import Camera, fitted
 
 
 def smoothstep(n: int) -> np.ndarray:
-    """(n,) from 0 to 1, with zero velocity and acceleration at both ends (Perlin's quintic)."""
+    """Ramp (n,) from 0 to 1 with zero velocity and acceleration at both ends (Perlin's quintic)."""
     t = np.linspace(0, 1, n)
     return t**3 * (t * (6 * t - 15) + 10)
 
@@ -22,10 +22,10 @@ def smoothstep(n: int) -> np.ndarray:
 def joint(
     camera_a: Camera, camera_b: Camera, n: int, *, ease: bool = True, size: tuple[int, int] | None = None
 ) -> list[Camera]:
-    """`n` cameras from one view to another, both included.
+    """Interpolate `n` cameras from one view to another, both included.
 
-    Positions on a line, orientations by spherical interpolation, focal lengths linear in their logarithm. `ease` starts
-    and stops gently. All have one `size` (width, height): by default that of `camera_a`, rounded to multiples of 8.
+    Positions are linear, orientations spherical (slerp), focal lengths linear in their logarithm. `ease` starts and
+    stops at rest. All have one `size` (width, height): by default that of `camera_a`, rounded to multiples of 8.
     """
     width, height = size or (_rounded(camera_a.width), _rounded(camera_a.height))
     a, b = fitted(camera_a, width, height), fitted(camera_b, width, height)
@@ -52,7 +52,7 @@ def _rounded(side: int) -> int:
 
 @dataclass(frozen=True)
 class CameraPath:
-    """A video's cameras and, for each, weights (sum 1) over the photos that lend it their appearance, or None."""
+    """The cameras of a video and, per camera, appearance weights by photo id (sum 1), or None."""
 
     fps: float
     cameras: list[Camera]
@@ -64,13 +64,13 @@ def write_path(file: Path | str, path: CameraPath) -> None:
 
     {"fps": 24, "width": 480, "height": 272, "frames": [{"cam_from_world": [[r, r, r, t] * 3], "fx": .., "fy": ..,
     "cx": .., "cy": .., "appearance": {"0007": 0.5, "0012": 0.5}}, ..]}. Lengths are in world units and pixels;
-    axes are OpenCV's. "appearance" is the id of a photo or weights of several, and may be missing.
+    axes are OpenCV's. "appearance" is the id of a photo or the weights of several, and is optional.
     """
     write_json(file, {**_head(path), "frames": _entries(path)})
 
 
 def write_keyframes(file: Path | str, path: CameraPath, times: Sequence[float]) -> None:
-    """Write key frames, which `read_path` fills in between; times: seconds, increasing from 0, one for each camera."""
+    """Write key frames, between which `read_path` interpolates. times: seconds, increasing from 0, one per camera."""
     entries = [{"time": time, **entry} for time, entry in zip(times, _entries(path), strict=True)]
     write_json(file, {**_head(path), "keyframes": entries})
 
@@ -89,11 +89,11 @@ def _entries(path: CameraPath) -> list[dict]:
 
 
 def read_path(file: Path | str) -> CameraPath:
-    """Read a camera path: the form that `write_path` writes, or key frames.
+    """Read a camera path as `write_path` or `write_keyframes` writes it.
 
-    With "keyframes" in place of "frames" every entry also has a "time" in seconds, increasing from 0, and the frames
+    With "keyframes" in place of "frames", every entry also has a "time" in seconds, increasing from 0; the frames
     between are interpolated as by `joint`, appearances linearly. Width and height are multiples of 8. Raises UserError
-    for a file that is missing, not JSON, or does not follow this description.
+    for a file that is missing, is not JSON, or does not follow this description.
     """
     file = Path(file)
     try:
@@ -157,11 +157,11 @@ def _read_appearance(value: object, where: str) -> dict[str, float] | None:
         return {value: 1.0}
     if not isinstance(value, dict) or not value:
         raise UserError(f"camera path {where}: appearance must be the id of a photo or an object of id: weight")
-    weights = {photo: _number(value, photo, f"{where}, appearance") for photo in value}
+    weights = {photo_id: _number(value, photo_id, f"{where}, appearance") for photo_id in value}
     total = sum(weights.values())
     if min(weights.values()) < 0 or total <= 0:
         raise UserError(f"camera path {where}: appearance weights must not be negative and not all be zero")
-    return {photo: weight / total for photo, weight in weights.items()}
+    return {photo_id: weight / total for photo_id, weight in weights.items()}
 
 
 def _between_keyframes(
@@ -184,8 +184,8 @@ def _between_keyframes(
 
 
 def _blend(a: dict[str, float] | None, b: dict[str, float] | None, t: float) -> dict[str, float] | None:
-    """(1 - t) a + t b, without zero weights."""
+    """Mix two sets of weights, (1 - t) a + t b, and drop those that are zero."""
     if a is None or b is None:
         return None
-    mixed = {photo: (1 - t) * a.get(photo, 0.0) + t * b.get(photo, 0.0) for photo in a | b}
-    return {photo: weight for photo, weight in mixed.items() if weight > 0}
+    mixed = {photo_id: (1 - t) * a.get(photo_id, 0.0) + t * b.get(photo_id, 0.0) for photo_id in a | b}
+    return {photo_id: weight for photo_id, weight in mixed.items() if weight > 0}

@@ -1,4 +1,4 @@
-"""The fly-through: a smooth upright camera path past the registered cameras, clear of the cloud.
+"""The fly-through: a smooth, upright camera path past the registered cameras that keeps clear of the cloud.
 
 World z is up; one unit is the median distance from the cameras to the scene.
 """
@@ -17,29 +17,36 @@ from scipy.spatial.transform import Rotation
 from nrw.core.errors import UserError
 from nrw.geometry.cameras import Camera, look_at
 
-MAX_POINTS = 100_000  # points looked at: enough to tell a wall from the air
-NEIGHBOUR = 10  # the cloud is as near as its tenth nearest point, so that a stray point blocks no path
-STRETCH = np.array([1.0, 1.0, 3.0])  # the ground below may be nearer than a wall ahead
-CLEARANCE = 0.15  # units, wanted between path and cloud; less where the photographers themselves stood nearer
-MAX_STEP = 0.02  # units between successive frames: half a unit a second
-MAX_TURN = 0.8  # degrees between successive frames: 20 a second
-MAX_GAP = 50.0  # degrees of azimuth without a camera, beyond which a path does not go on
+MAX_POINTS = 100_000  # points of the cloud used: enough to tell a wall from free space
+NEIGHBOUR = 10  # distances are to the tenth nearest point, so that a stray point blocks no path
+STRETCH = np.array([1.0, 1.0, 3.0])  # scales the axes: the ground below may be nearer than a wall ahead
+CLEARANCE = 0.15  # units, target distance from path to cloud; less where the photographers stood nearer
+MAX_GAP = 50.0  # degrees of azimuth without a camera at which the path ends
 SECTOR = 12.0  # degrees of azimuth from one chosen view to the next
-BAND = 160  # samples of the path while it is smoothed
+BAND = 160  # samples of the path during smoothing
 
 
 def flythrough(
-    cameras: Mapping[str, Camera], points: np.ndarray, *, n_frames: int, width: int, height: int
+    cameras: Mapping[str, Camera],
+    points: np.ndarray,
+    *,
+    n_frames: int,
+    fps: float,
+    max_speed: float,
+    max_turn: float,
+    width: int,
+    height: int,
 ) -> list[Camera]:
-    """A smooth upright path of `n_frames` cameras of `width` x `height` pixels past registered cameras.
+    """Plan a smooth, upright path of `n_frames` cameras of `width` x `height` pixels past the registered cameras.
 
     The views that see the scene well are ordered by azimuth around it, and one is chosen every 12 degrees so that the
-    way through all of them is short and turns little. Between views that the cloud separates the way leads around it.
-    The path is a cubic B-spline (twice continuously differentiable) travelled at constant speed, at most 0.02 units
-    and 0.8 degrees a frame: of a longer way the middle is shown. It looks at what the cameras nearby look at.
+    route through all of them is short and turns little. Where the cloud separates two views, the route leads around it.
+    The path is a cubic B-spline (twice continuously differentiable) travelled at constant speed, at most `max_speed`
+    units per second and `max_turn` degrees per second at `fps` frames per second: of a longer route the middle part is
+    flown. It looks at what the cameras nearby look at.
 
-    cameras: id -> registered camera. points: (N, 3) the cloud. Raises UserError with fewer than 2 usable cameras, or
-    where the cloud encloses them.
+    cameras: id -> registered camera. points: (N, 3), of the cloud. Raises UserError with fewer than 2 usable cameras,
+    or where the cloud encloses them.
     """
     points = points[:: max(1, len(points) // MAX_POINTS)].astype(np.float64)
     tree = cKDTree(points * STRETCH)
@@ -55,44 +62,45 @@ def flythrough(
     keys = _route(views.subset(_ordered_choice(views)), tree, clearance)
     if len(keys) < 2:
         raise UserError(
-            "there is no way between the registered cameras that stays clear of the cloud: look at mvs/cloud.ply for "
+            "there is no way between the registered cameras that stays clear of the cloud: check mvs/cloud.ply for "
             "noise around the cameras, or give a camera path in a JSON file"
         )
     path = _constant_speed(_smooth(keys, tree, clearance))
     focal = np.median(views.focals) * np.hypot(width, height)
 
+    max_step, max_angle = max_speed / fps, max_turn / fps  # per frame
     share = 1.0
-    while True:  # a long way is shortened until its steps are small
+    while True:  # a path that is too long for its frames is shortened until it keeps to both limits
         ends = 0.5 - share / 2, 0.5 + share / 2
         positions = path(np.linspace(*ends, n_frames))
         targets = _targets(views, positions, max(0.25, 0.15 * _length(keys)))
         poses = [look_at(position, target) for position, target in zip(positions, targets, strict=True)]
-        step, turn = _largest_moves(poses)
-        if step <= MAX_STEP and turn <= MAX_TURN:
+        step, angle = _largest_moves(poses)
+        if step <= max_step and angle <= max_angle:
             break
-        share *= min(0.95, MAX_STEP / max(step, 1e-9), MAX_TURN / max(turn, 1e-9))
+        share *= min(0.999, max_step / max(step, 1e-9), max_angle / max(angle, 1e-9))
     return [Camera(width, height, focal, focal, width / 2, height / 2, pose) for pose in poses]
 
 
 @dataclass(frozen=True)
 class _Views:
-    """What registered cameras tell of good viewpoints. focals are in units of the picture's diagonal."""
+    """Viewpoints that registered cameras suggest."""
 
     centers: np.ndarray  # (M, 3)
-    targets: np.ndarray  # (M, 3)
+    targets: np.ndarray  # (M, 3) points looked at
     support: np.ndarray  # (M,) share of the cloud in the picture
-    focals: np.ndarray  # (M,)
+    focals: np.ndarray  # (M,) in picture diagonals
 
     def subset(self, which: np.ndarray) -> "_Views":
         return _Views(self.centers[which], self.targets[which], self.support[which], self.focals[which])
 
 
 def _supported_views(cameras: Sequence[Camera], points: np.ndarray) -> _Views:
-    """The cameras that see much of the cloud from a usual distance, without outliers."""
+    """Select the cameras that see much of the cloud from a usual distance, without outliers."""
     rows = []
     for camera in cameras:
         uv, depth = camera.project(points)
-        seen = (depth > 0) & (uv > 0).all(axis=1) & (uv < [camera.width, camera.height]).all(axis=1)
+        seen = camera.contains(uv, depth)
         if seen.sum() < NEIGHBOUR:
             continue
         distance = np.median(depth[seen])
@@ -113,13 +121,13 @@ def _supported_views(cameras: Sequence[Camera], points: np.ndarray) -> _Views:
 
 
 def _ordered_choice(views: _Views) -> np.ndarray:
-    """Indices of the views to pass: one near each of evenly spaced azimuths, by the cheapest way (Viterbi)."""
+    """Choose the views to pass, as indices: one near each of evenly spaced azimuths, at the least cost (Viterbi)."""
     middle = np.median(views.targets, axis=0)
     offset = views.centers - middle
     azimuth = np.degrees(np.arctan2(offset[:, 1], offset[:, 0]))
     order = np.argsort(azimuth)
     gaps = np.diff(azimuth[order], append=azimuth[order[0]] + 360)
-    order = np.roll(order, -(np.argmax(gaps) + 1))  # start behind the largest gap
+    order = np.roll(order, -(np.argmax(gaps) + 1))  # start after the largest gap
     sweep = (azimuth[order] - azimuth[order[0]]) % 360
     groups = np.cumsum(np.diff(sweep, prepend=0) > MAX_GAP)
     kept = groups == np.bincount(groups).argmax()
@@ -134,7 +142,7 @@ def _ordered_choice(views: _Views) -> np.ndarray:
     view_cost = np.zeros(len(azimuth))
     view_cost[order] = 0.3 * (1 - views.support[order] / views.support.max())
     view_cost[order] += 4 * np.radians(sweep - stations[nearest]) ** 2
-    view_cost[order] += np.log2(away / np.median(away)) ** 2  # else the shortest way would hug the scene
+    view_cost[order] += np.log2(away / np.median(away)) ** 2  # else the shortest route would hug the scene
 
     cost, came_from = view_cost[columns[0]], []
     for before, here in pairwise(columns):
@@ -150,7 +158,7 @@ def _ordered_choice(views: _Views) -> np.ndarray:
 
 
 def _distance(tree: cKDTree, positions: np.ndarray) -> np.ndarray:
-    """(M,) distance of positions (M, 3) to the cloud, heights stretched: to the tenth nearest point."""
+    """Distance (M,) of positions (M, 3) to the tenth nearest point of the cloud, with heights stretched."""
     return tree.query(positions * STRETCH, k=[min(NEIGHBOUR, tree.n)])[0][:, 0]
 
 
@@ -160,7 +168,7 @@ def _is_free(tree: cKDTree, a: np.ndarray, b: np.ndarray, clearance: float) -> b
 
 
 def _route(views: _Views, tree: cKDTree, clearance: float) -> np.ndarray:
-    """(K, 3) corners of a way through the views that keeps clear of the cloud; unreachable ones are left out."""
+    """Connect the views by a route clear of the cloud: its corners (K, 3). Views that it cannot reach are left out."""
     corners = [views.centers[0]]
     for center in views.centers[1:]:
         if _is_free(tree, corners[-1], center, clearance):
@@ -171,10 +179,13 @@ def _route(views: _Views, tree: cKDTree, clearance: float) -> np.ndarray:
 
 
 def _around(tree: cKDTree, start: np.ndarray, end: np.ndarray, clearance: float) -> list[np.ndarray]:
-    """Corners after `start` of the shortest way to `end` through free cells of a grid; empty where there is none."""
+    """Find the shortest route from `start` to `end` through free cells of a grid (Dijkstra).
+
+    Returns its corners after `start`; none where there is no route.
+    """
     length = np.linalg.norm(end - start)
     low, high = np.minimum(start, end) - 0.75 * length, np.maximum(start, end) + 0.75 * length
-    low[2] = min(start[2], end[2]) - 0.25 * clearance  # up and over, never under the ground
+    low[2] = min(start[2], end[2]) - 0.25 * clearance  # over obstacles, never under the ground
     cell = max(0.6 * clearance, float((high - low).max()) / 48)
     shape = np.ceil((high - low) / cell).astype(int) + 1
     nodes = low + cell * np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 3)
@@ -190,7 +201,7 @@ def _around(tree: cKDTree, start: np.ndarray, end: np.ndarray, clearance: float)
         both = free[here] & free[there]
         rows.append(number[here][both])
         columns.append(number[there][both])
-        # climbing costs double: a path that stays at eye level is pleasanter than one over the roof
+        # climbing costs double: a path at eye level is better than one over the roof
         weights.append(np.full(both.sum(), cell * np.linalg.norm(offset * [1, 1, 2])))
     graph = coo_array((np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=[free.size] * 2)
     open_nodes = np.flatnonzero(free)
@@ -211,16 +222,16 @@ def _length(corners: np.ndarray) -> float:
 
 
 def _resampled(corners: np.ndarray, n: int) -> np.ndarray:
-    """(n, 3) points at equal distances along a polyline (K, 3)."""
+    """Sample (n, 3) points at equal distances along a polyline (K, 3)."""
     travelled = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(corners, axis=0), axis=1))])
     at = np.linspace(0, travelled[-1], n)
     return np.stack([np.interp(at, travelled, axis) for axis in corners.T], axis=1)
 
 
 def _smooth(corners: np.ndarray, tree: cKDTree, clearance: float) -> np.ndarray:
-    """(BAND, 3) samples of the way with rounded corners: each is drawn to its neighbours unless that nears the cloud.
+    """Round the corners of the route: (BAND, 3) samples, each pulled to its neighbours unless that nears the cloud.
 
-    300 rounds blur by sqrt(300 / 2) samples, a twelfth of the way.
+    300 iterations blur with a standard deviation of sqrt(300 / 2) samples, a twelfth of the route.
     """
     band = _resampled(corners, BAND)
     for _ in range(300):
@@ -233,7 +244,7 @@ def _smooth(corners: np.ndarray, tree: cKDTree, clearance: float) -> np.ndarray:
 
 
 def _constant_speed(band: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """The cubic B-spline with every fourth sample as control point, as a function of the share of its length."""
+    """Fit a cubic B-spline with every fourth sample as control point, parametrised by the share of its length."""
     control = band[np.linspace(0, len(band) - 1, len(band) // 4).round().astype(int)]
     knots = np.concatenate([[0] * 3, np.linspace(0, 1, len(control) - 2), [1] * 3])
     curve = BSpline(knots, control, 3)
@@ -245,7 +256,7 @@ def _constant_speed(band: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _targets(views: _Views, positions: np.ndarray, radius: float) -> np.ndarray:
-    """(n, 3) what to look at from positions (n, 3): the views' mean target, weighted by nearness and support."""
+    """Choose what to look at from positions (n, 3): the views' mean target (n, 3), weighted by nearness and support."""
     squared = ((positions[:, None] - views.centers) ** 2).sum(axis=2)  # (n, M)
     exponent = -squared / (2 * radius**2)
     weights = np.exp(exponent - exponent.max(axis=1, keepdims=True)) * views.support
@@ -253,7 +264,7 @@ def _targets(views: _Views, positions: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _largest_moves(poses: Sequence[np.ndarray]) -> tuple[float, float]:
-    """The largest translation (units) and rotation (degrees) between successive poses."""
+    """Measure the largest translation (units) and rotation (degrees) between successive poses."""
     rotations = Rotation.from_matrix(np.array(poses)[:, :, :3])
     centers = np.array([-pose[:, :3].T @ pose[:, 3] for pose in poses])
     if len(poses) < 2:

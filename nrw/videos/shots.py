@@ -1,4 +1,4 @@
-"""Videos of a trained scene: fly-through, appearances on a fixed view, both together, and camera paths from files."""
+"""Videos of a trained scene: a fly-through, one view in several appearances, both together, and camera path files."""
 
 import itertools
 import logging
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from nrw.config.choices import VIDEO_KINDS
 from nrw.core.errors import UserError
 from nrw.core.limits import SIDE_MULTIPLE
 from nrw.core.progress import progress
 from nrw.dataset.packed import PackedDataset
-from nrw.geometry import cameras
-from nrw.geometry.cameras import Camera
+from nrw.geometry.cameras import Camera, fitted
 from nrw.geometry.pointcloud import Cloud
 from nrw.scene import editing
 from nrw.videos import camera_paths
@@ -26,16 +26,14 @@ from nrw.videos.writer import write_video
 if TYPE_CHECKING:
     from nrw.scene.model import SceneModel
 
-KINDS = ("flythrough", "appearance", "joint")
-ASPECT = 16 / 9
-MAX_PHOTOS = 256  # photos among which appearances and views are chosen
+MAX_PHOTOS = 256  # photos that appearances and views are chosen from
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A frame to be drawn. appearance: (Z,) float32."""
+    """One frame of a video, not drawn yet. appearance: (Z,) float32."""
 
     camera: Camera
     appearance: torch.Tensor
@@ -49,15 +47,15 @@ def make(
     settings: Mapping,
     out_mp4: Path | str,
 ) -> None:
-    """Film `kind` into `out_mp4`, with a poster of the same name in PNG.
+    """Write the video `kind` to `out_mp4`, and its poster beside it as PNG.
 
     kind: flythrough, appearance, joint, or a name in settings["extra"]. cloud: in the colours gathered from the
-    training photos; None for a data set that came without one, which can only show `appearance`. settings: section
-    `videos` of the configuration. Raises UserError for what the set cannot show.
+    training photos; None for a data set without a cloud, of which only `appearance` can be made. settings: section
+    `videos` of the configuration. Raises UserError for an unknown kind and for one that needs a cloud.
     """
     extra = settings["extra"]
-    if kind not in KINDS and kind not in extra:
-        raise UserError(f"video {kind!r} is neither one of {', '.join(KINDS)} nor named under videos: extra")
+    if kind not in VIDEO_KINDS and kind not in extra:
+        raise UserError(f"video {kind!r} is neither one of {', '.join(VIDEO_KINDS)} nor named in videos.extra")
     if cloud is None:
         if kind != "appearance":
             raise UserError(f"video {kind}: this data set has no point cloud, only the video `appearance` can be made")
@@ -86,9 +84,9 @@ def draw(
     side_by_side: bool = False,
     edit: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
-    """The pictures (H, W, 3) uint8 of the shots, one by one; `side_by_side` puts the raw render to the left of each.
+    """Draw the shots one by one as (H, W, 3) uint8; `side_by_side` puts the raw render to the left of each picture.
 
-    edit: (256,) uint8, what each predicted label is replaced by (`scene.editing`).
+    edit: (256,) uint8, the replacement of each predicted label (`scene.editing`).
     """
     for shot in shots:
         picture, raw = model.novel_view(cloud, shot.camera, shot.appearance, edit=edit)
@@ -96,18 +94,21 @@ def draw(
 
 
 def edit_of(model: "SceneModel", dataset: PackedDataset, replacements: Mapping[str, str]) -> np.ndarray | None:
-    """The table of `scene.editing` for views whose labels are predicted. Raises UserError as `editing.table`."""
-    predicted = None if model.completion is None else model.completion[2]
+    """Build the table of `scene.editing` for views whose labels are predicted. Raises UserError as `editing.table`."""
+    predicted = None if model.completion is None else model.completion.labels
     return editing.table(replacements, dataset.meta, predicted)
 
 
 def flythrough(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: Mapping) -> list[Shot]:
-    """Past the registered cameras, in the most typical appearance."""
-    width, height = wide(settings["size"])
+    """Plan a flight past the registered cameras, in the most typical appearance."""
+    entry, (width, height) = settings["flythrough"], wide(settings["size"])
     cameras = plan_flythrough(
-        _cameras(dataset),
+        {photo_id: dataset.view(photo_id).camera for photo_id in dataset.ids},
         cloud.points,
-        n_frames=_count(settings["flythrough"]["seconds"], settings["fps"]),
+        n_frames=_count(entry["seconds"], settings["fps"]),
+        fps=settings["fps"],
+        max_speed=entry["max_speed"],
+        max_turn=entry["max_turn"],
         width=width,
         height=height,
     )
@@ -116,35 +117,34 @@ def flythrough(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settin
 
 
 def appearance(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: Mapping) -> list[Shot]:
-    """The view that shows the cloud best, through the appearances of photos that differ, back to the first."""
-    photo = best_covered(dataset, cloud.points)[0]
-    camera = dataset.view(photo).camera
-    camera = cameras.fitted(camera, *_within(camera.width, camera.height, settings["size"]))
+    """Plan the view that shows the cloud best, through the appearances of diverse photos and back to the first."""
+    camera = dataset.view(best_covered(dataset, cloud.points)[0]).camera
+    camera = fitted(camera, *_within(camera.width, camera.height, settings["size"]))
     return [Shot(camera, z) for z in _appearance_loop(model, dataset, settings)]
 
 
 def packed_appearance(model: "SceneModel", dataset: PackedDataset, settings: Mapping) -> Iterator[np.ndarray]:
-    """The frames of `appearance` for a set without a cloud, on the packed buffer of the photo best covered."""
-    view = dataset.view(max(sample(dataset.ids), key=lambda photo: (dataset.view(photo).depth[0] > 0).mean()))
+    """Draw the frames of `appearance` for a set without a cloud, from the packed buffer of the best covered photo."""
+    view = dataset.view(max(sample(dataset.ids), key=lambda photo_id: (dataset.view(photo_id).depth[0] > 0).mean()))
     edit = edit_of(model, dataset, settings["edit"])
     for z in _appearance_loop(model, dataset, settings):
         yield model.render_view(view, z, predict_labels=model.completion is not None, edit=edit)
 
 
 def joint(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: Mapping) -> list[Shot]:
-    """Viewpoint and appearance together, from photo to photo by a short way."""
+    """Plan a short tour of diverse photos that changes viewpoint and appearance together."""
     entry = settings["joint"]
     covered = best_covered(dataset, cloud.points)
     candidates = covered[: max(entry["photos"], len(covered) // 2)]
     codes = encode(model, dataset, candidates)
-    centers = np.array([dataset.view(photo).camera.center for photo in candidates])
-    features = np.concatenate([_standardized(centers), _standardized(np.array(list(codes.values())))], axis=1)
-    chosen = [candidates[i] for i in farthest(features, entry["photos"])]
-    chosen = short_tour(chosen, {photo: dataset.view(photo).camera.center for photo in chosen}, closed=False)
+    centers = {photo_id: dataset.view(photo_id).camera.center for photo_id in candidates}
+    features = [_standardized(np.array(list(values.values()))) for values in (centers, codes)]
+    chosen = [candidates[i] for i in farthest(np.concatenate(features, axis=1), entry["photos"])]
+    chosen = short_tour(chosen, centers, closed=False)
     logger.info("joint: photos %s", ", ".join(chosen))
     return joint_shots(
-        [dataset.view(photo).camera for photo in chosen],
-        [codes[photo] for photo in chosen],
+        [dataset.view(photo_id).camera for photo_id in chosen],
+        [codes[photo_id] for photo_id in chosen],
         _count(entry["seconds"], settings["fps"]),
         wide(settings["size"]),
     )
@@ -153,62 +153,61 @@ def joint(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: M
 def joint_shots(
     cameras: Sequence[Camera], codes: Sequence[torch.Tensor], n_frames: int, size: tuple[int, int]
 ) -> list[Shot]:
-    """From view to view and code to code, resting at each: `n_frames` shots of `size` (width, height)."""
+    """Move from view to view and from code to code, resting at each: `n_frames` shots of `size` (width, height)."""
     shots = []
     marks = np.linspace(0, n_frames - 1, len(cameras)).round().astype(int)
     for i, n in enumerate(np.diff(marks) + 1):
         moved = camera_paths.joint(cameras[i], cameras[i + 1], int(n), size=size)
         blended = between(codes[i : i + 2], int(n))
-        first = 0 if i == 0 else 1  # the last of a stretch is the first of the next
+        first = 0 if i == 0 else 1  # the last shot of a stretch is the first of the next
         shots += [Shot(camera, z) for camera, z in zip(moved[first:], blended[first:], strict=True)]
     return shots
 
 
 def from_path(model: "SceneModel", dataset: PackedDataset, file: Path | str) -> tuple[list[Shot], float]:
-    """The shots of a camera path file, and its frames a second. Raises UserError for photos that are not in the set."""
+    """Read the shots of a camera path file, and its frame rate. Raises UserError for photos that are not in the set."""
     path = camera_paths.read_path(file)
-    named = sorted({photo for weights in path.appearances if weights for photo in weights})
-    unknown = [photo for photo in named if photo not in dataset.ids]
+    named = sorted({photo_id for weights in path.appearances if weights for photo_id in weights})
+    unknown = [photo_id for photo_id in named if photo_id not in dataset.ids]
     if unknown:
         raise UserError(
             f"camera path {file}: photos {', '.join(unknown)} are not in the data set; "
             f"it has {len(dataset)} photos, {dataset.ids[0]} to {dataset.ids[-1]}"
         )
     codes = encode(model, dataset, named)
-    usual = None
+    default = None
     if None in path.appearances:
-        usual = typical(encode(model, dataset, sample(dataset.train_ids)))
+        default = typical(encode(model, dataset, sample(dataset.train_ids)))
     shots = []
     for camera, weights in zip(path.cameras, path.appearances, strict=True):
-        z = usual if weights is None else sum(weight * codes[photo] for photo, weight in weights.items())
+        z = default if weights is None else sum(weight * codes[photo_id] for photo_id, weight in weights.items())
         shots.append(Shot(camera, z))
     return shots, path.fps
 
 
 def encode(model: "SceneModel", dataset: PackedDataset, ids: Sequence[str]) -> dict[str, torch.Tensor]:
-    """The appearance (Z,) of each photo."""
-    return {photo: model.encode(dataset.view(photo)) for photo in ids}
+    """Encode the appearance (Z,) of each photo."""
+    return {photo_id: model.encode(dataset.view(photo_id)) for photo_id in ids}
 
 
 def typical(codes: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """The code with the least sum of distances to the others (the medoid)."""
+    """Choose the medoid: the code with the least sum of distances to the others."""
     table = torch.stack(list(codes.values()))
     return table[torch.cdist(table, table).sum(dim=1).argmin()]
 
 
 def diverse(codes: Mapping[str, torch.Tensor], n: int) -> list[str]:
-    """`n` photos whose codes lie far apart, in the order of a short round tour; the outermost tenth stays out."""
+    """Choose `n` photos whose codes lie far apart, in the order of a short round tour, without the outermost tenth."""
     middle = typical(codes)
-    inner = sorted(codes, key=lambda photo: float((codes[photo] - middle).norm()))[
-        : max(n, math.ceil(0.9 * len(codes)))
-    ]
-    places = {photo: codes[photo].numpy() for photo in inner}
+    by_distance = sorted(codes, key=lambda photo_id: float((codes[photo_id] - middle).norm()))
+    inner = by_distance[: max(n, math.ceil(0.9 * len(codes)))]
+    places = {photo_id: codes[photo_id].numpy() for photo_id in inner}
     chosen = [inner[i] for i in farthest(np.array(list(places.values())), n)]
     return short_tour(chosen, places, closed=True)
 
 
 def farthest(features: np.ndarray, n: int) -> list[int]:
-    """Farthest-point sampling: indices of `n` rows of features (M, D), from the one nearest to the mean on."""
+    """Sample farthest points: indices of `n` rows of features (M, D), starting with the row nearest to the mean."""
     chosen = [int(np.linalg.norm(features - features.mean(axis=0), axis=1).argmin())]
     distance = np.linalg.norm(features - features[chosen[0]], axis=1)
     while len(chosen) < min(n, len(features)):
@@ -218,9 +217,9 @@ def farthest(features: np.ndarray, n: int) -> list[int]:
 
 
 def short_tour(ids: Sequence[str], places: Mapping[str, np.ndarray], *, closed: bool) -> list[str]:
-    """An order of short total distance; `closed` counts the way back to the first, which then stays first.
+    """Order the ids so that the tour is short; `closed` includes the way back to the first, which then stays first.
 
-    From the first to the nearest, and so on, then improved by reversing stretches (2-opt).
+    A nearest-neighbour tour, improved by reversing parts of it (2-opt).
     """
 
     def length(order: list[str]) -> float:
@@ -229,7 +228,7 @@ def short_tour(ids: Sequence[str], places: Mapping[str, np.ndarray], *, closed: 
 
     tour, rest = [ids[0]], list(ids[1:])
     while rest:
-        tour.append(min(rest, key=lambda photo: np.linalg.norm(places[photo] - places[tour[-1]])))
+        tour.append(min(rest, key=lambda photo_id: np.linalg.norm(places[photo_id] - places[tour[-1]])))
         rest.remove(tour[-1])
     improved = True
     while improved:
@@ -242,7 +241,7 @@ def short_tour(ids: Sequence[str], places: Mapping[str, np.ndarray], *, closed: 
 
 
 def between(codes: Sequence[torch.Tensor], n: int) -> list[torch.Tensor]:
-    """`n` codes from the first to the last, linear between neighbours, resting at each."""
+    """Interpolate `n` codes from the first to the last, linear between neighbours, resting at each."""
     marks = np.linspace(0, n - 1, len(codes)).round().astype(int)
     blended = [codes[0]]
     for i, count in enumerate(np.diff(marks) + 1):
@@ -251,21 +250,20 @@ def between(codes: Sequence[torch.Tensor], n: int) -> list[torch.Tensor]:
 
 
 def best_covered(dataset: PackedDataset, points: np.ndarray) -> list[str]:
-    """Photos in order of how well they show the cloud: much of it, large, and without gaps.
+    """Rank the photos by how well they show the cloud: much of it, large, and without gaps.
 
-    The score is the share of points in view, times the root of the share of pixels covered, times the square of that
-    share beneath the skyline (the highest pixel covered in each column), where a gap is no sky.
+    The score is the share of points in view, times the square root of the share of pixels covered, times the square of
+    the share covered below the skyline (the highest covered pixel of each column), where a gap cannot be sky.
     """
     points = points[:: max(1, len(points) // 20_000)]
     scores = {}
-    for photo in sample(dataset.ids):
-        view = dataset.view(photo)
-        uv, depth = view.camera.project(points)
-        shown = (depth > 0) & (uv > 0).all(axis=1) & (uv < [view.camera.width, view.camera.height]).all(axis=1)
+    for photo_id in sample(dataset.ids):
+        view = dataset.view(photo_id)
+        shown = view.camera.contains(*view.camera.project(points))
         covered = view.depth[0] > 0  # (H, W)
         unbroken = covered.sum() / max(np.maximum.accumulate(covered, axis=0).sum(), 1)
-        scores[photo] = shown.mean() * np.sqrt(covered.mean()) * unbroken**2
-    return sorted(scores, key=lambda photo: (-scores[photo], photo))
+        scores[photo_id] = shown.mean() * np.sqrt(covered.mean()) * unbroken**2
+    return sorted(scores, key=lambda photo_id: (-scores[photo_id], photo_id))
 
 
 def _appearance_loop(model: "SceneModel", dataset: PackedDataset, settings: Mapping) -> list[torch.Tensor]:
@@ -273,24 +271,20 @@ def _appearance_loop(model: "SceneModel", dataset: PackedDataset, settings: Mapp
     codes = encode(model, dataset, sample(dataset.train_ids))
     chosen = diverse(codes, entry["photos"])
     logger.info("appearance: photos %s", ", ".join(chosen))
-    return between([codes[photo] for photo in [*chosen, chosen[0]]], _count(entry["seconds"], settings["fps"]))
-
-
-def _cameras(dataset: PackedDataset) -> dict[str, Camera]:
-    return {photo: dataset.view(photo).camera for photo in dataset.ids}
+    return between([codes[photo_id] for photo_id in [*chosen, chosen[0]]], _count(entry["seconds"], settings["fps"]))
 
 
 def sample(ids: Sequence[str]) -> list[str]:
-    """At most MAX_PHOTOS ids, evenly spread."""
-    return (
-        list(ids) if len(ids) <= MAX_PHOTOS else [ids[i] for i in np.linspace(0, len(ids) - 1, MAX_PHOTOS).astype(int)]
-    )
+    """Select at most MAX_PHOTOS ids, evenly spaced."""
+    if len(ids) <= MAX_PHOTOS:
+        return list(ids)
+    return [ids[i] for i in np.linspace(0, len(ids) - 1, MAX_PHOTOS).astype(int)]
 
 
 def _standardized(features: np.ndarray) -> np.ndarray:
-    """(M, D) with mean 0 and mean squared length 1."""
-    centred = features - features.mean(axis=0)
-    return centred / max(float(np.sqrt((centred**2).sum(axis=1).mean())), 1e-9)
+    """Shift and scale (M, D) to mean 0 and mean squared length 1."""
+    centered = features - features.mean(axis=0)
+    return centered / max(float(np.sqrt((centered**2).sum(axis=1).mean())), 1e-9)
 
 
 def _count(seconds: float, fps: float) -> int:
@@ -298,11 +292,11 @@ def _count(seconds: float, fps: float) -> int:
 
 
 def wide(size: int) -> tuple[int, int]:
-    """(width, height) in 16:9 with the longer side `size`, rounded to multiples of 8."""
+    """Compute (width, height) in 16:9 with the longer side `size`, rounded to multiples of 8."""
     return _within(16, 9, size)
 
 
 def _within(width: int, height: int, size: int) -> tuple[int, int]:
-    """The shape with the longer side `size`, rounded to multiples of 8."""
+    """Scale a shape to the longer side `size`, rounded to multiples of 8."""
     scale = size / max(width, height) / SIDE_MULTIPLE
     return tuple(max(1, round(side * scale)) * SIDE_MULTIPLE for side in (width, height))

@@ -1,4 +1,4 @@
-"""H.264 video with a poster."""
+"""H.264 videos, each with a poster."""
 
 import itertools
 from collections.abc import Iterable
@@ -13,10 +13,11 @@ POSTER_CANDIDATES = 16  # frames kept for the poster
 
 
 def write_video(path: Path | str, frames: Iterable[np.ndarray], fps: float) -> None:
-    """Write (H, W, 3) uint8 frames, H and W even, as H.264 (yuv420p, index first), and a poster `<stem>.png`.
+    """Write (H, W, 3) uint8 frames, H and W even, as H.264 (yuv420p, moov box first), and a poster `<stem>.png`.
 
-    Frames stream to the encoder. The poster is the frame of the middle half that shows most detail, of up to 16 evenly
-    spread. Neither file appears unless all frames are written. Raises ValueError where there are no frames.
+    Frames stream to the encoder. The poster is the most detailed frame of the middle half of the video, chosen from up
+    to 16 evenly spaced ones. Neither file appears unless all frames are written. Raises ValueError where there are no
+    frames, and OSError where the encoder did not write all of them.
     """
     path = Path(path)
     frames = iter(frames)
@@ -54,7 +55,7 @@ def write_video(path: Path | str, frames: Iterable[np.ndarray], fps: float) -> N
 
 
 def _count_frames(path: Path) -> int:
-    """Frames that can be decoded; 0 where the file cannot be read."""
+    """Count the frames that can be decoded; 0 where the file cannot be read."""
     try:
         return imageio_ffmpeg.count_frames_and_secs(str(path))[0]
     except RuntimeError:

@@ -1,1 +1,1 @@
-"""`nrw view`, a trained scene in a browser: `session` draws, `renderer` decides when, `page` is what is seen."""
+"""`nrw view`, a trained scene in a browser: `session` draws, `scheduler` decides when, `page` is the user interface."""

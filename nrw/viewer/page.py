@@ -1,4 +1,4 @@
-"""What the browser shows: a viser scene, with the pictures behind cloud and cameras, and the controls beside it."""
+"""The page: a viser scene with the pictures behind cloud and cameras, and the controls beside it."""
 
 import base64
 import contextlib
@@ -14,25 +14,25 @@ import viser
 
 from nrw.core.errors import UserError
 from nrw.geometry.pointcloud import spacing
-from nrw.viewer.scheduler import Renderer
-from nrw.viewer.session import Look, Session, Viewpoint, thinned
+from nrw.viewer.scheduler import DrawScheduler
+from nrw.viewer.session import PICTURE, Look, Session, Viewpoint, thinned
 
 POINTS = "points"  # the mode that shows the cloud itself, drawn by the browser
-BROWSER_POINTS = 200_000
-SMALL = 256  # longer side of the pictures while the camera moves, pixels; a GPU draws them all in full
-SIZES = (256, 1024)
-FIRST_SIZE = 512
-FRUSTUM = 0.06  # world units
-SECONDS = 2.0  # between key frames
+BROWSER_POINTS = 200_000  # points of the cloud sent to the browser
+SMALL = 256  # pixels, longer side of the pictures while the camera moves; a GPU draws them in full size
+SIZES = (256, 1024)  # pixels, smallest and largest size at rest
+FIRST_SIZE = 512  # pixels, size at rest to begin with
+FRUSTUM = 0.06  # world units, size of a camera in the scene
+SECONDS = 2.0  # between key frames, to begin with
 PHOTO_COLOR, KEYFRAME_COLOR = (40, 120, 220), (240, 120, 30)
-OUTLINES = ("#f0781e", "#2878dc")  # of the first and the second photo's thumbnail
+OUTLINES = ("#f0781e", "#2878dc")  # of the thumbnails of the first and second photo
 CLICKS = {"first": "the first appearance", "second": "the second appearance", "view": "go to its view"}
 
 logger = logging.getLogger(__name__)
 
 
 class Page:
-    """A web server for one session, on `host` and `port` (the next free one where it is taken).
+    """A web server for one session, on `host` and `port` (the next free one if it is in use).
 
     All browsers share what is shown and the key frames; each has its own camera. See docs/viewer.md.
     """
@@ -40,32 +40,33 @@ class Page:
     def __init__(self, session: Session, host: str, port: int):
         self.session = session
         self.look, self.size = session.start(), FIRST_SIZE
-        self._lock = threading.RLock()  # viser calls back from many threads
+        self._lock = threading.RLock()  # viser runs callbacks in several threads
         with _silence():
-            self.server = viser.ViserServer(host, port, label=f"nrw: {session.scene.resolve().name}", verbose=False)
+            self.server = viser.ViserServer(host, port, label=f"nrw: {session.files.name}", verbose=False)
         self.url = f"http://{'localhost' if host == '0.0.0.0' else host}:{self.server.get_port()}"
-        self.renderer = Renderer(self._draw, self._show)
-        self.server.gui.configure_theme(show_logo=False, show_share_button=False)  # sharing is a public tunnel
+        self.scheduler = DrawScheduler(self._draw, self._show)
+        self.server.gui.configure_theme(show_logo=False, show_share_button=False)  # sharing opens a public tunnel
         self._add_scene()
         self._add_controls()
         self._set_look(self.look)
         self.server.on_client_connect(self._welcome)
-        self.server.on_client_disconnect(lambda client: self.renderer.forget(client.client_id))
+        self.server.on_client_disconnect(lambda client: self.scheduler.forget(client.client_id))
 
     def stop(self) -> None:
-        self.renderer.stop()
+        """Stop drawing and serving."""
+        self.scheduler.stop()
         with _silence():
             self.server.stop()
 
     # pictures
 
-    def _draw(self, wanted: tuple[Viewpoint, Look, int], fine: bool) -> np.ndarray:
-        viewpoint, look, size = wanted
+    def _draw(self, what: tuple[Viewpoint, Look, int], fine: bool) -> np.ndarray:
+        viewpoint, look, size = what
         if not fine and self.session.model.device.type == "cpu":
             size = min(size, SMALL)
         return self.session.draw(viewpoint, look, size, fine=fine)
 
-    def _show(self, client_id: int, wanted: tuple, picture: np.ndarray, fine: bool, seconds: float) -> None:
+    def _show(self, client_id: int, what: tuple, picture: np.ndarray, fine: bool, seconds: float) -> None:
         client = self.server.get_clients().get(client_id)
         with self._lock:
             if client is None or self.look.mode == POINTS:
@@ -75,13 +76,13 @@ class Page:
             height, width = picture.shape[:2]
             self._say(f"{width} × {height} pixels in {seconds:.2f} s")
 
-    def _wish(self, client: viser.ClientHandle) -> None:
-        """Ask for the client's picture of now."""
+    def _request(self, client: viser.ClientHandle) -> None:
+        """Request the picture of the client's current viewpoint."""
         if self.look.mode == POINTS:
-            self.renderer.forget(client.client_id)
+            self.scheduler.forget(client.client_id)
             client.scene.set_background_image(None)
         else:
-            self.renderer.wish(client.client_id, (_viewpoint(client.camera), self.look, self.size))
+            self.scheduler.request(client.client_id, (_viewpoint(client.camera), self.look, self.size))
 
     def _set_look(self, look: Look) -> None:
         self.look = look
@@ -89,26 +90,27 @@ class Page:
         self._say(f"{len(self._cloud.points)} of {len(self.session.cloud)} points" if look.mode == POINTS else "…")
         outlines = zip(reversed(look.photos), reversed(OUTLINES), strict=True)
         self._chosen.content = "".join(
-            f'<style>[data-photo="{photo}"] img {{outline: 3px solid {color}}}</style>' for photo, color in outlines
+            f'<style>[data-photo="{photo_id}"] img {{outline: 3px solid {color}}}</style>'
+            for photo_id, color in outlines
         )
         for client in self.server.get_clients().values():
-            self._wish(client)
+            self._request(client)
 
     def _say(self, detail: str) -> None:
-        """What is shown, in two lines."""
-        shares = ", ".join(f"{photo} {100 * share:.0f} %" for photo, share in self.look.weights.items())
-        appearance = f" in the light of {shares}" if self.look.mode == "picture" else ""
+        """Describe what is shown in two lines, of which `detail` is the second."""
+        weights = ", ".join(f"{photo_id} {100 * weight:.0f} %" for photo_id, weight in self.look.weights.items())
+        appearance = f" in the light of {weights}" if self.look.mode == PICTURE else ""
         self._status.content = f"**{self.look.mode}**{appearance}  \n{detail}"
 
     # cameras
 
     def _welcome(self, client: viser.ClientHandle) -> None:
         self._go_to(client, self.look.photos[0])
-        client.camera.on_update(lambda camera: self._wish(client))
-        self._wish(client)
+        client.camera.on_update(lambda camera: self._request(client))
+        self._request(client)
 
-    def _go_to(self, client: viser.ClientHandle, photo: str) -> None:
-        viewpoint, target = self.session.place(photo, client.camera.aspect)
+    def _go_to(self, client: viser.ClientHandle, photo_id: str) -> None:
+        viewpoint, target = self.session.place(photo_id, client.camera.aspect)
         with client.atomic():
             client.camera.position = np.array(viewpoint.position)
             client.camera.look_at = target
@@ -125,12 +127,12 @@ class Page:
         colors = session.cloud.colors[chosen]
         self._cloud = scene.add_point_cloud("/cloud", points, colors, point_size=size, precision="float32")
         self._cameras = scene.add_frame("/cameras", show_axes=False, visible=False)
-        for photo in session.photos:
-            camera = session.dataset.view(photo).camera
+        for photo_id in session.ids:
+            camera = session.dataset.view(photo_id).camera
             aspect = camera.width / camera.height
-            image = np.asarray(session.thumbnail(photo, 64))
-            frustum = self._add_frustum(f"photo_{photo}", Viewpoint.of(camera, aspect), PHOTO_COLOR, image)
-            frustum.on_click(lambda event, photo=photo: self._go_to(event.client, photo))
+            image = np.asarray(session.thumbnail(photo_id, 64))
+            frustum = self._add_frustum(f"photo_{photo_id}", Viewpoint.of(camera, aspect), PHOTO_COLOR, image)
+            frustum.on_click(lambda event, photo_id=photo_id: self._go_to(event.client, photo_id))
         first, target = session.place(self.look.photos[0], 16 / 9)
         start = self.server.initial_camera
         start.position, start.look_at, start.fov = first.position, target, first.fov
@@ -150,25 +152,33 @@ class Page:
         self._status = gui.add_markdown("")
         show = gui.add_button_group("Show", [*self.session.modes, POINTS])
         show.on_click(lambda event: self._change(mode=event.target.value))
-        size = gui.add_slider("Size at rest", *SIZES, step=64, initial_value=self.size, hint="Longer side, pixels.")
+        size = gui.add_slider(
+            "Size at rest", *SIZES, step=64, initial_value=self.size, hint="Longer side of the fine picture, pixels."
+        )
         size.on_update(lambda event: self._resize(event.target.value))
-        cameras = gui.add_checkbox("Cameras", False, hint="The photos' places, blue; the key frames', orange.")
+        cameras = gui.add_checkbox(
+            "Cameras", False, hint="Cameras of the photos (blue) and of the key frames (orange)."
+        )
         cameras.on_update(lambda event: setattr(self._cameras, "visible", event.target.value))
         snapshot = gui.add_button("Snapshot", icon=viser.Icon.CAMERA)
         snapshot.on_click(self._reporting(self._snapshot))
         with gui.add_folder("Appearance"):
-            self._blend = gui.add_slider("Blend", 0.0, 1.0, step=0.01, initial_value=0.0, hint="First to second.")
+            self._blend = gui.add_slider(
+                "Blend", 0.0, 1.0, step=0.01, initial_value=0.0, hint="From the first appearance to the second."
+            )
             self._blend.on_update(lambda event: self._change(blend=float(event.target.value)))
             self._click = gui.add_dropdown("A click sets", list(CLICKS.values()))
             thumbnails = gui.add_html("")
             self._chosen = gui.add_html("")
             with gui.add_folder("By number", expand_by_default=False):
-                buttons = {photo: gui.add_button(photo) for photo in self.session.photos}
-            for photo, button in buttons.items():
-                button.on_click(lambda event, photo=photo: self._choose(event.client, photo))
+                buttons = {photo_id: gui.add_button(photo_id) for photo_id in self.session.ids}
+            for photo_id, button in buttons.items():
+                button.on_click(lambda event, photo_id=photo_id: self._choose(event.client, photo_id))
             thumbnails.content = self._thumbnails(buttons)
         with gui.add_folder("Key frames"):
-            self._seconds = gui.add_number("Seconds", SECONDS, min=0.1, max=600.0, step=0.1, hint="From the last one.")
+            self._seconds = gui.add_number(
+                "Seconds", SECONDS, min=0.1, max=600.0, step=0.1, hint="After the previous key frame."
+            )
             gui.add_button("Add key frame").on_click(self._reporting(self._add_keyframe))
             gui.add_button("Remove the last").on_click(self._reporting(self._remove_keyframe))
             self._name = gui.add_text("Name", "path")
@@ -176,13 +186,13 @@ class Page:
             self._recorded = gui.add_markdown("No key frame yet.")
 
     def _thumbnails(self, buttons: dict[str, viser.GuiButtonHandle]) -> str:
-        """The photos, each the label of its button, which a click on it presses."""
+        """Lay out the photos as HTML. Each is the label of its button, so that a click on it presses the button."""
         cells = []
-        for photo, button in buttons.items():
+        for photo_id, button in buttons.items():
             data = io.BytesIO()
-            self.session.thumbnail(photo, 96).save(data, "JPEG", quality=75)
+            self.session.thumbnail(photo_id, 96).save(data, "JPEG", quality=75)
             source = f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
-            number = html.escape(photo)
+            number = html.escape(photo_id)
             cells.append(
                 f'<label for="{button._impl.uuid}" data-photo="{number}" title="{number}" style="cursor:pointer">'
                 f'<img src="{source}" alt="photo {number}" style="width:100%;display:block;border-radius:2px"></label>'
@@ -198,24 +208,24 @@ class Page:
     def _resize(self, size: int) -> None:
         self.size = size
         for client in self.server.get_clients().values():
-            self._wish(client)
+            self._request(client)
 
-    def _choose(self, client: viser.ClientHandle, photo: str) -> None:
-        """A photo was clicked: its appearance is shown at once, or its view."""
+    def _choose(self, client: viser.ClientHandle, photo_id: str) -> None:
+        """Show the appearance or the view of a photo that was clicked."""
         if self._click.value == CLICKS["view"]:
-            self._go_to(client, photo)
+            self._go_to(client, photo_id)
             return
         with self._lock:
             first, second = self.look.photos
             if self._click.value == CLICKS["first"]:
-                look = replace(self.look, photos=(photo, second), blend=0.0)
+                look = replace(self.look, photos=(photo_id, second), blend=0.0)
             else:
-                look = replace(self.look, photos=(first, photo), blend=1.0)
+                look = replace(self.look, photos=(first, photo_id), blend=1.0)
             self._set_look(look)
             self._blend.value = look.blend
 
     def _reporting(self, action: Callable[[viser.ClientHandle], str]) -> Callable[[viser.GuiEvent], None]:
-        """A callback that does the action and tells the browser what it answers, or the user's error."""
+        """Make a callback that runs the action and notifies the browser of its result or its UserError."""
 
         def callback(event: viser.GuiEvent) -> None:
             try:
@@ -229,7 +239,7 @@ class Page:
 
     def _snapshot(self, client: viser.ClientHandle) -> str:
         if self.look.mode == POINTS:
-            raise UserError("a snapshot is of a picture: show picture, colour, depth or labels")
+            raise UserError(f"points cannot be saved as a snapshot: show {' or '.join(self.session.modes)}")
         path = self.session.snapshot(_viewpoint(client.camera), self.look, self.size)
         client.send_file_download(path.name, path.read_bytes())
         logger.info("%s", path)
@@ -255,15 +265,15 @@ class Page:
 
     def _save_path(self, client: viser.ClientHandle) -> str:
         path = self.session.save_path(self._name.value, self.size)
-        command = f"nrw video {self.session.scene} {path} {path.with_suffix('.mp4')}"
+        command = f"nrw video {self.session.files.root} {path} {path.with_suffix('.mp4')}"
         self._list_keyframes()
-        self._recorded.content += f"\n\nSaved. The video:\n\n```\n{command}\n```"
+        self._recorded.content += f"\n\nSaved. To make the video:\n\n```\n{command}\n```"
         logger.info("%s", command)
         return f"Saved as {path}"
 
 
 def _silence() -> contextlib.AbstractContextManager:
-    """For what viser prints when it starts and stops."""
+    """Suppress what viser prints when it starts and stops."""
     return contextlib.redirect_stdout(io.StringIO())
 
 

@@ -1,6 +1,6 @@
 """The browser of the tests notices what they look for."""
 
-from tests.browser.conftest import console_errors, requested, resize
+from browser_page import console_errors, requested, resize
 
 
 def show(browser, tmp_path, body):

@@ -1,12 +1,13 @@
 """The report as a person opens it: from a file, in a browser."""
 
 import pytest
+from browser_page import console_errors, requested, resize
+from finished_scene import finish_aligned_scene, finish_scene
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from nrw.report.page import write_report
-from tests.browser.conftest import console_errors, requested, resize
-from tests.finished_scene import finish_aligned_scene, finish_scene
+from nrw.scene.files import SceneFiles
 
 SECTIONS = ["videos", "verdict", "photos", "cloud", "coverage", "labels", "training", "scores", "time", "setup"]
 DRAWN = "return arguments[0].querySelector('.main-svg, canvas') !== null"
@@ -21,7 +22,7 @@ def pages(tmp_path_factory):
     scene, config = finish_scene(root)
     old, old_config = finish_aligned_scene(root, scene)
     for folder, settings in ((scene, config), (old, old_config)):
-        write_report(folder, settings, folder / "report.html")
+        write_report(SceneFiles(folder), settings, folder / "report.html")
     return {"photos": scene / "report.html", "aligned": old / "report.html"}
 
 

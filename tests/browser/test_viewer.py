@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser_page import console_errors, requested, resize
 from PIL import Image
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from tiny_scene import frames_of, make_scene
 
 from nrw.core.io import read_image, read_json
-from tests.browser.conftest import console_errors, requested, resize
-from tests.unit.test_cli import frames_of, make_scene
 
 NRW = Path(sys.executable).parent / "nrw"
 PATIENCE = 60.0  # seconds; the pictures take a tenth of one

@@ -20,7 +20,10 @@ pytestmark = pytest.mark.workflow
 # rules of a second each share a job: a job of its own costs several times that
 GROUPS = {
     "sfm": ["extract_features", "choose_pairs", "match_pairs", "merge_matches", "reconstruct"],
-    "aligned": ["split_photos", "recolour", "light_cloud", "compose_aligned", "index_aligned", "pack_dataset"],
+    "aligned": [
+        *("split_photos", "sample_photos", "recolor", "light_cloud"),
+        *("compose_aligned", "index_aligned", "pack_dataset"),
+    ],
 }
 GROUPED = ["--groups", *(f"{rule}={group}" for group, rules in GROUPS.items() for rule in rules)]
 
@@ -74,8 +77,8 @@ def interrupted(cluster, place, reconstructed):
 
 
 def job_of_a_new_piece(cluster, pieces):
-    """(process, job) of a running estimate_depths whose piece is not in `pieces`; None if there is none."""
-    processes = cluster.processes("estimate_depths")
+    """(process, job) of a running photometric_depths whose piece is not in `pieces`; None if there is none."""
+    processes = cluster.processes("photometric_depths")
     jobs = {job.id: job for job in cluster.jobs()} if processes else {}
     running = [(process, jobs[id]) for process, id in processes.items() if id in jobs]
     return next((pair for pair in running if pair[1].piece not in pieces), None)
@@ -118,7 +121,7 @@ def on_two_gpus(cluster, place, survived):
 
 
 def attempts(cluster, piece):
-    return [job for job in cluster.jobs() if (job.rule, job.piece) == ("estimate_depths", piece)]
+    return [job for job in cluster.jobs() if (job.rule, job.piece) == ("photometric_depths", piece)]
 
 
 def test_the_controller_may_crash_and_come_back(reconstructed):

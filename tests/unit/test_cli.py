@@ -1,137 +1,39 @@
 import csv
 import json
 import shutil
-from pathlib import Path
+import sys
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
-import torch
-from typer.testing import CliRunner
+from tiny_scene import (
+    CONFIG,
+    HEIGHT,
+    PHOTOS,
+    SETTINGS,
+    SKY,
+    WIDTH,
+    frames_of,
+    make_scene,
+    run,
+    save_networks,
+    single_thread,
+)
 
-from nrw.cli import app
 from nrw.core import ade20k
 from nrw.core.errors import UserError
-from nrw.core.io import read_image, write_csv, write_image, write_json
-from nrw.dataset.pack import pack
+from nrw.core.io import read_image, write_image
+from nrw.dataset.pack import pack_dataset
 from nrw.dataset.packed import PackedDataset
-from nrw.dataset.split import write_split
-from nrw.framebuffers.aligned import INDEX_FIELDS, POSE_FIELDS
-from nrw.framebuffers.rasters import save_buffer
-from nrw.geometry.cameras import Camera, look_at
-from nrw.geometry.pointcloud import Cloud, spacing, write_cloud
-from nrw.geometry.rasterize import pyramid, rasterize, reaching, shade
-from nrw.models.build import build_networks
-from nrw.models.completion import CompletionNet, completion_spec
-from nrw.models.inputs import BufferSpec
-from nrw.scene import files
+from nrw.scene.files import SceneFiles
 from nrw.scene.model import SceneModel
-from nrw.training.stage import finish
 from nrw.videos import shots
 from nrw.videos.camera_paths import CameraPath, write_path
-
-WIDTH, HEIGHT = 64, 48
-PHOTOS = 6
-BUILDING, SKY = (ade20k.label_of(name) for name in ("building", "sky"))
-CONFIG = {
-    "seed": 1,
-    "segmentation": {"model": "a model"},
-    "buffer": {"representation": "corrected", "levels": 2, "view_direction": True, "lighting": 2, "point_channels": 2},
-    "network": {"architecture": "film", "base_width": 4, "max_width": 8, "stages": 2, "z_dim": 4},
-    "perceptual": {"weights": "none"},
-    "training": {"losses": {"adversarial": 0.0}},
-}
-SETTINGS = {
-    "size": 64,
-    "fps": 8,
-    "side_by_side": False,
-    "edit": {},
-    "flythrough": {"seconds": 1},
-    "appearance": {"seconds": 1, "photos": 3},
-    "joint": {"seconds": 1, "photos": 3},
-    "extra": {},
-}
-
-
-def make_scene(scene: Path) -> None:
-    """The folder of a scene as the workflow leaves it, with untrained networks: a tower and a ring of cameras."""
-    rng = np.random.default_rng(0)
-    torch.manual_seed(0)
-    points = np.concatenate(
-        [rng.uniform([-0.1, -0.3, -0.2], [0.1, 0.3, 0.4], (4000, 3)), rng.uniform(-1, 1, (2000, 3)) * [0.6, 0.6, 0]]
-    ).astype(np.float32)
-    points[4000:, 2] = -0.2
-    colors = rng.integers(0, 256, points.shape, dtype=np.uint8)
-    write_cloud(
-        scene / "mvs/cloud.ply", Cloud(points, np.zeros_like(colors), np.tile(np.float32([0, 0, 1]), (6000, 1)))
-    )
-    aligned, buffers = scene / "aligned", scene / "framebuffers"
-    buffers.mkdir()
-    np.save(buffers / "colors.npy", colors)
-    np.save(buffers / "lighting.npy", rng.integers(1, 256, (len(points), 2), np.uint8))
-    rows = []
-    for number, azimuth in enumerate(np.radians(np.linspace(-50, 50, PHOTOS))):
-        photo = f"{number:04d}"
-        position = np.array([np.cos(azimuth), np.sin(azimuth), 0.05])
-        camera = Camera(WIDTH, HEIGHT, 60, 60, WIDTH / 2, HEIGHT / 2, look_at(position, np.zeros(3)))
-        raster = reaching(rasterize([points], camera), spacing(points), camera)
-        splatted = pyramid(raster, 1, 3)[0]
-        save_buffer(buffers, photo, raster)
-        color = shade([points], colors, camera, raster, splat=3)
-        write_image(aligned / f"{photo}_color.png", np.dstack([color, np.where(splatted.hit, 255, 0).astype(np.uint8)]))
-        write_image(aligned / f"{photo}_depth.png", (splatted.depth * 10_000).astype(np.uint16))
-        light = (np.array([1.0, 0.9, 0.8]) * (0.4 + 0.1 * number))[None, None]
-        seen = np.where(splatted.hit[..., None], color, [200, 220, 255]) + rng.normal(0, 5, color.shape)
-        write_image(aligned / f"{photo}_reference.png", (seen * light).clip(0, 255).astype(np.uint8))
-        labels = np.where(splatted.hit, BUILDING, SKY).astype(np.uint8)
-        write_image(aligned / f"{photo}_seg.png", labels)
-        write_image(aligned / f"{photo}_seg_rgb.png", ade20k.colorize(labels))
-        lens = {key: getattr(camera, key) for key in ("width", "height", "fx", "fy", "cx", "cy")}
-        pose = dict(zip(POSE_FIELDS, camera.cam_from_world.ravel(), strict=True))
-        rows.append({"id": photo, "file": "", "density": 0.5, "max_depth": 6.5535, **lens, **pose})
-    write_csv(aligned / "index.csv", rows, INDEX_FIELDS)
-    split = [{"id": f"{i:04d}", "density": 0.5, "split": "val" if i in (1, 4) else "train"} for i in range(PHOTOS)]
-    write_split(aligned / "split.csv", [{**row, "reason": ""} for row in split])
-    pack(
-        aligned, buffers, aligned / "split.csv", scene / "dataset",
-        levels=2, splat=3, transient=["person"], sky=["sky"], colors_npy=buffers / "colors.npy",
-        cloud_ply=scene / "mvs/cloud.ply", lighting_npy=buffers / "lighting.npy",
-    )  # fmt: skip
-
-    save_networks(scene, CONFIG)
-    (scene / "appearance").mkdir()
-    (scene / "appearance" / "model.safetensors").write_bytes(b"")
-    np.save(scene / "appearance/style_distances.npy", np.arange(16, dtype=np.float32).reshape(4, 4))
-    write_json(scene / "appearance/style_distances.json", PackedDataset(scene / "dataset").train_ids)
-
-
-def save_networks(scene: Path, config: dict) -> None:
-    dataset = PackedDataset(scene / "dataset")
-    spec = BufferSpec.from_config(config, dataset.meta)
-    networks = build_networks(config, spec)
-    if spec.lighting:
-        networks.lighting.table.copy_(torch.tensor(dataset.point_lighting))
-    for parameter in networks.encoder.parameters():  # so that photos differ visibly in their codes
-        parameter.data *= 2
-    finish(
-        scene / "finetune", scene / "checkpoints", "finetune", dict(networks.named_children()), config,
-        spec=spec, transient=dataset.meta["transient"], splat=dataset.meta["splat"],
-    )  # fmt: skip
-    labels_spec = completion_spec(spec)
-    network = CompletionNet(labels_spec, 2)
-    finish(
-        scene / "completion", scene / "checkpoints", "completion", {"network": network}, config,
-        spec=labels_spec, labels=[BUILDING, SKY],
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Threads cost more than they bring on pictures this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with single_thread():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -139,21 +41,6 @@ def scene(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results") / "tower"
     make_scene(folder)
     return folder
-
-
-def run(*arguments: object, code: int = 0) -> str:
-    """What a command printed; it must end with status `code`."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output + repr(result.exception)
-    assert code == 0 or isinstance(result.exception, SystemExit)
-    return result.output
-
-
-def frames_of(video: Path) -> tuple[int, tuple[int, int]]:
-    reader = imageio_ffmpeg.read_frames(str(video))
-    size = next(reader)["size"]
-    reader.close()
-    return imageio_ffmpeg.count_frames_and_secs(str(video))[0], size
 
 
 @pytest.mark.parametrize(
@@ -191,22 +78,6 @@ def test_evaluate_writes_metrics_and_sheets(scene, tmp_path):
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["photos"] == ["0001", "0004"]
     assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["0001.png", "0004.png", "overview.png"]
-
-
-def test_the_scored_half_of_the_photo_does_not_reach_the_appearance(scene):
-    """Neither photo nor labels of the right half change the code from the left, plain or refined."""
-    from dataclasses import replace
-
-    model = SceneModel.load(scene / "finetune", scene / "completion")
-    view = PackedDataset(scene / "dataset").view("0001")
-    photo, labels = view.photo.copy(), view.labels.copy()
-    photo[:, WIDTH // 2 :], labels[:, WIDTH // 2 :] = 0, 0
-    spoiled = replace(view, photo=photo, labels=labels)
-    left = (0.0, 0.5)
-    z, other = model.encode(view, left), model.encode(spoiled, left)
-    assert torch.equal(z, other)
-    assert torch.equal(model.refine(view, z, left, 2), model.refine(spoiled, z, left, 2))
-    assert not torch.equal(model.encode(view), model.encode(spoiled))
 
 
 def test_interpolate_goes_from_one_appearance_to_the_other(scene, tmp_path):
@@ -296,7 +167,7 @@ def test_an_edit_on_the_command_line_is_the_same_as_edited_label_maps(scene, tmp
     for frame in ("0000.png", "0001.png"):
         assert np.array_equal(read_image(tmp_path / "edit" / frame), read_image(tmp_path / "paint" / frame))
 
-    cloud = files.read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
+    cloud = SceneFiles(scene).colored_cloud()
     camera = dataset.view("0003").camera
     expected, _ = model.novel_view(cloud, camera, model.encode(dataset.view("0001")), everywhere)
     run("joint", scene, "0001", "0004", tmp_path / "joint", "--frames", 2, "--size", 64, "--edit", "building=sky")
@@ -329,10 +200,10 @@ def test_an_edit_that_cannot_be_is_an_error_that_says_why(scene, tmp_path):
         if "_seg" not in photo.name:
             (unlabelled / "aligned").mkdir(parents=True, exist_ok=True)
             shutil.copy(photo, unlabelled / "aligned")
-    pack(
+    pack_dataset(
         unlabelled / "aligned", scene / "framebuffers", scene / "aligned/split.csv", unlabelled / "dataset",
         levels=2, splat=3, colors_npy=scene / "framebuffers/colors.npy",
-        cloud_ply=scene / "mvs/cloud.ply", lighting_npy=scene / "framebuffers/lighting.npy",
+        lighting_npy=scene / "framebuffers/lighting.npy",
     )  # fmt: skip
     save_networks(unlabelled, CONFIG)
     shutil.rmtree(unlabelled / "completion")
@@ -348,7 +219,7 @@ def test_a_set_in_the_2019_format_goes_out_comes_in_and_is_rendered(scene, tmp_p
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"train", "val"}
     imported = tmp_path / "results" / "imported"
     run("import-aligned", tmp_path / "out", imported / "aligned")
-    pack(imported / "aligned", None, imported / "aligned/split.csv", imported / "dataset", levels=2, splat=1)
+    pack_dataset(imported / "aligned", None, imported / "aligned/split.csv", imported / "dataset", levels=2, splat=1)
     plain = {**CONFIG["buffer"], "view_direction": False, "lighting": 0, "point_channels": 0}
     save_networks(imported, {**CONFIG, "buffer": plain})
     run("render", imported, tmp_path / "out", tmp_path / "pictures")
@@ -367,33 +238,14 @@ def test_a_set_in_the_2019_format_goes_out_comes_in_and_is_rendered(scene, tmp_p
         assert "without a point cloud" in run(*command, code=1)
 
 
-def test_the_three_videos_and_one_more_are_made(scene, tmp_path):
-    dataset = PackedDataset(scene / "dataset")
-    model = SceneModel.load(scene / "finetune", scene / "completion")
-    cloud = files.read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
-    write_path(tmp_path / "dusk.json", CameraPath(4, [dataset.view("0000").camera] * 2, [{"0001": 1.0}] * 2))
-    settings = {**SETTINGS, "extra": {"dusk": {"path": str(tmp_path / "dusk.json")}}}
-    for kind, frames, size in (
-        ("flythrough", 8, (64, 32)), ("appearance", 8, (64, 48)), ("joint", 8, (64, 32)), ("dusk", 2, (64, 48)),
-    ):  # fmt: skip
-        shots.make(kind, model, dataset, cloud, settings, tmp_path / f"{kind}.mp4")
-        assert frames_of(tmp_path / f"{kind}.mp4") == (frames, size)
-        assert read_image(tmp_path / f"{kind}.png").shape == (size[1], size[0], 3)
-    with pytest.raises(UserError, match="neither one of"):
-        shots.make("dawn", model, dataset, cloud, settings, tmp_path / "dawn.mp4")
-
-
-def test_the_appearance_video_ends_where_it_began(scene):
-    dataset = PackedDataset(scene / "dataset")
-    model = SceneModel.load(scene / "finetune", scene / "completion")
-    cloud = files.read_colored_cloud(scene / "mvs/cloud.ply", scene / "framebuffers/colors.npy")
-    loop = shots.appearance(model, dataset, cloud, SETTINGS)
-    assert len({id(shot.camera) for shot in loop}) == 1
-    assert torch.equal(loop[0].appearance, loop[-1].appearance)
-    assert not torch.equal(loop[0].appearance, loop[len(loop) // 2].appearance)
-
-
-def test_colours_of_another_cloud_are_refused(scene, tmp_path):
-    np.save(tmp_path / "colors.npy", np.zeros((5, 3), np.uint8))
-    with pytest.raises(UserError, match="different runs"):
-        files.read_colored_cloud(scene / "mvs/cloud.ply", tmp_path / "colors.npy")
+def test_view_names_what_is_missing(scene, tmp_path, monkeypatch):
+    half_made = tmp_path / "results" / "half"
+    half_made.mkdir(parents=True)
+    (half_made / "dataset").symlink_to(scene / "dataset")
+    assert "results/half/finetune/model.safetensors" in run("view", half_made, code=1)
+    save_networks(half_made, CONFIG)
+    assert "results/half/mvs/cloud.ply" in run("view", half_made, code=1)
+    monkeypatch.setitem(sys.modules, "viser", None)
+    monkeypatch.delitem(sys.modules, "nrw.viewer.page", raising=False)
+    message = run("view", scene, code=1)
+    assert "extra `viewer`" in message and "pip install -e '.[viewer]'" in message

@@ -1,13 +1,18 @@
 import hashlib
 import os
 
-from nrw import resources
+from nrw.config.choices import PHOTO_STAGES, VIDEO_KINDS, stage_settings
+from nrw.jobs import requests
+from nrw.scene.files import SceneFiles
 
 SCENES = config["scenes"]
 FROM_PHOTOS = [scene for scene, source in SCENES.items() if "photos" in source]
 FROM_ALIGNED = [scene for scene, source in SCENES.items() if "aligned" in source]
-KINDS = ["flythrough", "appearance", "joint", *config["videos"]["extra"]]
+FILES = SceneFiles(Path("results", "{scene}"))
+KINDS = [*VIDEO_KINDS, *config["videos"]["extra"]]
 GPU = 1 if config["device"] == "cuda" else 0
+# labels of what shows nothing lasting: it neither matches nor colors the cloud
+MASKED = config["segmentation"]["transient"] + config["segmentation"]["sky"]
 SEGMENTED = FROM_PHOTOS if config["segmentation"]["model"] != "none" else []
 LABELLED = SEGMENTED + [
     scene
@@ -36,38 +41,34 @@ def count_photos(scene):
 
 
 PHOTOS = {scene: count_photos(scene) for scene in SCENES}
-LARGEST = resources.Load.of(max(PHOTOS.values()), config, threads=16)
+LARGEST = requests.Load.of(max(PHOTOS.values()), config, threads=16)
 
 
-# pieces of the photos where each takes seconds, where each takes a fraction of one, and pieces of the pairs
 scattergather:
-    chunk=resources.pieces(
-        ("segment_chunk", "estimate_depths", "agree_depths", "geometric_depths"),
-        LARGEST,
-        config["chunks"],
-    ),
-    batch=resources.pieces(
-        ("rasterize_photos", "compose_aligned"),
-        LARGEST,
-        config["chunks"],
-    ),
-    pairs=resources.pieces(("match_pairs",), LARGEST, config["chunks"]),
+    chunk=requests.pieces(requests.CHUNKED, LARGEST, config["chunks"]),
+    batch=requests.pieces(requests.BATCHED, LARGEST, config["chunks"]),
+    pairs=requests.pieces(requests.PAIRED, LARGEST, config["chunks"]),
+
+
+def gathered(process, path):
+    """The files of all pieces of a scattered rule; path: of one, with {scatteritem} in it."""
+    return process(str(path).replace("{scene}", "{{scene}}"))
 
 
 def asks(name):
     """What a job asks a cluster for, from its scene's photos, its share of them and the attempt."""
 
     def load(wildcards, threads):
-        return resources.Load.of(PHOTOS[wildcards.scene], config, threads)
+        return requests.Load.of(PHOTOS[wildcards.scene], config, threads)
 
     def jobs(wildcards):
         return int(wildcards.get("scatteritem", "1-of-1").split("-of-")[1])
 
     return {
-        "mem_mb": lambda wildcards, threads, attempt: resources.memory_mb(
+        "mem_mb": lambda wildcards, threads, attempt: requests.memory_mb(
             name, load(wildcards, threads), attempt
         ),
-        "runtime": lambda wildcards, threads, attempt: resources.runtime_minutes(
+        "runtime": lambda wildcards, threads, attempt: requests.runtime_minutes(
             name, load(wildcards, threads), jobs(wildcards), attempt
         ),
     }
@@ -76,21 +77,6 @@ def asks(name):
 def pick(section, *keys):
     """The settings that a rule uses; it does not rerun when others of the section change."""
     return {key: config[section][key] for key in keys}
-
-
-def training_settings(stage):
-    """The settings that a stage depends on: another stage's do not retrain it."""
-    settings = {
-        key: config[key]
-        for key in ("device", "seed", "buffer", "network", "perceptual")
-    }
-    stages = {"appearance", "rerender", "finetune", "completion"} - {stage}
-    return {
-        **settings,
-        "training": {
-            key: value for key, value in config["training"].items() if key not in stages
-        },
-    }
 
 
 def any_of(scenes):
@@ -117,28 +103,35 @@ def listing(folder):
     return digest.hexdigest()
 
 
+def of_photos(path):
+    """Input that only scenes made from photos have."""
+    return lambda wildcards: (
+        expand(path, scene=wildcards.scene) if wildcards.scene in FROM_PHOTOS else []
+    )
+
+
+def lighting(wildcards):
+    """The points' lighting; nothing where the deep buffer has none."""
+    has_lighting = wildcards.scene in FROM_PHOTOS and config["buffer"]["lighting"]
+    return expand(FILES.lighting, scene=wildcards.scene) if has_lighting else []
+
+
 def labels(wildcards):
     """What a stage that uses label maps waits for; nothing where segmentation is `none`."""
-    return (
-        f"results/{wildcards.scene}/segmentation/classes.json"
-        if wildcards.scene in SEGMENTED
-        else []
-    )
+    segmented = wildcards.scene in SEGMENTED
+    return expand(FILES.classes, scene=wildcards.scene) if segmented else []
 
 
 def completion(wildcards):
     """The model that predicts the labels of novel views; nothing where there are no labels."""
-    return (
-        f"results/{wildcards.scene}/completion/model.safetensors"
-        if wildcards.scene in LABELLED
-        else []
-    )
+    labelled = wildcards.scene in LABELLED
+    return expand(FILES.model("completion"), scene=wildcards.scene) if labelled else []
 
 
 def films(scene):
     """A scene's videos and posters; a data set that came aligned has no cloud to fly through."""
     return expand(
-        f"results/{scene}/videos/{{kind}}.{{suffix}}",
+        [FILES.video("{kind}"), FILES.poster("{kind}")],
+        scene=scene,
         kind=KINDS if scene in FROM_PHOTOS else ["appearance"],
-        suffix=["mp4", "png"],
     )

@@ -1,18 +1,18 @@
 rule dataset:
     input:
-        expand("results/{scene}/dataset", scene=SCENES),
+        expand(FILES.dataset, scene=SCENES),
     message:
         "the data set is packed"
 
 
 rule import_aligned:
     output:
-        index="results/{scene}/aligned/index.csv",
-        split="results/{scene}/aligned/split.csv",
+        index=FILES.index,
+        split=FILES.split,
     log:
-        "results/{scene}/logs/import_aligned.log",
+        FILES.log("import_aligned"),
     benchmark:
-        "results/{scene}/benchmarks/import_aligned.tsv"
+        FILES.record("import_aligned")
     wildcard_constraints:
         scene=any_of(FROM_ALIGNED),
     resources:
@@ -30,29 +30,16 @@ rule import_aligned:
 
 rule pack_dataset:
     input:
-        index="results/{scene}/aligned/index.csv",
-        split="results/{scene}/aligned/split.csv",
-        cloud=lambda wildcards: (
-            f"results/{wildcards.scene}/mvs/cloud.ply"
-            if wildcards.scene in FROM_PHOTOS
-            else []
-        ),
-        colors=lambda wildcards: (
-            f"results/{wildcards.scene}/framebuffers/colors.npy"
-            if wildcards.scene in FROM_PHOTOS
-            else []
-        ),
-        lighting=lambda wildcards: (
-            f"results/{wildcards.scene}/framebuffers/lighting.npy"
-            if wildcards.scene in FROM_PHOTOS and config["buffer"]["lighting"]
-            else []
-        ),
+        index=FILES.index,
+        split=FILES.split,
+        colors=of_photos(FILES.colors),
+        lighting=lighting,
     output:
-        directory("results/{scene}/dataset"),
+        directory(FILES.dataset),
     log:
-        "results/{scene}/logs/pack.log",
+        FILES.log("pack_dataset"),
     benchmark:
-        "results/{scene}/benchmarks/pack.tsv"
+        FILES.record("pack_dataset")
     threads: 16
     resources:
         **asks("pack_dataset"),

@@ -1,38 +1,34 @@
 rule evaluation:
     input:
-        expand(
-            "results/{scene}/evaluation/{output}",
-            scene=SCENES,
-            output=["metrics.json", "metrics.csv", "sheets"],
-        ),
+        expand([FILES.metrics, FILES.metrics_table, FILES.sheets], scene=SCENES),
     message:
         "the validation photos are scored"
 
 
 rule evaluate:
     input:
-        dataset="results/{scene}/dataset",
-        model="results/{scene}/finetune/model.safetensors",
+        dataset=FILES.dataset,
+        model=FILES.model("finetune"),
         completion=completion,
     output:
-        json="results/{scene}/evaluation/metrics.json",
+        json=FILES.metrics,
         table=report(
-            "results/{scene}/evaluation/metrics.csv",
+            FILES.metrics_table,
             caption="../report/metrics.rst",
             category="{scene}",
             labels={"result": "metrics"},
         ),
         sheets=report(
-            directory("results/{scene}/evaluation/sheets"),
+            directory(FILES.sheets),
             patterns=["{id}.png"],
             caption="../report/sheet.rst",
             category="{scene}",
             labels={"result": "render | labels | output | photo {id}"},
         ),
     log:
-        "results/{scene}/logs/evaluation.log",
+        FILES.log("evaluate"),
     benchmark:
-        "results/{scene}/benchmarks/evaluation.tsv"
+        FILES.record("evaluate")
     threads: config["training"]["threads"]
     resources:
         **asks("evaluate"),

@@ -1,32 +1,27 @@
-RASTERIZED = gather.batch(
-    "results/{{scene}}/framebuffers/rasterized/{scatteritem}.json"
-)
-COMPOSED = gather.batch("results/{{scene}}/framebuffers/composed/{scatteritem}.json")
+RASTERIZED = gathered(gather.batch, FILES.rasterized("{scatteritem}"))
+SAMPLES = gathered(gather.batch, FILES.samples("{scatteritem}"))
+COMPOSED = gathered(gather.batch, FILES.composed("{scatteritem}"))
 
 
 rule framebuffers:
     input:
         expand(RASTERIZED + COMPOSED, scene=FROM_PHOTOS),
-        expand("results/{scene}/framebuffers/colors.npy", scene=FROM_PHOTOS),
-        expand(
-            "results/{scene}/aligned/{output}",
-            scene=SCENES,
-            output=["index.csv", "split.csv"],
-        ),
+        expand(FILES.colors, scene=FROM_PHOTOS),
+        expand([FILES.index, FILES.split], scene=SCENES),
     message:
         "the aligned pictures are made"
 
 
 rule rasterize_photos:
     input:
-        cloud="results/{scene}/mvs/cloud.ply",
-        sparse="results/{scene}/mvs/sparse",
+        cloud=FILES.cloud,
+        sparse=FILES.sparse,
     output:
-        "results/{scene}/framebuffers/rasterized/{scatteritem}.json",
+        FILES.rasterized("{scatteritem}"),
     log:
-        "results/{scene}/logs/rasterize/{scatteritem}.log",
+        FILES.log("rasterize_photos", "{scatteritem}"),
     benchmark:
-        "results/{scene}/benchmarks/rasterize/{scatteritem}.tsv"
+        FILES.record("rasterize_photos", "{scatteritem}")
     threads: 1
     resources:
         **asks("rasterize_photos"),
@@ -40,16 +35,16 @@ rule rasterize_photos:
         "../scripts/rasterize_photos.py"
 
 
-# the split comes before the colours, because validation photos must not colour the cloud
+# the split comes before the colors, because validation photos must not color the cloud
 rule split_photos:
     input:
         RASTERIZED,
     output:
-        "results/{scene}/aligned/split.csv",
+        FILES.split,
     log:
-        "results/{scene}/logs/split.log",
+        FILES.log("split_photos"),
     benchmark:
-        "results/{scene}/benchmarks/split.tsv"
+        FILES.record("split_photos")
     wildcard_constraints:
         scene=any_of(FROM_PHOTOS),
     resources:
@@ -63,52 +58,67 @@ rule split_photos:
         "../scripts/split_photos.py"
 
 
-rule recolour:
+rule sample_photos:
     input:
-        cloud="results/{scene}/mvs/cloud.ply",
-        sparse="results/{scene}/mvs/sparse",
+        cloud=FILES.cloud,
+        images=FILES.undistorted_photos,
+        sparse=FILES.sparse,
         rasterized=RASTERIZED,
-        split="results/{scene}/aligned/split.csv",
+        split=FILES.split,
         labels=labels,
     output:
-        "results/{scene}/framebuffers/colors.npy",
+        temp(directory(FILES.samples("{scatteritem}"))),
     log:
-        "results/{scene}/logs/recolour.log",
+        FILES.log("sample_photos", "{scatteritem}"),
     benchmark:
-        "results/{scene}/benchmarks/recolour.tsv"
-    threads: 16
+        FILES.record("sample_photos", "{scatteritem}")
+    threads: 1
     resources:
-        **asks("recolour"),
+        **asks("sample_photos"),
     params:
-        excluded=config["segmentation"]["transient"] + config["segmentation"]["sky"],
-        splat=config["framebuffers"]["splat"],
+        settings=pick("framebuffers", "splat"),
+        masked=MASKED,
     message:
-        "{wildcards.scene}: colouring the cloud from the training photos"
+        "{wildcards.scene}: colors of the points in the photos ({wildcards.scatteritem})"
     script:
-        "../scripts/recolour.py"
+        "../scripts/sample_photos.py"
+
+
+rule recolor:
+    input:
+        cloud=FILES.cloud,
+        samples=SAMPLES,
+    output:
+        FILES.colors,
+    log:
+        FILES.log("recolor"),
+    benchmark:
+        FILES.record("recolor")
+    threads: 1
+    resources:
+        **asks("recolor"),
+    message:
+        "{wildcards.scene}: coloring the cloud from the training photos"
+    script:
+        "../scripts/recolor.py"
 
 
 rule light_cloud:
     input:
-        cloud="results/{scene}/mvs/cloud.ply",
-        sparse="results/{scene}/mvs/sparse",
-        rasterized=RASTERIZED,
-        split="results/{scene}/aligned/split.csv",
-        labels=labels,
-        colors="results/{scene}/framebuffers/colors.npy",
+        cloud=FILES.cloud,
+        samples=SAMPLES,
+        colors=FILES.colors,
     output:
-        "results/{scene}/framebuffers/lighting.npy",
+        FILES.lighting,
     log:
-        "results/{scene}/logs/lighting.log",
+        FILES.log("light_cloud"),
     benchmark:
-        "results/{scene}/benchmarks/lighting.tsv"
-    threads: 16
+        FILES.record("light_cloud")
+    threads: 1
     resources:
         **asks("light_cloud"),
     params:
         channels=config["buffer"]["lighting"],
-        excluded=config["segmentation"]["transient"] + config["segmentation"]["sky"],
-        splat=config["framebuffers"]["splat"],
         seed=config["seed"],
     message:
         "{wildcards.scene}: how the cloud answers to the light of the training photos"
@@ -118,18 +128,19 @@ rule light_cloud:
 
 rule compose_aligned:
     input:
-        cloud="results/{scene}/mvs/cloud.ply",
-        images="results/{scene}/mvs/images",
-        sparse="results/{scene}/mvs/sparse",
+        cloud=FILES.cloud,
+        images=FILES.undistorted_photos,
+        sparse=FILES.sparse,
         rasterized=RASTERIZED,
-        colors="results/{scene}/framebuffers/colors.npy",
+        colors=FILES.colors,
+        lighting=lighting,
         labels=labels,
     output:
-        "results/{scene}/framebuffers/composed/{scatteritem}.json",
+        FILES.composed("{scatteritem}"),
     log:
-        "results/{scene}/logs/compose/{scatteritem}.log",
+        FILES.log("compose_aligned", "{scatteritem}"),
     benchmark:
-        "results/{scene}/benchmarks/compose/{scatteritem}.tsv"
+        FILES.record("compose_aligned", "{scatteritem}")
     threads: 1
     resources:
         **asks("compose_aligned"),
@@ -143,16 +154,16 @@ rule compose_aligned:
 
 rule index_aligned:
     input:
-        table="results/{scene}/photos/photos.csv",
-        sparse="results/{scene}/mvs/sparse",
+        table=FILES.photos_csv,
+        sparse=FILES.sparse,
         rasterized=RASTERIZED,
         composed=COMPOSED,
     output:
-        "results/{scene}/aligned/index.csv",
+        FILES.index,
     log:
-        "results/{scene}/logs/index.log",
+        FILES.log("index_aligned"),
     benchmark:
-        "results/{scene}/benchmarks/index.tsv"
+        FILES.record("index_aligned")
     wildcard_constraints:
         scene=any_of(FROM_PHOTOS),
     resources:

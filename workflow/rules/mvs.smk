@@ -1,125 +1,117 @@
-DEPTHS = gather.chunk("results/{{scene}}/mvs/depths/{scatteritem}.json")
-CONSENSUS = gather.chunk("results/{{scene}}/mvs/consensus/{scatteritem}.json")
-GEOMETRIC = gather.chunk("results/{{scene}}/mvs/geometric/{scatteritem}.json")
-PATCH_MATCH = "results/{scene}/mvs/patch_match.json"
+PHOTOMETRIC = gathered(gather.chunk, FILES.photometric_done("{scatteritem}"))
+CONSENSUS = gathered(gather.chunk, FILES.consensus_done("{scatteritem}"))
+GEOMETRIC = gathered(gather.chunk, FILES.geometric_done("{scatteritem}"))
+PATCH_MATCH = FILES.patch_match_done
 BY_COLMAP = config["mvs"]["backend"] == "colmap"
 
 
 rule mvs:
     input:
+        expand([FILES.undistorted_photos, FILES.sparse], scene=FROM_PHOTOS),
         expand(
-            "results/{scene}/mvs/{output}",
-            scene=FROM_PHOTOS,
-            output=["images", "sparse"],
-        ),
-        expand(
-            [PATCH_MATCH] if BY_COLMAP else DEPTHS + CONSENSUS + GEOMETRIC,
+            [PATCH_MATCH] if BY_COLMAP else PHOTOMETRIC + CONSENSUS + GEOMETRIC,
             scene=FROM_PHOTOS,
         ),
-        expand(
-            "results/{scene}/mvs/{output}",
-            scene=FROM_PHOTOS,
-            output=["cloud.ply", "summary.json"],
-        ),
+        expand([FILES.cloud, FILES.mvs_summary], scene=FROM_PHOTOS),
     message:
         "the cloud is made"
 
 
-rule estimate_depths:
+rule photometric_depths:
     input:
-        images="results/{scene}/mvs/images",
-        sparse="results/{scene}/mvs/sparse",
+        images=FILES.undistorted_photos,
+        sparse=FILES.sparse,
         labels=labels,
     output:
-        "results/{scene}/mvs/depths/{scatteritem}.json",
+        FILES.photometric_done("{scatteritem}"),
     log:
-        "results/{scene}/logs/depths/{scatteritem}.log",
+        FILES.log("photometric_depths", "{scatteritem}"),
     benchmark:
-        "results/{scene}/benchmarks/depths/{scatteritem}.tsv"
+        FILES.record("photometric_depths", "{scatteritem}")
     threads: 1
     resources:
-        **asks("estimate_depths"),
+        **asks("photometric_depths"),
         gpu=GPU,
     params:
         settings=pick("mvs", "sources"),
-        masked=config["segmentation"]["transient"] + config["segmentation"]["sky"],
+        masked=MASKED,
         device=config["device"],
     message:
         "{wildcards.scene}: depth of the photos ({wildcards.scatteritem})"
     script:
-        "../scripts/estimate_depths.py"
+        "../scripts/photometric_depths.py"
 
 
 # COLMAP's own patch-match does the work of the three rules around it
 rule patch_match:
     input:
-        images="results/{scene}/mvs/images",
-        sparse="results/{scene}/mvs/sparse",
+        images=FILES.undistorted_photos,
+        sparse=FILES.sparse,
         labels=labels,
     output:
         PATCH_MATCH,
     log:
-        "results/{scene}/logs/patch_match.log",
+        FILES.log("patch_match"),
     benchmark:
-        "results/{scene}/benchmarks/patch_match.tsv"
+        FILES.record("patch_match")
     threads: 4
     resources:
         **asks("patch_match"),
         gpu=1,
     params:
-        masked=config["segmentation"]["transient"] + config["segmentation"]["sky"],
+        masked=MASKED,
     message:
         "{wildcards.scene}: depth of the photos by COLMAP"
     script:
         "../scripts/patch_match.py"
 
 
-rule agree_depths:
+rule consensus_depths:
     input:
-        images="results/{scene}/mvs/images",
-        sparse="results/{scene}/mvs/sparse",
+        images=FILES.undistorted_photos,
+        sparse=FILES.sparse,
         labels=labels,
-        given=DEPTHS,
+        given=PHOTOMETRIC,
     output:
-        "results/{scene}/mvs/consensus/{scatteritem}.json",
+        FILES.consensus_done("{scatteritem}"),
     log:
-        "results/{scene}/logs/consensus/{scatteritem}.log",
+        FILES.log("consensus_depths", "{scatteritem}"),
     benchmark:
-        "results/{scene}/benchmarks/consensus/{scatteritem}.tsv"
+        FILES.record("consensus_depths", "{scatteritem}")
     threads: 1
     resources:
-        **asks("agree_depths"),
+        **asks("consensus_depths"),
         gpu=GPU,
     params:
         kind="consensus",
         settings=pick("mvs", "sources", "min_views"),
-        masked=config["segmentation"]["transient"] + config["segmentation"]["sky"],
+        masked=MASKED,
         device=config["device"],
     message:
         "{wildcards.scene}: consensus of the depths ({wildcards.scatteritem})"
     script:
-        "../scripts/match_again.py"
+        "../scripts/match_with_neighbours.py"
 
 
-use rule agree_depths as geometric_depths with:
+use rule consensus_depths as geometric_depths with:
     input:
-        images="results/{scene}/mvs/images",
-        sparse="results/{scene}/mvs/sparse",
+        images=FILES.undistorted_photos,
+        sparse=FILES.sparse,
         labels=labels,
         given=CONSENSUS,
     output:
-        "results/{scene}/mvs/geometric/{scatteritem}.json",
+        FILES.geometric_done("{scatteritem}"),
     log:
-        "results/{scene}/logs/geometric/{scatteritem}.log",
+        FILES.log("geometric_depths", "{scatteritem}"),
     benchmark:
-        "results/{scene}/benchmarks/geometric/{scatteritem}.tsv"
+        FILES.record("geometric_depths", "{scatteritem}")
     resources:
         **asks("geometric_depths"),
         gpu=GPU,
     params:
         kind="geometric",
         settings=pick("mvs", "sources", "min_views"),
-        masked=config["segmentation"]["transient"] + config["segmentation"]["sky"],
+        masked=MASKED,
         device=config["device"],
     message:
         "{wildcards.scene}: depth of the photos, with their neighbours' ({wildcards.scatteritem})"
@@ -127,27 +119,27 @@ use rule agree_depths as geometric_depths with:
 
 rule fuse_depths:
     input:
-        sparse="results/{scene}/mvs/sparse",
+        sparse=FILES.sparse,
         labels=labels,
         depths=PATCH_MATCH if BY_COLMAP else GEOMETRIC,
     output:
-        cloud="results/{scene}/mvs/cloud.ply",
+        cloud=FILES.cloud,
         summary=report(
-            "results/{scene}/mvs/summary.json",
+            FILES.mvs_summary,
             caption="../report/cloud.rst",
             category="{scene}",
             labels={"result": "cloud and coverage"},
         ),
     log:
-        "results/{scene}/logs/fuse.log",
+        FILES.log("fuse_depths"),
     benchmark:
-        "results/{scene}/benchmarks/fuse.tsv"
+        FILES.record("fuse_depths")
     threads: 16
     resources:
         **asks("fuse_depths"),
     params:
         settings=pick("mvs", "min_views", "voxel_size"),
-        masked=config["segmentation"]["transient"] + config["segmentation"]["sky"],
+        masked=MASKED,
         ground=config["segmentation"]["ground"],
     message:
         "{wildcards.scene}: fusing the depths into a cloud"

@@ -1,10 +1,6 @@
 rule photos:
     input:
-        expand(
-            "results/{scene}/photos/{output}",
-            scene=FROM_PHOTOS,
-            output=["photos.csv", "images"],
-        ),
+        expand([FILES.photos_csv, FILES.upright_photos], scene=FROM_PHOTOS),
     message:
         "the photos are read"
 
@@ -12,16 +8,16 @@ rule photos:
 rule import_photos:
     output:
         table=report(
-            "results/{scene}/photos/photos.csv",
+            FILES.photos_csv,
             caption="../report/photos.rst",
             category="{scene}",
             labels={"result": "photos and verdicts"},
         ),
-        images=directory("results/{scene}/photos/images"),
+        images=directory(FILES.upright_photos),
     log:
-        "results/{scene}/logs/photos.log",
+        FILES.log("import_photos"),
     benchmark:
-        "results/{scene}/benchmarks/photos.tsv"
+        FILES.record("import_photos")
     wildcard_constraints:
         scene=any_of(FROM_PHOTOS),
     threads: 8

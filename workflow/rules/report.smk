@@ -4,35 +4,32 @@ report: "../report/workflow.rst"
 
 rule report:
     input:
-        expand("results/{scene}/report.html", scene=SCENES),
+        expand(FILES.report, scene=SCENES),
     message:
         "the report is written"
 
 
 rule write_report:
     input:
-        split="results/{scene}/aligned/split.csv",
-        dataset="results/{scene}/dataset",
-        models=expand(
-            "results/{{scene}}/{stage}/config.json",
-            stage=["appearance", "rerender", "finetune"],
-        ),
+        split=FILES.split,
+        dataset=FILES.dataset,
+        models=[FILES.stage_config(stage) for stage in PHOTO_STAGES],
         completion=completion,
         labels=labels,
-        metrics="results/{scene}/evaluation/metrics.json",
-        sheets="results/{scene}/evaluation/sheets",
+        metrics=FILES.metrics,
+        sheets=FILES.sheets,
         videos=lambda wildcards: films(wildcards.scene),
     output:
         report(
-            "results/{scene}/report.html",
+            FILES.report,
             caption="../report/report.rst",
             category="{scene}",
             labels={"result": "report"},
         ),
     log:
-        "results/{scene}/logs/report.log",
+        FILES.log("write_report"),
     benchmark:
-        "results/{scene}/benchmarks/report.tsv"
+        FILES.record("write_report")
     threads: 1
     resources:
         **asks("write_report"),

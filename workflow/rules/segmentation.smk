@@ -1,26 +1,26 @@
+SEGMENTED_PIECES = gathered(gather.chunk, FILES.segmented("{scatteritem}"))
+
+
 rule segmentation:
     input:
-        expand("results/{scene}/segmentation/classes.json", scene=SEGMENTED),
-        expand(
-            gather.chunk("results/{{scene}}/segmentation/chunks/{scatteritem}.json"),
-            scene=SEGMENTED,
-        ),
+        expand(FILES.classes, scene=SEGMENTED),
+        expand(SEGMENTED_PIECES, scene=SEGMENTED),
     message:
         "the photos are labelled"
 
 
-rule segment_chunk:
+rule segment_photos:
     input:
-        images="results/{scene}/mvs/images",
+        images=FILES.undistorted_photos,
     output:
-        "results/{scene}/segmentation/chunks/{scatteritem}.json",
+        FILES.segmented("{scatteritem}"),
     log:
-        "results/{scene}/logs/segmentation/{scatteritem}.log",
+        FILES.log("segment_photos", "{scatteritem}"),
     benchmark:
-        "results/{scene}/benchmarks/segmentation/{scatteritem}.tsv"
+        FILES.record("segment_photos", "{scatteritem}")
     threads: 1
     resources:
-        **asks("segment_chunk"),
+        **asks("segment_photos"),
         gpu=GPU,
     params:
         settings=pick("segmentation", "model", "max_size"),
@@ -28,24 +28,24 @@ rule segment_chunk:
     message:
         "{wildcards.scene}: labelling the photos ({wildcards.scatteritem})"
     script:
-        "../scripts/segment_chunk.py"
+        "../scripts/segment_photos.py"
 
 
 rule gather_classes:
     input:
-        images="results/{scene}/mvs/images",
-        chunks=gather.chunk("results/{{scene}}/segmentation/chunks/{scatteritem}.json"),
+        images=FILES.undistorted_photos,
+        chunks=SEGMENTED_PIECES,
     output:
         report(
-            "results/{scene}/segmentation/classes.json",
+            FILES.classes,
             caption="../report/classes.rst",
             category="{scene}",
             labels={"result": "labels"},
         ),
     log:
-        "results/{scene}/logs/classes.log",
+        FILES.log("gather_classes"),
     benchmark:
-        "results/{scene}/benchmarks/classes.tsv"
+        FILES.record("gather_classes")
     resources:
         **asks("gather_classes"),
     params:

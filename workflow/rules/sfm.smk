@@ -1,20 +1,19 @@
-MATCHES = gather.pairs("results/{{scene}}/sfm/matches/{scatteritem}.db")
+MATCHES = gathered(gather.pairs, FILES.matches("{scatteritem}"))
 
 
 rule sfm:
     input:
         expand(MATCHES, scene=FROM_PHOTOS),
         expand(
-            "results/{scene}/sfm/{output}",
-            scene=FROM_PHOTOS,
-            output=[
-                "features.db",
-                "pairs.txt",
-                "database.db",
-                "sparse",
-                "summary.json",
-                "summary.txt",
+            [
+                FILES.features,
+                FILES.pairs,
+                FILES.database,
+                FILES.reconstruction,
+                FILES.sfm_summary,
+                FILES.sfm_table,
             ],
+            scene=FROM_PHOTOS,
         ),
     message:
         "the cameras are known"
@@ -22,14 +21,14 @@ rule sfm:
 
 rule extract_features:
     input:
-        images="results/{scene}/photos/images",
-        table="results/{scene}/photos/photos.csv",
+        images=FILES.upright_photos,
+        table=FILES.photos_csv,
     output:
-        "results/{scene}/sfm/features.db",
+        FILES.features,
     log:
-        "results/{scene}/logs/features.log",
+        FILES.log("extract_features"),
     benchmark:
-        "results/{scene}/benchmarks/features.tsv"
+        FILES.record("extract_features")
     threads: 16
     resources:
         **asks("extract_features"),
@@ -43,13 +42,13 @@ rule extract_features:
 
 rule choose_pairs:
     input:
-        "results/{scene}/sfm/features.db",
+        FILES.features,
     output:
-        "results/{scene}/sfm/pairs.txt",
+        FILES.pairs,
     log:
-        "results/{scene}/logs/pairs.log",
+        FILES.log("choose_pairs"),
     benchmark:
-        "results/{scene}/benchmarks/pairs.tsv"
+        FILES.record("choose_pairs")
     threads: 16
     resources:
         **asks("choose_pairs"),
@@ -66,14 +65,14 @@ rule choose_pairs:
 
 rule match_pairs:
     input:
-        features="results/{scene}/sfm/features.db",
-        pairs="results/{scene}/sfm/pairs.txt",
+        features=FILES.features,
+        pairs=FILES.pairs,
     output:
-        "results/{scene}/sfm/matches/{scatteritem}.db",
+        FILES.matches("{scatteritem}"),
     log:
-        "results/{scene}/logs/matches/{scatteritem}.log",
+        FILES.log("match_pairs", "{scatteritem}"),
     benchmark:
-        "results/{scene}/benchmarks/matches/{scatteritem}.tsv"
+        FILES.record("match_pairs", "{scatteritem}")
     threads: 1
     resources:
         **asks("match_pairs"),
@@ -87,14 +86,14 @@ rule match_pairs:
 
 rule merge_matches:
     input:
-        features="results/{scene}/sfm/features.db",
+        features=FILES.features,
         matches=MATCHES,
     output:
-        "results/{scene}/sfm/database.db",
+        FILES.database,
     log:
-        "results/{scene}/logs/merge.log",
+        FILES.log("merge_matches"),
     benchmark:
-        "results/{scene}/benchmarks/merge.tsv"
+        FILES.record("merge_matches")
     threads: 1
     resources:
         **asks("merge_matches"),
@@ -106,22 +105,22 @@ rule merge_matches:
 
 rule reconstruct:
     input:
-        images="results/{scene}/photos/images",
-        table="results/{scene}/photos/photos.csv",
-        database="results/{scene}/sfm/database.db",
+        images=FILES.upright_photos,
+        table=FILES.photos_csv,
+        database=FILES.database,
     output:
-        sparse=directory("results/{scene}/sfm/sparse"),
-        summary="results/{scene}/sfm/summary.json",
+        sparse=directory(FILES.reconstruction),
+        summary=FILES.sfm_summary,
         table=report(
-            "results/{scene}/sfm/summary.txt",
+            FILES.sfm_table,
             caption="../report/registered.rst",
             category="{scene}",
             labels={"result": "registered photos"},
         ),
     log:
-        "results/{scene}/logs/reconstruct.log",
+        FILES.log("reconstruct"),
     benchmark:
-        "results/{scene}/benchmarks/reconstruct.tsv"
+        FILES.record("reconstruct")
     threads: 16
     resources:
         **asks("reconstruct"),
@@ -136,15 +135,15 @@ rule reconstruct:
 
 rule undistort:
     input:
-        images="results/{scene}/photos/images",
-        sparse="results/{scene}/sfm/sparse",
+        images=FILES.upright_photos,
+        sparse=FILES.reconstruction,
     output:
-        images=directory("results/{scene}/mvs/images"),
-        sparse=directory("results/{scene}/mvs/sparse"),
+        images=directory(FILES.undistorted_photos),
+        sparse=directory(FILES.sparse),
     log:
-        "results/{scene}/logs/undistort.log",
+        FILES.log("undistort"),
     benchmark:
-        "results/{scene}/benchmarks/undistort.tsv"
+        FILES.record("undistort")
     threads: 4
     resources:
         **asks("undistort"),

@@ -1,105 +1,95 @@
 rule training:
     input:
+        expand([FILES.model(stage) for stage in PHOTO_STAGES], scene=SCENES),
+        expand([FILES.stage_config(stage) for stage in PHOTO_STAGES], scene=SCENES),
         expand(
-            "results/{scene}/{stage}/{output}",
-            scene=SCENES,
-            stage=["appearance", "rerender", "finetune"],
-            output=["model.safetensors", "config.json"],
-        ),
-        expand(
-            "results/{scene}/completion/{output}",
+            [FILES.model("completion"), FILES.stage_config("completion")],
             scene=LABELLED,
-            output=["model.safetensors", "config.json"],
         ),
     message:
         "the networks are trained"
 
 
-# checkpoints go to results/{scene}/checkpoints/, undeclared, so that an interrupted stage resumes
+# Checkpoints are undeclared, so that an interrupted stage resumes. `depends_on` is there for Snakemake alone, which
+# trains again when it changes; the script reads the whole configuration.
 rule train_appearance:
     input:
-        "results/{scene}/dataset",
+        dataset=FILES.dataset,
     output:
-        model="results/{scene}/appearance/model.safetensors",
-        config="results/{scene}/appearance/config.json",
+        model=FILES.model("appearance"),
+        config=FILES.stage_config("appearance"),
     log:
-        "results/{scene}/logs/appearance.log",
+        FILES.log("train_appearance"),
     benchmark:
-        "results/{scene}/benchmarks/appearance.tsv"
+        FILES.record("train_appearance")
     threads: config["training"]["threads"]
     resources:
         **asks("train_appearance"),
         gpu=GPU,
     params:
-        config=training_settings("appearance"),
+        stage="appearance",
+        depends_on=stage_settings(config, "appearance"),
     message:
         "{wildcards.scene}: training stage 1, appearance"
     script:
-        "../scripts/train_appearance.py"
+        "../scripts/train_stage.py"
 
 
-rule train_rerender:
+use rule train_appearance as train_rerender with:
     input:
-        dataset="results/{scene}/dataset",
-        init="results/{scene}/appearance/model.safetensors",
+        dataset=FILES.dataset,
+        init=FILES.model("appearance"),
     output:
-        model="results/{scene}/rerender/model.safetensors",
-        config="results/{scene}/rerender/config.json",
+        model=FILES.model("rerender"),
+        config=FILES.stage_config("rerender"),
     log:
-        "results/{scene}/logs/rerender.log",
+        FILES.log("train_rerender"),
     benchmark:
-        "results/{scene}/benchmarks/rerender.tsv"
-    threads: config["training"]["threads"]
+        FILES.record("train_rerender")
     resources:
         **asks("train_rerender"),
         gpu=GPU,
     params:
-        config=training_settings("rerender"),
         stage="rerender",
+        depends_on=stage_settings(config, "rerender"),
     message:
         "{wildcards.scene}: training stage 2, rerendering with fixed appearance"
-    script:
-        "../scripts/train_rerender.py"
 
 
-use rule train_rerender as train_finetune with:
+use rule train_appearance as train_finetune with:
     input:
-        dataset="results/{scene}/dataset",
-        init="results/{scene}/rerender/model.safetensors",
+        dataset=FILES.dataset,
+        init=FILES.model("rerender"),
     output:
-        model="results/{scene}/finetune/model.safetensors",
-        config="results/{scene}/finetune/config.json",
+        model=FILES.model("finetune"),
+        config=FILES.stage_config("finetune"),
     log:
-        "results/{scene}/logs/finetune.log",
+        FILES.log("train_finetune"),
     benchmark:
-        "results/{scene}/benchmarks/finetune.tsv"
+        FILES.record("train_finetune")
     resources:
         **asks("train_finetune"),
         gpu=GPU,
     params:
-        config=training_settings("finetune"),
         stage="finetune",
+        depends_on=stage_settings(config, "finetune"),
     message:
         "{wildcards.scene}: training stage 3, finetuning"
 
 
-rule train_completion:
-    input:
-        "results/{scene}/dataset",
+use rule train_appearance as train_completion with:
     output:
-        model="results/{scene}/completion/model.safetensors",
-        config="results/{scene}/completion/config.json",
+        model=FILES.model("completion"),
+        config=FILES.stage_config("completion"),
     log:
-        "results/{scene}/logs/completion.log",
+        FILES.log("train_completion"),
     benchmark:
-        "results/{scene}/benchmarks/completion.tsv"
-    threads: config["training"]["threads"]
+        FILES.record("train_completion")
     resources:
         **asks("train_completion"),
         gpu=GPU,
     params:
-        config=training_settings("completion"),
+        stage="completion",
+        depends_on=stage_settings(config, "completion"),
     message:
         "{wildcards.scene}: training the labels of novel views"
-    script:
-        "../scripts/train_completion.py"

@@ -7,34 +7,26 @@ rule videos:
 
 rule film:
     input:
-        dataset="results/{scene}/dataset",
-        model="results/{scene}/finetune/model.safetensors",
+        dataset=FILES.dataset,
+        model=FILES.model("finetune"),
         completion=completion,
-        cloud=lambda wildcards: (
-            f"results/{wildcards.scene}/mvs/cloud.ply"
-            if wildcards.scene in FROM_PHOTOS
-            else []
-        ),
-        colors=lambda wildcards: (
-            f"results/{wildcards.scene}/framebuffers/colors.npy"
-            if wildcards.scene in FROM_PHOTOS
-            else []
-        ),
+        cloud=of_photos(FILES.cloud),
+        colors=of_photos(FILES.colors),
         path=lambda wildcards: config["videos"]["extra"]
         .get(wildcards.kind, {})
         .get("path", []),
     output:
         video=report(
-            "results/{scene}/videos/{kind}.mp4",
+            FILES.video("{kind}"),
             caption="../report/video.rst",
             category="{scene}",
             labels={"result": "video {kind}"},
         ),
-        poster="results/{scene}/videos/{kind}.png",
+        poster=FILES.poster("{kind}"),
     log:
-        "results/{scene}/logs/videos/{kind}.log",
+        FILES.log("film", "{kind}"),
     benchmark:
-        "results/{scene}/benchmarks/videos/{kind}.tsv"
+        FILES.record("film", "{kind}")
     threads: 1
     resources:
         **asks("film"),

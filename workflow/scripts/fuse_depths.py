@@ -4,9 +4,9 @@ from nrw.jobs.stage_log import stage_log
 
 with stage_log(snakemake.log[0]):
     from nrw.core.ade20k import labels_of
-    from nrw.mvs.fuse import fuse
+    from nrw.mvs.fuse import fuse_depths
 
-    fuse(
+    fuse_depths(
         Path(snakemake.input.sparse).parent,
         snakemake.output.cloud,
         snakemake.output.summary,

@@ -5,12 +5,12 @@ from nrw.jobs.stage_log import stage_log
 with stage_log(snakemake.log[0]):
     import torch
 
-    from nrw.dataset.pack import pack
+    from nrw.dataset.pack import pack_dataset
 
     torch.set_num_threads(1)  # the photos share the cores
     params = snakemake.params
     colors = snakemake.input.colors
-    pack(
+    pack_dataset(
         Path(snakemake.input.index).parent,
         Path(colors).parent if colors else None,
         snakemake.input.split,
@@ -20,7 +20,6 @@ with stage_log(snakemake.log[0]):
         transient=params.transient,
         sky=params.sky,
         colors_npy=colors or None,
-        cloud_ply=snakemake.input.cloud or None,
         lighting_npy=snakemake.input.lighting or None,
         threads=snakemake.threads,
     )

@@ -6,9 +6,9 @@ with stage_log(snakemake.log[0]):
     from nrw.core.ade20k import labels_of
     from nrw.core.io import write_json
     from nrw.geometry.cameras import read_cameras
-    from nrw.mvs.colmap import estimate_depths_colmap
+    from nrw.mvs.colmap import patch_match
 
-    estimate_depths_colmap(
+    patch_match(
         Path(snakemake.input.sparse).parent,
         Path(snakemake.input.labels).parent if snakemake.input.labels else None,
         masked=labels_of(snakemake.params.masked),

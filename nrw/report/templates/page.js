@@ -20,7 +20,7 @@ function draw(plot) {
   Plotly.react(plot, figure.data, themed(figure.layout), options);
 }
 
-// a figure is drawn when it comes near: the page is there at once, and the 3D view costs nothing to whom it does not interest
+// a figure is drawn when it is scrolled near: the page appears at once, and an unseen 3D view costs nothing
 const drawn = new Set();
 const observer = new IntersectionObserver((entries) => {
   for (const entry of entries) {

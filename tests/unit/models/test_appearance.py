@@ -1,0 +1,67 @@
+"""Our appearance encoder."""
+
+import torch
+from small_networks import SPEC, photo_and_buffer
+
+from nrw.models.appearance import AppearanceEncoder, paint_measured
+
+
+def test_encoder_ignores_what_is_masked():
+    encoder = AppearanceEncoder(SPEC, 8)
+    x, keep = photo_and_buffer(2, 64, 48), torch.ones(2, 1, 64, 48)
+    keep[..., 24:] = 0
+    changed = torch.where(keep > 0, x, torch.full_like(x, 5.0))
+    z = encoder(x, keep)
+    assert z.shape == (2, encoder.z_size) == (2, 3 * SPEC.color_terms + 8)
+    assert torch.allclose(z, encoder(changed, keep), atol=1e-5)
+    whole = encoder(x)
+    assert (encoder.learned(z) - encoder.learned(whole)).abs().max() > 1e-3
+    assert torch.equal(whole, encoder(x, torch.ones_like(keep)))
+
+
+def test_encoder_averages_over_the_kept_part_only():
+    """In a photo of one colour, away from the borders, the mean over a kept half is that of the whole."""
+    encoder = AppearanceEncoder(SPEC, 8)
+    x = torch.full((1, 3 + SPEC.raster_channels, 512, 512), 0.3)
+    keep = torch.ones(1, 1, 512, 512)
+    keep[..., 256:] = 0
+    half, whole = encoder.learned(encoder(x, keep)), encoder.learned(encoder(x))
+    assert (half - whole).abs().max() < 0.2 * whole.abs().max()
+
+
+def test_learned_codes_are_inside_the_cube_and_all_are_finite_when_all_is_masked():
+    encoder = AppearanceEncoder(SPEC, 8)
+    assert encoder.learned(encoder(100 * photo_and_buffer(4, 40, 24))).abs().max() <= 1
+    z = encoder(photo_and_buffer(1, 40, 24), torch.zeros(1, 1, 40, 24))
+    colors = z[:, : 3 * SPEC.color_terms].view(-1, 3)
+    assert torch.allclose(colors, encoder.usual_colours, atol=1e-5)  # nothing is known of the photo
+
+
+def test_brightness_changes_the_code():
+    encoder = AppearanceEncoder(SPEC, 8)
+    x = photo_and_buffer(1, 64, 64)
+    darker = torch.cat([x[:, :3] * 0.5, x[:, 3:]], dim=1)
+    assert (encoder.learned(encoder(x)) - encoder.learned(encoder(darker))).abs().max() > 1e-2
+
+
+def test_colors_are_measured_and_painted():
+    """A photo is another exposure of the render, under a sky that brightens upwards, over a lawn: all recovered."""
+    encoder = AppearanceEncoder(SPEC, 8)
+    x = photo_and_buffer(2, 64, 48, seed=1)
+    raster, hit = x[:, 3:], x[:, 7:8]
+    elevation = torch.linspace(0.6, -0.6, 64)[:, None].expand(64, 48)
+    raster[:, 7] = elevation
+    sky = torch.tensor([0.1, 0.3, 0.6])[:, None, None] + elevation * 0.4
+    empty = torch.where(elevation > 0, sky, torch.tensor([-0.5, 0.1, -0.8])[:, None, None])
+    seen = raster[:, :3].flip(1) * 0.7 + 0.1
+    x[:, :3] = torch.where(hit > 0, seen, empty)
+    z = encoder(x)
+    error = (paint_measured(SPEC, raster, z) - x[:, :3]).abs()
+    clear = elevation.abs() > 0.06  # off the horizon
+    assert error[..., clear].mean() < 0.01 and error[..., clear].max() < 0.1
+    left = torch.ones(2, 1, 64, 48)
+    left[..., 24:] = 0
+    assert (paint_measured(SPEC, raster, encoder(x, left)) - x[:, :3]).abs()[..., clear].mean() < 0.01
+    between = paint_measured(SPEC, raster, z.mean(dim=0, keepdim=True))  # appearances mix as pictures do
+    apart = [paint_measured(SPEC, raster[:1], code[None]) for code in z]
+    assert torch.allclose(between[:1], (apart[0] + apart[1]) / 2, atol=1e-5)

@@ -1,0 +1,124 @@
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from tiny_scene import SETTINGS, frames_of, make_scene, single_thread
+
+from nrw.core.errors import UserError
+from nrw.core.io import read_image
+from nrw.geometry.cameras import Camera
+from nrw.scene.files import SceneFiles
+from nrw.videos import shots
+from nrw.videos.camera_paths import CameraPath, write_path
+from nrw.videos.shots import best_covered, between, diverse, farthest, joint_shots, short_tour, typical
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with single_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results") / "tower"
+    make_scene(folder)
+    return folder
+
+
+def test_codes_between_begin_rest_and_end_at_the_given_ones():
+    codes = [torch.tensor([0.0, 0.0]), torch.tensor([1.0, 2.0]), torch.tensor([0.0, 0.0])]
+    path = torch.stack(between(codes, 101))
+    assert path.shape == (101, 2)
+    assert torch.equal(path[0], codes[0]) and torch.equal(path[50], codes[1]) and torch.equal(path[-1], codes[2])
+    assert torch.allclose(path[25], torch.tensor([0.5, 1.0]))
+    assert torch.linalg.norm(path[1:] - path[:-1], dim=1).max() < 0.1
+
+
+def test_typical_is_the_medoid_and_diverse_leaves_out_the_outlier():
+    codes = {"a": [0.0, 0], "b": [1, 0], "c": [0, 1], "d": [-1, 0], "e": [0, -1], "lost": [50, 50]}
+    codes |= {f"f{i}": [0.1 * i, 0.05] for i in range(5)}
+    codes = {name: torch.tensor(code, dtype=torch.float32) for name, code in codes.items()}
+    assert typical(codes).abs().max() < 0.5
+    chosen = diverse(codes, 5)
+    assert set("bcde") < set(chosen)
+
+
+def test_farthest_point_sampling_spreads():
+    line = np.arange(11, dtype=float)[:, None]
+    assert farthest(line, 3) in ([5, 0, 10], [5, 10, 0])
+    assert sorted(farthest(line, 99)) == list(range(11))
+
+
+def test_short_tour_is_the_shortest_on_a_small_case():
+    rng = np.random.default_rng(0)
+    places = {f"{i}": rng.normal(size=2) for i in range(6)}
+
+    def length(order, closed):
+        legs = itertools.pairwise([*order, order[0]] if closed else order)
+        return sum(np.linalg.norm(places[a] - places[b]) for a, b in legs)
+
+    for closed in (True, False):
+        tour = short_tour(list(places), places, closed=closed)
+        best = min(length(order, closed) for order in itertools.permutations(places))
+        assert sorted(tour) == sorted(places)
+        assert length(tour, closed) <= 1.05 * best
+
+
+class Views:
+    """A set of photos of 64 x 48 pixels: the distance to a square of points, and which pixels show one, by id."""
+
+    def __init__(self, **views):
+        self.ids, self.views = list(views), views
+
+    def view(self, photo):
+        distance, covered = self.views[photo]
+        pose = np.column_stack([np.eye(3), [0.0, 0.0, distance]])
+        return SimpleNamespace(camera=Camera(64, 48, 60, 60, 32, 24, pose), depth=[covered.astype(float)])
+
+
+def test_the_view_that_shows_much_of_the_cloud_without_gaps_is_the_best():
+    points = np.random.default_rng(0).uniform((-1, -1, 0), (1, 1, 0.1), (500, 3))
+    wall = np.zeros((48, 64), bool)
+    wall[12:, 8:56] = True  # beneath sky and between its borders
+    broken = np.ones((48, 64), bool)  # more of the picture, with a part that no two photos share
+    broken[12:36, 16:52] = False
+    small = np.zeros((48, 64), bool)
+    small[36:, 24:40] = True
+    views = Views(broken=(3.0, broken), whole=(3.0, wall), close=(0.8, np.ones((48, 64), bool)), far=(9.0, small))
+    assert best_covered(views, points)[0] == "whole"
+    assert best_covered(Views(broken=(3.0, broken), far=(9.0, small)), points)[0] == "broken"
+    assert best_covered(Views(nothing=(3.0, wall & False), far=(9.0, small)), points) == ["far", "nothing"]
+
+
+def test_joint_shots_visit_every_view_with_its_code():
+    cameras = [Camera(64, 48, 60, 60, 32, 24, np.column_stack([np.eye(3), [-x, 0.0, 2.0]])) for x in (0.0, 1.0, 3.0)]
+    codes = [torch.tensor([x]) for x in (0.0, 1.0, -1.0)]
+    planned = joint_shots(cameras, codes, 41, (64, 48))
+    assert len(planned) == 41
+    for shot, x, z in ((planned[0], 0, 0), (planned[20], 1, 1), (planned[-1], 3, -1)):
+        assert shot.camera.center[0] == pytest.approx(x) and float(shot.appearance) == pytest.approx(z)
+
+
+def test_the_three_videos_and_one_more_are_made(scene, tmp_path):
+    model, dataset, cloud = SceneFiles(scene).open_with_cloud("cpu")
+    write_path(tmp_path / "dusk.json", CameraPath(4, [dataset.view("0000").camera] * 2, [{"0001": 1.0}] * 2))
+    settings = {**SETTINGS, "extra": {"dusk": {"path": str(tmp_path / "dusk.json")}}}
+    for kind, frames, size in (
+        ("flythrough", 8, (64, 32)), ("appearance", 8, (64, 48)), ("joint", 8, (64, 32)), ("dusk", 2, (64, 48)),
+    ):  # fmt: skip
+        shots.make(kind, model, dataset, cloud, settings, tmp_path / f"{kind}.mp4")
+        assert frames_of(tmp_path / f"{kind}.mp4") == (frames, size)
+        assert read_image(tmp_path / f"{kind}.png").shape == (size[1], size[0], 3)
+    with pytest.raises(UserError, match="neither one of"):
+        shots.make("dawn", model, dataset, cloud, settings, tmp_path / "dawn.mp4")
+
+
+def test_the_appearance_video_ends_where_it_began(scene):
+    model, dataset, cloud = SceneFiles(scene).open_with_cloud("cpu")
+    loop = shots.appearance(model, dataset, cloud, SETTINGS)
+    assert len({id(shot.camera) for shot in loop}) == 1
+    assert torch.equal(loop[0].appearance, loop[-1].appearance)
+    assert not torch.equal(loop[0].appearance, loop[len(loop) // 2].appearance)

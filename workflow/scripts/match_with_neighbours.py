@@ -1,0 +1,27 @@
+from pathlib import Path
+
+from nrw.jobs.stage_log import stage_log
+
+with stage_log(snakemake.log[0]):
+    import torch
+
+    from nrw.core.ade20k import labels_of
+    from nrw.core.io import write_json
+    from nrw.core.pieces import chunk
+    from nrw.geometry.cameras import read_cameras
+    from nrw.mvs.geometric import match_with_neighbours
+
+    torch.set_num_threads(snakemake.threads)
+    out = Path(snakemake.output[0])
+    ids = chunk(list(read_cameras(snakemake.input.sparse)), snakemake.wildcards.scatteritem)
+    match_with_neighbours(
+        Path(snakemake.input.sparse).parent,
+        Path(snakemake.input.labels).parent if snakemake.input.labels else None,
+        ids,
+        out.with_suffix(".key"),
+        snakemake.params.kind,
+        **snakemake.params.settings,
+        device=snakemake.params.device,
+        masked=labels_of(snakemake.params.masked),
+    )
+    write_json(out, ids)
