@@ -2,8 +2,8 @@
 
 python -m benchmarks.requests_table
 
-Cores are those of the rules in workflow/rules, at most `max-threads` of profiles/slurm; memory, time and the number of
-jobs are those of nrw.jobs.requests, on which the workflow relies as well.
+Cores and GPUs are those that the rules in workflow/rules declare, with at most 16 cores (`max-threads` in
+profiles/slurm). Numbers of jobs, memory and time come from nrw.jobs.requests, as in the workflow.
 """
 
 import re
@@ -19,52 +19,51 @@ PRESET = "standard"
 PHOTOS = (100, 1000, 5000)
 NODE_THREADS = 16
 RULES = Path(__file__).parent.parent / "workflow" / "rules"
-LEFT_OUT = ("import_aligned",)  # only for scenes that come aligned
-NAMED = re.compile(r"^(?:use rule (?P<base>\w+) as (?P<derived>\w+) with|rule (?P<name>\w+)):")
+LEFT_OUT = ("import_aligned",)  # not in a scene made from photos
+HEAD = re.compile(r"(?:use rule (?P<base>\w+) as (?P<derived>\w+) with|rule (?P<name>\w+)):")
 
 
-def rules() -> dict[str, tuple[str, bool]]:
-    """(expression of its threads, whether it uses a GPU) by rule."""
-    found, name = {}, None
+def declared(config: Mapping) -> dict[str, tuple[int, bool]]:
+    """Read the cores of each rule, and whether it uses a GPU."""
+    found, name = {}, ""
     for file in sorted(RULES.glob("*.smk")):
         for line in file.read_text(encoding="utf-8").splitlines():
-            if start := NAMED.match(line):
-                name = start["name"] or start["derived"]
-                found[name] = found[start["base"]] if start["base"] else ("1", False)
+            if head := HEAD.match(line):
+                name = head["name"] or head["derived"]
+                found[name] = found[head["base"]] if head["base"] else (1, False)
             elif threads := re.match(r"    threads: (.+)", line):
-                found[name] = (threads[1], found[name][1])
-            elif re.match(r"        gpu=", line):
+                cores = int(threads[1]) if threads[1].isdigit() else config["training"]["threads"]
+                found[name] = (min(NODE_THREADS, cores), found[name][1])
+            elif line.startswith("        gpu="):
                 found[name] = (found[name][0], True)
     return found
 
 
+def jobs(rule: str, photos: int, config: Mapping) -> int:
+    """Count the jobs of a rule for one scene, as `scattergather` in workflow/rules/common.smk does."""
+    for scattered in (requests.CHUNKED, requests.BATCHED, requests.PAIRED):
+        if rule in scattered:
+            return requests.pieces(scattered, Load.of(photos, config, NODE_THREADS), config["chunks"])
+    return len(VIDEO_KINDS) if rule == "film" else 1
+
+
 def table(config: Mapping) -> Iterator[str]:
-    """Yield the lines of the Markdown table."""
-    numbers = ", ".join(f"{photos:,}".replace(",", " ") for photos in PHOTOS)
-    yield f"| rule | cores | jobs: {numbers} photos | memory of a job, GB | time of a job, min |"
+    """Yield the lines of the table."""
+    sets = ", ".join(f"{photos:,}".replace(",", " ") for photos in PHOTOS)
+    yield f"| rule | cores | jobs: {sets} photos | memory per job, GB | time per job, min |"
     yield "|---|---|---|---|---|"
-    declared = rules()
+    rules = declared(config)
     for rule in requests.COSTS:
         if rule in LEFT_OUT:
             continue
-        expression, gpu = declared[rule]
-        threads = min(NODE_THREADS, eval(expression, {"config": config}))
+        cores, gpu = rules[rule]
         columns = []
         for photos in PHOTOS:
-            load, count = Load.of(photos, config, threads), jobs(rule, photos, config)
+            load, count = Load.of(photos, config, cores), jobs(rule, photos, config)
             memory, minutes = requests.memory_mb(rule, load, 1), requests.runtime_minutes(rule, load, count, 1)
             columns.append((str(count), f"{memory / 1000:.1f}", str(minutes)))
-        cells = (", ".join(column) for column in zip(*columns, strict=True))
-        yield f"| `{rule}` | {threads}{', GPU' if gpu else ''} | {' | '.join(cells)} |"
-
-
-def jobs(rule: str, photos: int, config: Mapping) -> int:
-    """The number of jobs of a rule for a scene, as `scattergather` in workflow/rules/common.smk computes it."""
-    largest = Load.of(photos, config, NODE_THREADS)
-    for group in (requests.CHUNKED, requests.BATCHED, requests.PAIRED):
-        if rule in group:
-            return requests.pieces(group, largest, config["chunks"])
-    return len(VIDEO_KINDS) if rule == "film" else 1
+        cells = " | ".join(", ".join(column) for column in zip(*columns, strict=True))
+        yield f"| `{rule}` | {cores}{', GPU' if gpu else ''} | {cells} |"
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from nrw.scene.files import SceneFiles
 
 if TYPE_CHECKING:
     import torch
+    from typer._click import Context
 
     from nrw.dataset.packed import PackedDataset, View
     from nrw.scene.model import SceneModel
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class _Commands(typer.core.TyperGroup):
     """Prints a UserError as its message, without a traceback, and exits with status 1."""
 
-    def invoke(self, ctx: typer.Context) -> object:
+    def invoke(self, ctx: "Context") -> object:
         try:
             return super().invoke(ctx)
         except UserError as error:
@@ -168,10 +169,11 @@ def joint(
     device: Device = "cpu",
 ) -> None:
     """Move viewpoint and appearance together from one photo to another: frames and video.mp4."""
+    from nrw.dataset.packed import known_camera
     from nrw.videos import shots
 
     model, dataset, cloud = SceneFiles(scene).open_with_cloud(device)
-    cameras = [dataset.view(_known(dataset, photo_id)).camera for photo_id in (photo_a, photo_b)]
+    cameras = [known_camera(dataset.view(_known(dataset, photo_id))) for photo_id in (photo_a, photo_b)]
     codes = [_code(model, dataset, photo_id) for photo_id in (photo_a, photo_b)]
     planned = shots.joint_shots(cameras, codes, frames, shots.wide(size))
     drawn = shots.draw(model, cloud, planned, side_by_side=side_by_side, edit=_edit(model, dataset, edit))
@@ -345,16 +347,15 @@ def _edited_views(folder: Path, dataset: "PackedDataset") -> Iterator["View"]:
         )
     for photo_id in found:
         view, paths = dataset.view(photo_id), aligned_paths(folder, photo_id)
-        changes = {}
-        for field, kind in (("pixels", "reference"), ("labels", "seg")):
+        changed = {"reference": view.pixels, "seg": view.labels}
+        for kind, expected in changed.items():
             file = paths[kind]
             if kind == "seg" and not file.exists():
                 continue
-            changes[field] = read_image(file)
-            expected = getattr(view, field)
-            if (changes[field].shape, changes[field].dtype) != (expected.shape, expected.dtype):
-                raise UserError(f"{file} is {changes[field].shape} {changes[field].dtype}, not {expected.shape} uint8")
-        yield replace(view, **changes)
+            changed[kind] = read_image(file)
+            if (changed[kind].shape, changed[kind].dtype) != (expected.shape, expected.dtype):
+                raise UserError(f"{file} is {changed[kind].shape} {changed[kind].dtype}, not {expected.shape} uint8")
+        yield replace(view, pixels=changed["reference"], labels=changed["seg"])
 
 
 def _progress(items: Iterable, total: int) -> Iterator:

@@ -1,7 +1,5 @@
 """A tiny scene as the workflow leaves it, with untrained networks, and the command line that works on it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -138,12 +136,3 @@ def frames_of(video: Path) -> tuple[int, tuple[int, int]]:
     size = next(reader)["size"]
     reader.close()
     return imageio_ffmpeg.count_frames_and_secs(str(video))[0], size
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """Compute with one thread: on pictures this small more threads cost more than they save."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -1,5 +1,6 @@
-"""Photos of a synthetic wall, taken from nine places, as the rules before `sample_photos` leave them."""
+"""Photos of a synthetic wall, taken from nine places, as the rules before `color_cloud` leave them."""
 
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -45,12 +46,12 @@ def write_scene(
     return ids
 
 
-def observe(
-    root: Path, ids: list[str], out: Path, masked: Iterable[int] = (), segmentation: bool = True
-) -> Observations:
+def observe(root: Path, ids: list[str], masked: Iterable[int] = (), segmentation: bool = True) -> Observations:
     """Sample these photos of a scene that `write_scene` wrote."""
-    labels = root / "segmentation" if segmentation else None
-    sample_photos(
-        *(root / "mvs/cloud.ply", root / "framebuffers", root / "mvs", labels, ids, out), masked=masked, splat=3
+    labels, folder = root / "segmentation" if segmentation else None, Path(tempfile.mkdtemp(dir=root))
+    return sample_photos(
+        *(root / "mvs/cloud.ply", root / "framebuffers", root / "mvs", labels, ids, folder),
+        masked=masked,
+        splat=3,
+        threads=2,
     )
-    return Observations([out])

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import yaml
@@ -113,7 +114,7 @@ def _defaults(schema: dict) -> dict:
     return defaults
 
 
-def _typed(value: object, schema: dict) -> object:
+def _typed(value: Any, schema: dict) -> Any:
     """The value, text read as YAML where the schema wants no text: --config passes nested values as text."""
     if isinstance(value, dict):
         return {key: _typed(entry, schema.get("properties", {}).get(key, {})) for key, entry in value.items()}

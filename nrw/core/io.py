@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -40,12 +41,12 @@ def write_json(path: Path | str, value: object) -> None:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path | str) -> object:
+def read_json(path: Path | str) -> Any:
     """The value of a JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def write_csv(path: Path | str, rows: Iterable[Mapping[str, object]], fields: Sequence[str]) -> None:
+def write_csv(path: Path | str, rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> None:
     """Write a header of `fields`, then a line per row; a field that a row lacks stays empty."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, fieldnames=list(fields))
@@ -59,7 +60,7 @@ def read_csv(path: Path | str) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def write_image(path: Path | str, pixels: np.ndarray, **options: object) -> None:
+def write_image(path: Path | str, pixels: np.ndarray, **options: Any) -> None:
     """Write (H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16, in the format that the suffix names.
 
     options: Pillow's for that format.

@@ -34,7 +34,8 @@ class Overview:
     """Rows of pictures scaled to one width, one below the other; rows beyond `limit` are left out."""
 
     def __init__(self, width: int = 1200, limit: int = 24):
-        self.width, self.limit, self.rows = width, limit, []
+        self.width, self.limit = width, limit
+        self.rows: list[np.ndarray] = []
 
     def add(self, sheet: np.ndarray) -> None:
         """Add a row (H, W, 3) uint8."""

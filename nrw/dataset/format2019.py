@@ -10,6 +10,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,7 +20,7 @@ from nrw.core.errors import UserError
 from nrw.core.io import atomic_path, read_image, write_csv, write_image
 from nrw.core.limits import SIDE_MULTIPLE
 from nrw.core.progress import progress
-from nrw.dataset.split import read_split, split_photos, write_split
+from nrw.dataset.split import SplitRow, read_split, split_photos, write_split
 from nrw.framebuffers.aligned import ALIGNED_KINDS, INDEX_FIELDS, aligned_paths
 
 SPLIT_FOLDERS = ("train", "val")
@@ -59,7 +60,7 @@ def import_aligned(
     _check(sources, Path(folder))
     ids = _ids(sources)
     densities = {}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for photo, source in progress(zip(ids, sources, strict=True), len(ids), "importing aligned pictures"):
         images = _read(source)
         height, width = images["reference"].shape[:2]
@@ -120,7 +121,7 @@ def export_aligned(aligned_dir: Path | str, out_dir: Path | str) -> None:
                 shutil.copyfile(path, folder / part / path.name)
 
 
-def _keep_split(rows: list[dict[str, object]], parts: dict[str, str]) -> None:
+def _keep_split(rows: list[SplitRow], parts: dict[str, str]) -> None:
     """Give the rows of a split that are not dropped the part, train or val, that their photo comes from."""
     for row in rows:
         if row["split"] != "dropped":
@@ -167,7 +168,7 @@ def _check(sources: list[_Source], folder: Path) -> None:
             found, mode = _header(path)
             if mode not in _MODES[kind]:
                 problems.append(f"{name} is {mode or 'no picture'}, expected {' or '.join(_MODES[kind])}")
-            elif found != size and size is not None:
+            elif found is not None and size is not None and found != size:
                 problems.append(f"{name} is {found[0]}x{found[1]}, its reference {size[0]}x{size[1]}")
         if with_labels and source not in with_labels:
             problems.append(
@@ -219,9 +220,9 @@ def _read(source: _Source) -> dict[str, np.ndarray]:
     if color.shape[-1] == 3:
         color = np.dstack([color, np.where(color.any(-1), 255, 0).astype(np.uint8)])
     images = {"reference": read("reference")[..., :3], "color": color, "depth": read("depth")}
-    labels = _labels_file(source)
-    if labels is not None:
-        labels = read("seg") if labels == source.files["seg"] else ade20k.labels_from_colors(read("seg_rgb")[..., :3])
+    file = _labels_file(source)
+    if file is not None:
+        labels = read("seg") if file == source.files["seg"] else ade20k.labels_from_colors(read("seg_rgb")[..., :3])
         images |= {"seg": labels, "seg_rgb": ade20k.colorize(labels)}
     return images
 

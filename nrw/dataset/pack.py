@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -60,9 +61,12 @@ def pack_dataset(
     """
     aligned_dir = Path(aligned_dir)
     chosen = {photo_id: part for photo_id, part in read_split(split_csv).items() if part in ("train", "val")}
-    transient, sky = ade20k.labels_of(transient), ade20k.labels_of(sky)
+    transient_labels, sky_labels = ade20k.labels_of(transient), ade20k.labels_of(sky)
     lighting = None if lighting_npy is None else _load(Path(lighting_npy), mmap_mode="r")
-    n_points = 0 if framebuffers_dir is None else len(_load(Path(colors_npy), mmap_mode="r"))
+    n_points = 0
+    if framebuffers_dir is not None:
+        assert colors_npy is not None  # the two come together
+        n_points = len(_load(Path(colors_npy), mmap_mode="r"))
     if lighting is not None and len(lighting) != n_points:
         raise UserError(
             f"{lighting_npy} is of {len(lighting)} points, {colors_npy} of {n_points}: they are of different clouds; "
@@ -91,9 +95,9 @@ def pack_dataset(
             "splat": splat if source.has_index else 1,
             "near": near,
             "far": far,
-            "classes": sorted({int(ade20k.GROUPS[label]) for label in labels - transient - {0}}),
-            "transient": sorted(transient),
-            "sky": sorted(sky),
+            "classes": sorted({int(ade20k.GROUPS[label]) for label in labels - transient_labels - {0}}),
+            "transient": sorted(transient_labels),
+            "sky": sorted(sky_labels),
             "has_index": source.has_index,
             "n_points": n_points,
             "lighting": 0 if lighting is None else lighting.shape[1],
@@ -255,7 +259,7 @@ def _cameras(index_csv: Path) -> dict[str, dict | None]:
     """The fields of each photo's Camera, in terms of JSON; None for photos of sets that came without cameras."""
     cameras = {}
     for row in read_csv(index_csv):
-        record = {name: int(row[name]) for name in ("width", "height")}
+        record: dict[str, Any] = {name: int(row[name]) for name in ("width", "height")}
         if row["fx"]:
             record |= {name: float(row[name]) for name in ("fx", "fy", "cx", "cy")}
             record["cam_from_world"] = np.array([float(row[name]) for name in POSE_FIELDS]).reshape(3, 4).tolist()
@@ -286,7 +290,8 @@ def _image(path: Path, channels: tuple[int, ...], dtype: type = np.uint8, like: 
         raise UserError(f"{path} is missing; make the aligned set again.") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error}); make the aligned set again.") from error
-    if pixels.dtype != dtype or pixels.shape[2:] not in ([(count,) for count in channels] or [()]):
+    shapes: list[tuple[int, ...]] = [(count,) for count in channels] or [()]
+    if pixels.dtype != dtype or pixels.shape[2:] not in shapes:
         kind = "x".join(map(str, pixels.shape[2:])) or "1"
         raise UserError(
             f"{path} has {kind} channels of {pixels.dtype}, expected {' or '.join(map(str, channels)) or '1'} of "
@@ -300,7 +305,7 @@ def _image(path: Path, channels: tuple[int, ...], dtype: type = np.uint8, like: 
     return pixels
 
 
-def _load(path: Path, mmap_mode: str | None = None) -> np.ndarray:
+def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     """An array of the framebuffers. Raises UserError where it is missing or damaged."""
     try:
         return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)

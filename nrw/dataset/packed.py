@@ -45,6 +45,12 @@ class View:
     camera: Camera | None
     lighting: list[np.ndarray] | None = None
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        height, width = self.labels.shape
+        return height, width
+
 
 class PackedDataset:
     """A packed set, opened by memory map; cheap to open, cheap to send to another process.
@@ -133,6 +139,13 @@ class PackedDataset:
 def level_size(height: int, width: int, level: int) -> tuple[int, int]:
     """(h, w) of a level of the deep buffer of a picture of (height, width)."""
     return -(-height // 2**level), -(-width // 2**level)
+
+
+def known_camera(view: View) -> Camera:
+    """The camera of a view. Raises UserError where it is unknown."""
+    if view.camera is None:
+        raise UserError(f"photo {view.id} has no camera (sets in the 2019 format have none)")
+    return view.camera
 
 
 def camera_of(record: Mapping) -> Camera:

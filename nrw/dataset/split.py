@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -12,9 +13,18 @@ from nrw.core.limits import MIN_PHOTOS
 SPLIT_FIELDS = ("id", "density", "split", "reason")
 
 
+class SplitRow(TypedDict):
+    """A row of split.csv. split: train, val or dropped. reason: why it is dropped, else empty."""
+
+    id: str
+    density: float
+    split: str
+    reason: str
+
+
 def split_photos(
     densities: Mapping[str, float], *, min_density: float, validation_share: float, min_validation: int, seed: int
-) -> list[dict[str, object]]:
+) -> list[SplitRow]:
     """Choose at random which photos train and which validate, and drop those whose render is sparse.
 
     densities: share of the pixels that show a point, by photo id; photos at or below `min_density` are dropped.
@@ -34,7 +44,7 @@ def split_photos(
         )
     count = min(max(min_validation, round(validation_share * len(usable))), len(usable) // 2)
     validation = set(np.random.default_rng(seed).permutation(usable)[:count].tolist())
-    rows = []
+    rows: list[SplitRow] = []
     for photo_id, density in sorted(densities.items()):
         dropped = density <= min_density
         rows.append(
@@ -48,7 +58,7 @@ def split_photos(
     return rows
 
 
-def write_split(path: Path | str, rows: Iterable[Mapping[str, object]]) -> None:
+def write_split(path: Path | str, rows: Iterable[SplitRow]) -> None:
     """Write the rows of `split_photos` as CSV."""
     write_csv(path, rows, SPLIT_FIELDS)
 

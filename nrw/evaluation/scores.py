@@ -128,7 +128,7 @@ def score(view: View, outputs: Mapping[str, np.ndarray], transient: Sequence[int
 
 def summarize(rows: Sequence[Mapping], protocols: Sequence[str]) -> dict:
     """Average the rows: protocol -> method -> {metric: mean or None, ..., "photos": {metric: photos that have it}}."""
-    means = {}
+    means: dict[str, dict[str, dict]] = {}
     for protocol in protocols:
         means[protocol] = {}
         for method in METHODS:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,8 +72,8 @@ def compose_aligned(
         lighting = [lighting_path(framebuffers_dir, photo_id)] if lighting_npy else []
         return [*aligned_paths(aligned_dir, photo_id).values(), *lighting]
 
-    channels = [np.load(path, allow_pickle=False) for path in (colors_npy, lighting_npy) if path]
-    channels = np.concatenate(channels, axis=1)  # (N, 3 + K) uint8
+    arrays = [np.load(path, allow_pickle=False) for path in (colors_npy, lighting_npy) if path]
+    channels = np.concatenate(arrays, axis=1)  # (N, 3 + K) uint8
     todo = pending(ids, key_file, fingerprint, paths_of)
     for photo_id in progress(todo, len(todo), "aligned images"):
         raster = load_buffer(framebuffers_dir, photo_id)
@@ -107,7 +108,7 @@ def decode_depth(png: np.ndarray, max_depth: float) -> np.ndarray:
 
 
 def index_aligned(
-    aligned_dir: Path, mvs_dir: Path, photos_csv: Path, reports: Iterable[Mapping[str, object]], *, max_depth: float
+    aligned_dir: Path, mvs_dir: Path, photos_csv: Path, reports: Iterable[Mapping[str, Any]], *, max_depth: float
 ) -> None:
     """Gather `aligned/index.csv`, a row per photo in order of id.
 

@@ -4,14 +4,13 @@ Each photo is decoded and the cloud projected into it once, by `sample_photos`. 
 which `recolor` and `lighting` read them as often as they need.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from nrw.core.io import atomic_path, read_json, write_json
-from nrw.core.progress import progress
+from nrw.core.progress import in_threads, progress
 from nrw.framebuffers.rasters import load_buffer
 from nrw.framebuffers.undistorted import read_labels, read_photo
 from nrw.geometry.cameras import Camera
@@ -23,7 +22,6 @@ DEPTH_TOLERANCE = 0.02  # of the depth: within it, a point belongs to the surfac
 MIN_PIXELS = 100  # fewer do not tell a photo's exposure
 MIN_SPREAD = 2.0  # of 255, and of a photo's channel as of a point's colors: less is rounding
 SAMPLE = np.dtype([("point", "<u4"), ("color", "<f4", 3)])  # 16 bytes per sample
-EXPOSURES = "exposures.json"
 
 # Point numbers (S,), ascending, and their colors (S, 3) float32, of one photo.
 Samples = tuple[np.ndarray, np.ndarray]
@@ -51,65 +49,64 @@ class Observed:
         return self.depth[rows[:, None], columns] > 0
 
 
+class Observations:
+    """The samples of the training photos, one file per photo in `folder`, and their exposures; ids in order.
+
+    exposures: by photo id, as the function `exposure` gives them.
+    """
+
+    def __init__(self, folder: Path, exposures: Mapping[str, np.ndarray | None]):
+        self.folder, self.exposures = folder, exposures
+        self.ids = sorted(exposures)
+
+    def samples(self, photo_id: str) -> Samples:
+        """The points that a photo sees, and their colors in it, 0 to 255; mapped from the file."""
+        samples = np.load(self.folder / f"{photo_id}.npy", mmap_mode="r", allow_pickle=False)
+        return samples["point"], samples["color"]
+
+
 def sample_photos(
     cloud_ply: Path,
     framebuffers_dir: Path,
     mvs_dir: Path,
     segmentation_dir: Path | None,
     ids: Sequence[str],
-    out_dir: Path,
+    folder: Path,
     *,
     masked: Iterable[int],
     splat: int,
-) -> None:
-    """Write the samples and the exposures of some training photos into a folder, for `Observations`.
+    threads: int,
+) -> Observations:
+    """Write the samples of some photos into an existing folder: 16 bytes per point and photo that sees it.
 
     masked: ADE20K labels whose pixels show nothing of the cloud: transient objects, sky. splat: diameter of a point,
-    pixels. One photo is in memory at a time; 16 bytes per sample are written.
+    pixels. `threads` photos are in memory at a time.
     """
     workspace, masked = Workspace(mvs_dir), sorted(masked)
-    exposures = {}
-    with atomic_path(out_dir) as folder:
-        folder.mkdir()
-        for photo_id in progress(ids, len(ids), "sampling photos"):
-            camera = workspace.cameras[photo_id]
-            depth = pyramid(load_buffer(framebuffers_dir, photo_id), levels=1, splat=splat)[0].depth
-            pixels = read_photo(workspace.image(photo_id), camera.width, camera.height).astype(np.float32)
-            pixels[np.isin(read_labels(segmentation_dir, photo_id, camera.width, camera.height), masked)] = np.nan
-            seen = Observed(pixels, depth, camera)
-            exposures[photo_id] = exposure(seen)
-            chunks = [_records(*found) for found in sample(seen, stream_points(cloud_ply))]
-            np.save(folder / f"{photo_id}.npy", np.concatenate(chunks))
-        write_json(folder / EXPOSURES, exposures)
+    cameras = workspace.cameras
+
+    def sample_one(photo_id: str) -> np.ndarray | None:
+        camera = cameras[photo_id]
+        depth = pyramid(load_buffer(framebuffers_dir, photo_id), levels=1, splat=splat)[0].depth
+        pixels = read_photo(workspace.image(photo_id), camera.width, camera.height).astype(np.float32)
+        pixels[np.isin(read_labels(segmentation_dir, photo_id, camera.width, camera.height), masked)] = np.nan
+        seen = Observed(pixels, depth, camera)
+        chunks = [_records(*found) for found in sample(seen, stream_points(cloud_ply))]
+        np.save(folder / f"{photo_id}.npy", np.concatenate(chunks))
+        return exposure(seen)
+
+    return Observations(folder, dict(progress(in_threads(sample_one, ids, threads), len(ids), "sampling photos")))
 
 
-class Observations:
-    """The samples and exposures of the training photos, from the folders that `sample_photos` wrote; ids in order."""
+def exposure(seen: Observed) -> np.ndarray | None:
+    """(2, 3) float32: median and standard deviation of the channels over the pixels that show the cloud.
 
-    def __init__(self, folders: Iterable[Path | str]):
-        self._exposures, self._files = {}, {}
-        for folder in map(Path, folders):
-            for photo_id, found in read_json(folder / EXPOSURES).items():
-                self._exposures[photo_id], self._files[photo_id] = found, folder / f"{photo_id}.npy"
-        self.ids = sorted(self._files)
-
-    def exposure(self, photo_id: str) -> np.ndarray | None:
-        """As the function `exposure`, (2, 3) float32."""
-        found = self._exposures[photo_id]
-        return None if found is None else np.array(found, np.float32)
-
-    def samples(self, photo_id: str) -> Samples:
-        """The points that a photo sees, and their colors in it, 0 to 255; mapped from the file."""
-        samples = np.load(self._files[photo_id], mmap_mode="r", allow_pickle=False)
-        return samples["point"], samples["color"]
-
-
-def exposure(seen: Observed) -> list[list[float]] | None:
-    """Median and standard deviation of the channels over the pixels that show the cloud; None if those are too few."""
+    None if those are too few.
+    """
     pixels = seen.pixels[seen.hit & ~np.isnan(seen.pixels[..., 0])]  # (P, 3)
     if len(pixels) < MIN_PIXELS:
         return None
-    return [np.median(pixels, axis=0).tolist(), np.maximum(pixels.std(axis=0), MIN_SPREAD).tolist()]
+    return np.stack([np.median(pixels, axis=0), np.maximum(pixels.std(axis=0), MIN_SPREAD)])
 
 
 def sample(seen: Observed, point_chunks: Iterable[np.ndarray]) -> Iterator[Samples]:

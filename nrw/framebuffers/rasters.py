@@ -53,7 +53,7 @@ def rasterize_photos(
     workspace = Workspace(mvs_dir)
     fingerprint = {"cloud": cloud_ply, "cameras": workspace.sparse, "max_size": max_size, "backend": backend}
     todo = pending(ids, key_file, fingerprint, lambda photo_id: buffer_paths(out_dir, photo_id))
-    spacing = read_cloud(cloud_ply).spacing if todo else None
+    spacing = read_cloud(cloud_ply).spacing if todo else np.empty(0, np.float32)
     for photo_id in progress(todo, len(todo), "rasterizing"):
         camera = workspace.cameras[photo_id]
         camera = camera.resized(*fit_size(camera.width, camera.height, max_size, SIDE_MULTIPLE))
@@ -72,6 +72,7 @@ def buffer_paths(framebuffers_dir: Path, photo_id: str) -> list[Path]:
 
 def save_buffer(framebuffers_dir: Path, photo_id: str, buffer: DeepBuffer) -> None:
     """Keep the one-pixel points of a photo, with their reach."""
+    assert buffer.reach is not None
     arrays = buffer.index, buffer.depth, buffer.reach
     for path, values in zip(buffer_paths(framebuffers_dir, photo_id), arrays, strict=True):
         with atomic_path(path) as temporary:

@@ -31,8 +31,8 @@ def recolor(observations: Observations, cloud_ply: Path, out: Path) -> None:
     Samples stream, three times; 36 bytes per point are kept.
     Raises UserError if no training photo shows enough of the cloud.
     """
-    found = {photo_id: observations.exposure(photo_id) for photo_id in observations.ids}
-    exposures = {photo_id: exposure for photo_id, exposure in found.items() if exposure is not None}
+    found = observations.exposures
+    exposures = {photo_id: exposure for photo_id in observations.ids if (exposure := found[photo_id]) is not None}
     if not exposures:
         raise UserError(
             f"{cloud_ply}: none of the {len(found)} training photos shows {MIN_PIXELS} pixels of the cloud free of "
@@ -54,7 +54,8 @@ def recolor(observations: Observations, cloud_ply: Path, out: Path) -> None:
 
 def _robust_mean(samples: Callable[[], Iterable[Samples]], n_points: int) -> tuple[np.ndarray, np.ndarray]:
     """Colours (N, 3) float32, meaningless where a point has no sample, and which points have one, (N,) bool."""
-    mean, count = np.zeros((n_points, 3), np.float32), np.zeros(n_points, np.float32)
+    mean: np.ndarray = np.zeros((n_points, 3), np.float32)
+    count = np.zeros(n_points, np.float32)
     squares = np.zeros(n_points, np.float32)
     for points, colors in samples():
         mean[points] += colors

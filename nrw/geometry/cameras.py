@@ -76,7 +76,8 @@ def fit_size(width: int, height: int, max_size: int, multiple: int = 1) -> tuple
     A picture is never enlarged, but for rounding to the multiple.
     """
     scale = min(1.0, max_size / max(width, height))
-    return tuple(max(multiple, round(side * scale / multiple) * multiple) for side in (width, height))
+    width, height = (max(multiple, round(side * scale / multiple) * multiple) for side in (width, height))
+    return width, height
 
 
 def fitted(camera: Camera, width: int, height: int) -> Camera:

@@ -4,12 +4,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from nrw.core.errors import UserError
 from nrw.core.io import atomic_path
+
+if TYPE_CHECKING:
+    import torch
+
+Values = TypeVar("Values", np.ndarray, "torch.Tensor")
 
 PLY_TYPES = {
     "char": "i1", "uchar": "u1", "short": "<i2", "ushort": "<u2", "int": "<i4", "uint": "<u4",
@@ -56,7 +63,7 @@ def read_cloud(path: Path | str) -> Cloud:
         _columns(vertices, POSITION, np.float32),
         _columns(vertices, COLOR, np.uint8),
         _columns(vertices, NORMAL, np.float32),
-        np.array(vertices[SPACING], np.float32) if SPACING in vertices.dtype.names else None,
+        np.array(vertices[SPACING], np.float32) if SPACING in _names(vertices.dtype) else None,
     )
 
 
@@ -86,7 +93,7 @@ def write_cloud(path: Path | str, cloud: Cloud) -> None:
             vertices[name] = values[:, axis]
     vertices[SPACING] = cloud.spacing
     ply_type = {"f": "float", "u": "uchar"}
-    properties = [f"property {ply_type[VERTEX[name].kind]} {name}" for name in VERTEX.names]
+    properties = [f"property {ply_type[VERTEX[name].kind]} {name}" for name in _names(VERTEX)]
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(cloud)}", *properties, "end_header", ""]
     with atomic_path(path) as temporary, open(temporary, "wb") as stream:
         stream.write("\n".join(header).encode("ascii"))
@@ -129,6 +136,11 @@ def spacing(points: np.ndarray, neighbours: int = 4) -> np.ndarray:
     return np.minimum(spacings, 2 * np.median(spacings[nearest], axis=1)).astype(np.float32)
 
 
+def _names(dtype: np.dtype) -> tuple[str, ...]:
+    """The names of a record type's fields."""
+    return dtype.names or ()
+
+
 def _columns(vertices: np.ndarray, names: tuple[str, ...], dtype: type) -> np.ndarray:
     return np.stack([vertices[name] for name in names], axis=1).astype(dtype, copy=False)
 
@@ -140,7 +152,7 @@ def _map_vertices(path: Path) -> np.ndarray:
     with open(path, "rb") as stream:
         count, dtype = _read_header(stream, path)
         offset = stream.tell()
-    missing = [name for name in POSITION + NORMAL + COLOR if name not in dtype.names]
+    missing = [name for name in POSITION + NORMAL + COLOR if name not in _names(dtype)]
     if missing:
         raise UserError(f"{path}: the points lack {', '.join(missing)}; write the cloud with normals and colours")
     found, expected = path.stat().st_size - offset, count * dtype.itemsize
@@ -154,11 +166,13 @@ def _map_vertices(path: Path) -> np.ndarray:
     return np.memmap(path, dtype, mode="r", offset=offset, shape=(count,))
 
 
-def _read_header(stream, path: Path) -> tuple[int, np.dtype]:
+def _read_header(stream: BinaryIO, path: Path) -> tuple[int, np.dtype]:
     """Number and record type of the vertices; leaves the stream at the first record."""
     if stream.readline().strip() != b"ply":
         raise UserError(f"{path}: not a PLY file; point to a binary PLY point cloud")
-    count, fields, element = None, [], None
+    count: int | None = None
+    element: str | None = None
+    fields: list[tuple[str, str]] = []
     for _ in range(MAX_HEADER_LINES):
         words = stream.readline(1000).decode("ascii", "replace").split()
         match words:
@@ -179,7 +193,7 @@ def _read_header(stream, path: Path) -> tuple[int, np.dtype]:
     raise UserError(f"{path}: the PLY header names no vertices or has no end; delete it and run the dense step again")
 
 
-def _import_open3d():
+def _import_open3d() -> ModuleType:
     try:
         import open3d  # slow to load, and only cleaning needs it
     except ImportError as error:
@@ -194,6 +208,6 @@ def encode_lighting(lighting: np.ndarray) -> np.ndarray:
     return np.rint(128 + 127 * lighting.clip(-1, 1)).astype(np.uint8)
 
 
-def decode_lighting(lighting):
+def decode_lighting(lighting: Values) -> Values:
     """Invert `encode_lighting`, for float arrays or tensors of what it returns or of means thereof."""
     return (lighting - 128) / 127

@@ -55,7 +55,11 @@ class DeepBuffer:
 
 
 def rasterize(
-    point_chunks: Iterable[np.ndarray], camera: Camera, splat: int = 1, near: float = 0.0, device: str = "cpu"
+    point_chunks: Iterable[np.ndarray | torch.Tensor],
+    camera: Camera,
+    splat: int = 1,
+    near: float = 0.0,
+    device: str = "cpu",
 ) -> DeepBuffer:
     """Find the nearest point of every pixel.
 
@@ -66,11 +70,10 @@ def rasterize(
     Raises UserError for a `splat` that is not positive and odd, for more than MAX_POINTS points, and for CUDA where
     there is no CUDA device.
     """
-    device = torch_device(device)
-    keys = torch.full((camera.height * camera.width,), EMPTY, dtype=torch.int64, device=device)
+    keys = torch.full((camera.height * camera.width,), EMPTY, dtype=torch.int64, device=torch_device(device))
     first = 0
     for points in point_chunks:
-        _draw(keys, torch.as_tensor(points, dtype=torch.float32, device=device), first, camera, near)
+        _draw(keys, torch.as_tensor(points, dtype=torch.float32, device=keys.device), first, camera, near)
         first += len(points)
     return _buffer(_splat(keys.view(camera.height, camera.width), splat))
 
@@ -102,7 +105,7 @@ def pyramid(buffer: DeepBuffer, levels: int, splat: int = 1) -> list[DeepBuffer]
 
 
 def shade(
-    point_chunks: Iterable[np.ndarray],
+    point_chunks: Iterable[np.ndarray | torch.Tensor],
     colors: np.ndarray,
     camera: Camera,
     buffer: DeepBuffer,
@@ -123,13 +126,13 @@ def shade(
     front = torch.as_tensor(buffer.depth.ravel(), device=device)  # (H*W,)
     sums = torch.zeros(height * width, channels, device=device)  # of integers: exact in any order
     first = 0
-    for points in point_chunks:
-        points = torch.as_tensor(points, dtype=torch.float32, device=device)
+    for chunk in point_chunks:
+        points = torch.as_tensor(chunk, dtype=torch.float32, device=device)
         seen, pixel, depth = _project(points, camera)
         shown = depth <= front[pixel] * (1 + SAME_SURFACE)
         seen, pixel = seen[shown], pixel[shown]
-        chunk = torch.as_tensor(np.array(colors[first : first + len(points)]), device=device)
-        sums.index_add_(0, pixel, torch.cat([chunk[seen].float(), torch.ones_like(pixel[:, None]).float()], dim=1))
+        colored = torch.as_tensor(np.array(colors[first : first + len(points)]), device=device)
+        sums.index_add_(0, pixel, torch.cat([colored[seen].float(), torch.ones_like(pixel[:, None]).float()], dim=1))
         first += len(points)
     sums = sums.view(height, width, channels).cpu()
     return _blend(sums, torch.as_tensor(buffer.depth), splat, splats)

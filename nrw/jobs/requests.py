@@ -20,7 +20,7 @@ SNAKEMAKE_MB = 600  # Snakemake's own processes inside a cluster job count again
 MIN_MINUTES = 10
 # rules that are cut into pieces: of photos that take seconds each, of photos that take a fraction of one, of pairs
 CHUNKED = ("segment_photos", "photometric_depths", "consensus_depths", "geometric_depths")
-BATCHED = ("rasterize_photos", "sample_photos", "compose_aligned")
+BATCHED = ("rasterize_photos", "compose_aligned")
 PAIRED = ("match_pairs",)
 SCATTERED = CHUNKED + BATCHED + PAIRED
 PAIRS_KEPT = 0.75  # of photos x neighbours: two photos often choose each other
@@ -115,6 +115,16 @@ def _training_memory(load: Load) -> float:
     return 1400 + 110 * crops * width + table + 4 * load.photos**2 / 1e6
 
 
+def _samples(load: Load) -> float:
+    """Points that a photo sees: a share of the cloud, and no more than its pixels."""
+    return min(0.25 * load.points, 1e6 * load.mvs)
+
+
+def _seconds_per_sample(load: Load) -> float:
+    """Of coloring and, growing with the square of its numbers, of lighting."""
+    return 1e-6 * (0.5 + 8 * (load.config["buffer"]["lighting"] / 12) ** 2)
+
+
 def _frames(load: Load) -> float:
     videos = load.config["videos"]
     return videos["fps"] * max(videos[kind]["seconds"] for kind in VIDEO_KINDS)
@@ -169,15 +179,10 @@ COSTS = {
         lambda x: (0.03 + 0.045 * x.points / 1e6) * x.photos, lambda x: 350 + 100 * x.buffer, gpu=GPU_GEOMETRY
     ),
     "split_photos": Cost(lambda x: 0.001 * x.photos, lambda x: 310),
-    "sample_photos": Cost(
-        lambda x: (0.1 + 0.3 * x.points / 1e6) * x.photos, lambda x: 330 + 60 * x.mvs + 50 * x.points / 1e6
-    ),
-    "recolor": Cost(lambda x: (0.02 + 0.3 * x.points / 1e6) * x.photos, lambda x: 330 + 100 * x.points / 1e6),
-    "light_cloud": Cost(
-        lambda x: (0.2 + 1.3 * x.points / 1e6 * (x.config["buffer"]["lighting"] / 12) ** 2) * x.photos,
-        lambda x: 350 + 2 * min(x.points / 1e6, 0.26) * x.config["buffer"]["lighting"] ** 2 * 4 + 50 * x.points / 1e6
-        + 30 * x.threads,
-        parallel=True,
+    "color_cloud": Cost(
+        lambda x: ((0.06 + 0.2 * x.points / 1e6) / x.threads + _samples(x) * _seconds_per_sample(x)) * x.photos,
+        lambda x: 380 + 2 * min(x.points / 1e6, 0.26) * x.config["buffer"]["lighting"] ** 2 * 4 + 100 * x.points / 1e6
+        + (30 + 60 * x.mvs) * x.threads,
     ),
     "compose_aligned": Cost(
         lambda x: (0.15 * x.buffer / 0.077 + 0.1 * x.points / 1e6) * x.photos, lambda x: 350 + 300 * x.buffer
@@ -217,7 +222,7 @@ COSTS = {
 def seconds(rule: str, load: Load) -> float:
     """Seconds of a rule for the whole scene, were it one job with `load.threads` cores and, if configured, a GPU."""
     cost = COSTS[rule]
-    speed = load.threads if cost.parallel else 1
+    speed: float = load.threads if cost.parallel else 1
     if load.config["device"] == "cuda":
         speed *= cost.gpu
     return cost.start + cost.seconds(load) / speed

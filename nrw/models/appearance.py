@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nrw.models.inputs import BufferSpec, color_terms
-from nrw.models.layers import LEAK
+from nrw.models.layers import LEAK, initialize
 
 WIDTHS = (32, 64, 96, 128)
 RIDGE = 3e-4  # weight of the usual colours in the regression, as a share of the photo's pixels
@@ -25,16 +25,18 @@ class AppearanceEncoder(nn.Module):
     normalised, since the brightness of a photo belongs in its z.
     """
 
+    ridge: Tensor
+
     def __init__(self, spec: BufferSpec, z_dim: int):
         super().__init__()
         self.spec, self.z_dim, self.z_size = spec, z_dim, 3 * spec.color_terms + z_dim
         widths = (3 + spec.raster_channels + 1, *WIDTHS)
-        self.convolutions = nn.ModuleList(
+        convolutions = [
             nn.Conv2d(above, width, 3, stride=2, padding=1) for above, width in zip(widths, WIDTHS, strict=False)
-        )
-        for layer in self.convolutions:
-            nn.init.kaiming_normal_(layer.weight, LEAK)
-            nn.init.zeros_(layer.bias)
+        ]
+        for layer in convolutions:
+            initialize(layer)
+        self.convolutions = nn.ModuleList(convolutions)
         self.to_z = nn.Linear(WIDTHS[-1], z_dim)
         ridge = torch.full((spec.color_terms,), RIDGE)
         ridge[spec.color_terms - spec.lighting :] = LIGHTING_RIDGE
@@ -54,7 +56,7 @@ class AppearanceEncoder(nn.Module):
         x = torch.cat([x * keep, keep], dim=1)
         for layer in self.convolutions:
             x = F.leaky_relu(layer(x), LEAK)
-        weight = F.adaptive_avg_pool2d(keep, x.shape[-2:])  # (B, 1, h, w): share of kept pixels
+        weight = F.adaptive_avg_pool2d(keep, (x.shape[-2], x.shape[-1]))  # (B, 1, h, w): share of kept pixels
         mean = (x * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3)).clamp_min(1e-6)
         return torch.cat([colors.flatten(1), torch.tanh(self.to_z(mean))], dim=1)
 

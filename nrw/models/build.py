@@ -40,14 +40,15 @@ class Networks(nn.Module):
         self.lighting = lighting
         self.color_spec = color_spec
 
-    def render(self, raster_levels: Sequence[Tensor], index_levels: Sequence[Tensor | None], z: Tensor) -> Tensor:
+    def render(self, raster_levels: Sequence[Tensor], index_levels: Sequence[Tensor] | None, z: Tensor) -> Tensor:
         """Render a picture (B, 3, H, W), roughly in [-1, 1], not clamped.
 
-        raster_levels: (B, C_raster, h_l, w_l) and index_levels: (B, h_l, w_l) int64 or None, as `raster_tensors` gives
+        raster_levels: (B, C_raster, h_l, w_l) and index_levels: (B, h_l, w_l) int64, or None, as `raster_tensors` gives
         them; z: (B, Z).
         """
         levels = list(raster_levels)
         if self.points is not None:
+            assert index_levels is not None  # a spec with point channels gives them
             pairs = zip(raster_levels, index_levels, strict=True)
             levels = [torch.cat([raster, self.points(index)], dim=1) for raster, index in pairs]
         if self.color_spec is None:
@@ -78,8 +79,8 @@ def build_networks(config: Mapping, spec: BufferSpec) -> Networks:
         adversarial = config["training"]["losses"]["adversarial"] > 0
         encoder = AppearanceEncoder(spec, z_dim)
         renderer = FilmUNet(network, [spec.channels + 3] * spec.levels, encoder.z_size)
-        nn.init.zeros_(renderer.to_rgb.weight)  # training starts from the picture in the measured colours
-        nn.init.zeros_(renderer.to_rgb.bias)
+        for parameter in renderer.to_rgb.parameters():  # training starts from the picture in the measured colours
+            nn.init.zeros_(parameter)
         discriminator = MultiScaleDiscriminator(conditioned) if adversarial else None
         lighting = PointLighting(spec.n_points, spec.lighting) if spec.lighting else None
         return Networks(renderer, encoder, discriminator, points, lighting, spec)

@@ -47,15 +47,15 @@ class CompletionNet(nn.Module):
         """
         height, width = rasters[0].shape[-2:]
         if self.points is not None:
+            assert index is not None  # a spec with point channels gives them
             rasters = [
                 torch.cat([raster, self.points(seen)], dim=1) for raster, seen in zip(rasters, index, strict=True)
             ]
         levels = pad_levels(list(rasters), 1 << (len(WIDTHS) - 1))
-        x, skips = None, []
+        skips: list[Tensor] = []
         for level, stage in enumerate(self.encoder):
-            inputs = [F.avg_pool2d(x, 2)] if level else []
-            x = stage(torch.cat([*inputs, *levels[level : level + 1]], dim=1))
-            skips.append(x)
+            inputs = [F.avg_pool2d(skips[-1], 2)] if level else []
+            skips.append(stage(torch.cat([*inputs, *levels[level : level + 1]], dim=1)))
         x = skips.pop()
         for stage in self.decoder:
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nrw.core.errors import UserError
-from nrw.models.layers import LEAK, pad_levels, pixel_norm
+from nrw.models.layers import LEAK, initialize, pad_levels, pixel_norm
 
 # Of pixel norm. Empty parts of the buffer give features of exactly 0, whose gradients PGGAN's 1e-8 would multiply by
 # 10 000 at every stage.
@@ -18,8 +18,7 @@ HIDDEN = 64  # width of the MLP that turns z into scales and shifts
 def conv(channels_in: int, channels_out: int, size: int = 3) -> nn.Conv2d:
     """Make a same-size convolution with He's initialisation for the leaky ReLU that follows."""
     layer = nn.Conv2d(channels_in, channels_out, size, padding=size // 2)
-    nn.init.kaiming_normal_(layer.weight, LEAK)
-    nn.init.zeros_(layer.bias)
+    initialize(layer)
     return layer
 
 

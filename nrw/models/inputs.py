@@ -110,7 +110,7 @@ class BufferSpec:
         return self.raster_channels + self.point_channels
 
 
-def raster_tensors(spec: BufferSpec, levels: Sequence[Mapping]) -> tuple[list[Tensor], list[Tensor | None]]:
+def raster_tensors(spec: BufferSpec, levels: Sequence[Mapping]) -> tuple[list[Tensor], list[Tensor] | None]:
     """Compute the fixed channels of each level, and its point indices.
 
     levels: `spec.levels` mappings, finest first, of arrays or tensors (on any device) with any leading batch
@@ -119,19 +119,18 @@ def raster_tensors(spec: BufferSpec, levels: Sequence[Mapping]) -> tuple[list[Te
     spec has no point channels; labels (…, h, w) uint8, or None where it has no classes; rays (…, h, w, 3) float32 unit
     vectors in the world, or None without view direction.
 
-    Returns per level (…, C, h, w) float32, C = spec.raster_channels, and (…, h, w) int64, or None where the spec has
-    no learned channels. The channels in order, for `corrected`: RGB in [-1, 1], 0 without a hit; inverse depth, 0 at
-    `far` and 1 at `near`, clamped, 0 without a hit; hit (0 or 1); view direction; one-hot labels, the last for all
-    other labels; lighting in [-1, 1], 0 without a hit. For `paper2019`: RGB, depth, label colour.
+    Returns per level (…, C, h, w) float32, C = spec.raster_channels, and per level (…, h, w) int64, or None where the
+    spec has no learned channels. The channels in order, for `corrected`: RGB in [-1, 1], 0 without a hit; inverse
+    depth, 0 at `far` and 1 at `near`, clamped, 0 without a hit; hit (0 or 1); view direction; one-hot labels, the last
+    for all other labels; lighting in [-1, 1], 0 without a hit. For `paper2019`: RGB, depth, label colour.
 
     Raises UserError if the spec has view directions and there are no rays.
     """
     channels = _paper2019_channels if spec.representation == "paper2019" else _corrected_channels
-    tensors, indices = [], []
-    for level in levels[: spec.levels]:
-        tensors.append(channels(spec, level))
-        indices.append(_tensor(level["index"]).long() if spec.point_channels else None)
-    return tensors, indices
+    tensors = [channels(spec, level) for level in levels[: spec.levels]]
+    if not spec.point_channels:
+        return tensors, None
+    return tensors, [_tensor(level["index"]).long() for level in levels[: spec.levels]]
 
 
 def _tensor(values: Array) -> Tensor:
@@ -234,6 +233,8 @@ class PointLighting(nn.Module):
     table: (N, K) uint8.
     """
 
+    table: Tensor
+
     def __init__(self, n_points: int, channels: int):
         super().__init__()
         self.register_buffer("table", torch.zeros(n_points, channels, dtype=torch.uint8))
@@ -248,7 +249,7 @@ def crop(
     transient.
     """
     rasters, index = crop_buffer(view, spec, box, shift)
-    height, width = level_size(*view.labels.shape, shift)
+    height, width = level_size(*view.shape, shift)
     x, y, w, h = box or (0, 0, width, height)
     part = slice(y << shift, (y + h) << shift), slice(x << shift, (x + w) << shift)
     pixels, keep = photo_tensor(view.pixels[part]), keep_mask(view.labels[part], transient)
@@ -265,14 +266,13 @@ def crop_buffer(
 
     box: x, y, width, height in pixels of pyramid level `shift`, which becomes level 0; None: the whole view.
     """
-    height, width = level_size(*view.labels.shape, shift)
+    height, width = level_size(*view.shape, shift)
     x, y, w, h = box or (0, 0, width, height)
-    levels = [
-        _level(view, spec, shift + level, (x >> level, y >> level, *reversed(level_size(h, w, level))))
-        for level in range(spec.levels)
-    ]
-    rasters, index = raster_tensors(spec, levels)
-    return rasters, index if spec.point_channels else None
+    levels = []
+    for level in range(spec.levels):
+        rows, columns = level_size(h, w, level)
+        levels.append(_level(view, spec, shift + level, (x >> level, y >> level, columns, rows)))
+    return raster_tensors(spec, levels)
 
 
 def encoder_input(
@@ -309,14 +309,14 @@ def keep_mask(labels: np.ndarray, transient: Sequence[int]) -> Tensor:
 
 def encode(encoder: torch.nn.Module, inputs: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> Tensor:
     """Encode what `encoder_input` returned for B photos as z (B, Z); photos of the same size form one batch."""
-    codes: list[Tensor | None] = [None] * len(inputs)
+    codes: dict[int, Tensor] = {}  # by place in `inputs`
     shapes = [x.shape for x, _ in inputs]
     for shape in dict.fromkeys(shapes):
         members = [number for number, other in enumerate(shapes) if other == shape]
         x, keep = (torch.stack([inputs[number][part] for number in members]).to(device) for part in (0, 1))
         for number, z in zip(members, encoder(x, keep), strict=True):
             codes[number] = z
-    return torch.stack(codes)
+    return torch.stack([codes[number] for number in range(len(inputs))])
 
 
 def _level(view: View, spec: BufferSpec, level: int, box: tuple[int, int, int, int]) -> dict:
@@ -325,8 +325,8 @@ def _level(view: View, spec: BufferSpec, level: int, box: tuple[int, int, int, i
     part = slice(y, y + height), slice(x, x + width)
     if level < len(view.depth):
         color, depth = view.color[level][part], view.depth[level][part]
-        lighting = view.lighting[level][part] if spec.lighting else None
-        index = view.index[level][part] if spec.point_channels else None
+        lighting = _of_cloud(view.lighting, "lighting", "lighting")[level][part] if spec.lighting else None
+        index = _of_cloud(view.index, "point_channels", "point indices")[level][part] if spec.point_channels else None
     else:  # beyond the packed pyramid: the nearest hit of each 2x2 pixels of the level above
         above = _level(view, spec, level - 1, (2 * x, 2 * y, 2 * width, 2 * height))
         color, depth, lighting, index = _halve(*(above[kind] for kind in ("color", "depth", "lighting", "index")))
@@ -338,11 +338,21 @@ def _level(view: View, spec: BufferSpec, level: int, box: tuple[int, int, int, i
         "labels": view.labels[:: 1 << level, :: 1 << level][part],
     }
     if spec.view_direction and view.camera is not None:
-        full_height, full_width = level_size(*view.labels.shape, level)
+        full_height, full_width = level_size(*view.shape, level)
         camera = view.camera.resized(full_width, full_height)
         window = replace(camera, width=width, height=height, cx=camera.cx - x, cy=camera.cy - y)
         found["rays"] = window.ray_directions()
     return found
+
+
+def _of_cloud(levels: list[np.ndarray] | None, key: str, what: str) -> list[np.ndarray]:
+    """Return what `buffer.<key>` needs of a view. Raises UserError where the view lacks it."""
+    if levels is None:
+        raise UserError(
+            f"buffer.{key} is above 0, but this view has no {what} (sets in the 2019 format have none): "
+            f"set buffer.{key} to 0"
+        )
+    return levels
 
 
 def _halve(
@@ -361,10 +371,13 @@ def _halve(
     depths = blocks(depth)
     nearest = np.where(depths > 0, depths, np.inf).argmin(axis=2)[..., None]  # (h / 2, w / 2, 1)
 
-    def pick(array: np.ndarray | None) -> np.ndarray | None:
-        if array is None:
-            return None
+    def pick(array: np.ndarray) -> np.ndarray:
         place = nearest.reshape(*nearest.shape, *[1] * (array.ndim - 2))
         return np.take_along_axis(blocks(array), place, axis=2)[:, :, 0]
 
-    return pick(color), pick(depth), pick(lighting), pick(index)
+    return (
+        pick(color),
+        pick(depth),
+        None if lighting is None else pick(lighting),
+        None if index is None else pick(index),
+    )

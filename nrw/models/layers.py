@@ -18,12 +18,21 @@ def pixel_norm(x: Tensor, epsilon: float = 1e-8) -> Tensor:
     return x * torch.rsqrt((x * x).mean(dim=1, keepdim=True) + epsilon)
 
 
+def initialize(layer: nn.Conv2d) -> None:
+    """Initialise a convolution as He et al. do for the leaky ReLU that follows; its bias becomes 0."""
+    nn.init.kaiming_normal_(layer.weight, LEAK)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
 class ScaledConv2d(nn.Conv2d):
     """A convolution whose weights are stored as N(0, 1) and scaled by He's constant at run time (PGGAN, section 4.1).
 
     The padding is TensorFlow's `SAME`: the output has ceil(side / stride) pixels, and the extra row and column of an
     odd total padding are at the bottom and right. leak: negative slope of the activation that follows (1: none).
     """
+
+    bias: nn.Parameter
 
     def __init__(self, channels_in: int, channels_out: int, size: int, stride: int = 1, leak: float = LEAK):
         super().__init__(channels_in, channels_out, size, stride)

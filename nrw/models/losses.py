@@ -5,6 +5,8 @@ which are left out of the mean and get no gradient. None keeps all pixels. Pictu
 loss returns a scalar.
 """
 
+from functools import reduce
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -83,12 +85,12 @@ def _window_means(x: Tensor) -> Tensor:
 
 def lsgan_discriminator(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """Least-squares GAN (Mao et al., ICCV 2017): real patches towards 1, rendered ones to 0; summed over scales."""
-    return sum((r - 1).square().mean() + f.square().mean() for r, f in zip(real, fake, strict=True))
+    return reduce(Tensor.add, ((r - 1).square().mean() + f.square().mean() for r, f in zip(real, fake, strict=True)))
 
 
 def lsgan_generator(fake: list[Tensor]) -> Tensor:
     """Least-squares GAN: rendered patches towards 1; summed over scales."""
-    return sum((f - 1).square().mean() for f in fake)
+    return reduce(Tensor.add, ((f - 1).square().mean() for f in fake))
 
 
 def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:

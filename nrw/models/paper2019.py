@@ -111,7 +111,7 @@ class AppearanceEncoder(nn.Module):
         if keep is None:
             x = x.mean(dim=(2, 3))
         else:
-            weight = F.adaptive_avg_pool2d(keep.to(x.dtype), x.shape[-2:])
+            weight = F.adaptive_avg_pool2d(keep.to(x.dtype), (x.shape[-2], x.shape[-1]))
             x = (x * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3)).clamp_min(1e-6)
         return self.mean(x) + torch.exp(0.5 * self.logvar(x))
 

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import safetensors.torch
@@ -27,6 +28,9 @@ class VGGFeatures(nn.Module):
     not those of a VGG16.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, weights: str | Path, seed: int = 0):
         super().__init__()
         self.features = nn.Sequential()
@@ -44,7 +48,8 @@ class VGGFeatures(nn.Module):
             for layer in self.features:
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-                    nn.init.zeros_(layer.bias)
+                    if layer.bias is not None:
+                        nn.init.zeros_(layer.bias)
         else:
             self._load(_download() if weights == "url" else _read(Path(weights)), weights)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
@@ -69,7 +74,7 @@ class VGGFeatures(nn.Module):
         x = ((x + 1) / 2 - self.mean) / self.std
         wanted = {self.layer_index[name]: name for name in layers}
         found = {}
-        for position, layer in enumerate(self.features[: max(wanted) + 1]):
+        for position, layer in enumerate(islice(self.features, max(wanted) + 1)):
             x = layer(x)
             if position in wanted:
                 found[wanted[position]] = x
@@ -110,7 +115,7 @@ def perceptual_loss(vgg: VGGFeatures, output: Tensor, target: Tensor, keep: Tens
     the output, which then neither adds to the loss nor enters its neighbours' receptive fields; the mean is over the
     kept share. Layers conv1_2 … conv5_2 have the weights 1/32, 1/16, 1/8, 1/4, 1.
     """
-    share = 1.0
+    share: Tensor | float = 1.0
     if keep is not None:
         output = torch.where(keep > 0, output, target)
         share = (keep > 0).float().mean().clamp_min(1e-6)

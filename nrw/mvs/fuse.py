@@ -160,10 +160,10 @@ def _sparse_filling(workspace: Workspace, dense: Cloud, segmentation_dir: Path |
     photo_of = {id_: Path(image.name).stem for id_, image in model.images.items() if image.has_pose}
     points, tracks = [], []
     for point in model.points3D.values():
-        seen_by = {photo_of[element.image_id] for element in point.track.elements}
-        if len(seen_by) >= MIN_FILL_TRACK and point.error <= MAX_FILL_ERROR:
+        track = {photo_of[element.image_id] for element in point.track.elements}
+        if len(track) >= MIN_FILL_TRACK and point.error <= MAX_FILL_ERROR:
             points.append(point)
-            tracks.append(sorted(seen_by))
+            tracks.append(sorted(track))
     positions = np.array([point.xyz for point in points]).reshape(-1, 3)
     keep = np.ones(len(points), bool)
     if segmentation_dir is not None:

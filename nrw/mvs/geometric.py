@@ -20,7 +20,7 @@ from nrw.core.io import write_json
 from nrw.core.pieces import pending
 from nrw.mvs.consensus import modes, seen_from
 from nrw.mvs.consistency import agrees
-from nrw.mvs.gray_views import read_gray_view
+from nrw.mvs.gray_views import GrayView, read_gray_view
 from nrw.mvs.matcher import GeometricMatcher
 from nrw.mvs.photometric import BEST, CONFIDENCE_RADIUS, CONFIDENCE_SIGMA, FINE_ROUNDS, MIN_CONFIDENCE, RADIUS
 from nrw.mvs.planes import normals_from_depth
@@ -88,7 +88,9 @@ def match_with_neighbours(
         lambda photo_id: [workspace.depth_map(photo_id, kind), workspace.normal_map(photo_id, kind)],
     )
     logger.info("%s depths: %d photos, %d of them done before", kind, len(ids), len(ids) - len(todo))
-    scene = read_sparse(workspace.sparse, workspace.cameras) if todo else None
+    if not todo:
+        return
+    scene = read_sparse(workspace.sparse, workspace.cameras)
     for number, photo_id in enumerate(todo, 1):
         started = time.monotonic()
         depth = _estimate(
@@ -118,23 +120,24 @@ def _estimate(
 ) -> np.ndarray:
     """(H, W) float32 depth, 0 = none."""
     camera = workspace.cameras[photo_id]
-    own, _ = _read_maps(workspace, photo_id, pass_)
+    given, _ = _read_maps(workspace, photo_id, pass_)
     neighbours = select_sources(scene, photo_id, NEIGHBOURS)
-    if not own.any() or not neighbours:
-        return np.zeros_like(own)
-    typical = float(np.median(own[own > 0]))
-    own = _inverse(torch.from_numpy(own).to(device))
+    if not given.any() or not neighbours:
+        return np.zeros_like(given)
+    typical = float(np.median(given[given > 0]))
+    own = _inverse(torch.from_numpy(given).to(device))
     reference = read_gray_view(workspace, segmentation_dir, masked, photo_id, device)
     maps = [_read_maps(workspace, neighbour, pass_) for neighbour in neighbours]
-    views, depths, seen = [], [], [own]
+    views: list[GrayView] = []
+    depths, seen = [], [own]
     for neighbour, both in zip(neighbours, maps, strict=True):
-        depth, normals = (torch.from_numpy(values).to(device) for values in both)
-        seen.append(seen_from(camera, depth, normals, workspace.cameras[neighbour]))
+        other, normals = (torch.from_numpy(values).to(device) for values in both)
+        seen.append(seen_from(camera, other, normals, workspace.cameras[neighbour]))
         if len(views) < sources:
             view = read_gray_view(workspace, segmentation_dir, masked, neighbour, device)
             view = view.no_finer_than(reference, typical)
             views.append(view)
-            depths.append(upsample(_inverse(depth), *view.pixels.shape))
+            depths.append(upsample(_inverse(other), *view.pixels.shape))
     matcher = GeometricMatcher(reference, views, BEST, RADIUS, depths)
     inverse_depth = _match(matcher, own, torch.stack(seen), pass_.rounds)
     confidence = matcher.bilateral_score(inverse_depth, CONFIDENCE_RADIUS, CONFIDENCE_SIGMA) * reference.keep

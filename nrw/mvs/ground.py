@@ -109,7 +109,7 @@ def find_plane(chunks: Iterable[np.ndarray]) -> Plane | None:
         return None
     logger.info("ground plane: %d of %d ground points lie on it", found, len(points))
     normal = np.array([-solution[0], -solution[1], 1.0])
-    length = np.linalg.norm(normal)
+    length = float(np.linalg.norm(normal))
     return Plane(normal / length, float(solution[2] - solution[:2] @ middle) / length)
 
 

@@ -66,7 +66,9 @@ def photometric_depths(
     settings = {"sources": sources, "masked": sorted(masked) if segmentation_dir is not None else None}
     todo = [photo_id for photo_id in ids if not (resume and _is_done(workspace, segmentation_dir, photo_id, settings))]
     logger.info("depth maps: %d photos, %d of them done before", len(ids), len(ids) - len(todo))
-    scene = read_sparse(workspace.sparse, workspace.cameras) if todo else None
+    if not todo:
+        return
+    scene = read_sparse(workspace.sparse, workspace.cameras)
     started = time.monotonic()
     for number, photo_id in enumerate(todo, 1):
         report = _estimate(workspace, segmentation_dir, masked, scene, photo_id, sources, target)

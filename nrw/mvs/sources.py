@@ -47,7 +47,8 @@ def read_sparse(sparse: Path | str, cameras: dict[str, Camera]) -> SparseScene:
     ids = list(cameras)
     column = {id_: ids.index(Path(image.name).stem) for id_, image in model.images.items() if image.has_pose}
     points = [point for point in model.points3D.values() if point.track.length() >= 2]
-    rows, columns = [], []
+    rows: list[int] = []
+    columns: list[int] = []
     for row, point in enumerate(points):
         seen = {column[element.image_id] for element in point.track.elements}
         rows += [row] * len(seen)
@@ -85,7 +86,8 @@ def select_sources(scene: SparseScene, photo_id: str, count: int) -> list[str]:
             if other_camera.contains(*other_camera.project(point[None])).all():
                 cover[index, other] = _weights(scene, reference, point[None], np.array([other]))[0]
 
-    need, chosen = np.ones(CELLS**2), []
+    need = np.ones(CELLS**2)
+    chosen: list[str] = []
     while len(chosen) < count:
         gain = np.where(possible, need @ cover, 0)
         best = int(np.argmax(gain))

@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pillow_heif
@@ -62,14 +63,15 @@ def to_srgb(image: Image.Image, size: tuple[int, int], orientation: int | None) 
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             if "sRGB" not in ImageCms.getProfileDescription(source):
-                image = ImageCms.profileToProfile(image, source, SRGB, outputMode="RGB")
+                converted = ImageCms.profileToProfile(image, source, SRGB, outputMode="RGB")
+                image = converted or image  # None where the conversion is in place, which this is not
         except (ImageCms.PyCMSError, OSError) as error:
             logger.debug("colour profile ignored: %s", error)
     image = image.convert("RGB")
     return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
-def read_exif(image: Image.Image) -> dict[int, object]:
+def read_exif(image: Image.Image) -> dict[int, Any]:
     """The tags of the main and the Exif directory; empty where the EXIF block is damaged: the picture is still good."""
     try:
         exif = image.getexif()
@@ -79,7 +81,7 @@ def read_exif(image: Image.Image) -> dict[int, object]:
         return {}
 
 
-def focal_length(exif: Mapping[int, object], width: int, height: int) -> float | None:
+def focal_length(exif: Mapping[int, Any], width: int, height: int) -> float | None:
     """The focal length in pixels of an uncropped picture of `width` x `height`; None where EXIF lacks it.
 
     From FocalLengthIn35mmFilm and the diagonal of 35 mm film (43.27 mm), else from FocalLength and the sensor's size,
@@ -91,16 +93,18 @@ def focal_length(exif: Mapping[int, object], width: int, height: int) -> float |
     else:
         focal_mm = _positive(exif.get(Base.FocalLength))
         resolution = _positive(exif.get(Base.FocalPlaneXResolution))  # sensor pixels per unit
-        recorded = [_positive(exif.get(tag)) for tag in (Base.ExifImageWidth, Base.ExifImageHeight)]
+        recorded_width, recorded_height = (
+            _positive(exif.get(tag)) for tag in (Base.ExifImageWidth, Base.ExifImageHeight)
+        )
         unit_mm = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}.get(exif.get(Base.FocalPlaneResolutionUnit, 2))
-        if not (focal_mm and resolution and unit_mm and all(recorded)):
+        if not (focal_mm and resolution and unit_mm and recorded_width and recorded_height):
             return None
-        focal = focal_mm * resolution / unit_mm * max(width, height) / max(recorded)
+        focal = focal_mm * resolution / unit_mm * max(width, height) / max(recorded_width, recorded_height)
     # outside the range from fisheye to telescope the tag is wrong, and no prior is better than a wrong one
     return focal if 0.2 < focal / max(width, height) < 20 else None
 
 
-def _positive(value: object) -> float | None:
+def _positive(value: Any) -> float | None:
     """The value as a positive, finite number, else None."""
     try:
         number = float(value)

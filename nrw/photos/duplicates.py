@@ -44,7 +44,8 @@ def mark_duplicates(photos: list[Photo], distance: int) -> None:
             COPY.search(Path(photo.file).stem) is not None,
         )
     )
-    kept, by_digest = [], {}
+    kept: list[Photo] = []
+    by_digest: dict[bytes, Photo] = {}
     hashes = np.zeros(len(usable), np.uint64)  # of kept, in its order, as the next two
     thumbnails = np.zeros((len(usable), THUMBNAIL**2), np.float32)
     aspects = np.zeros(len(usable))
@@ -52,6 +53,7 @@ def mark_duplicates(photos: list[Photo], distance: int) -> None:
         if photo.digest in by_digest:
             photo.verdict = f"duplicate of {by_digest[photo.digest].file}"
             continue
+        assert photo.thumbnail is not None  # `hash_photo` has set it
         n, aspect = len(kept), photo.width / photo.height
         near = (
             (np.bitwise_count(hashes[:n] ^ np.uint64(photo.phash)) <= distance)

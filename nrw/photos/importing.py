@@ -81,9 +81,11 @@ def import_photos(
         if len(usable) < MIN_PHOTOS:
             raise UserError(too_few(folder, photos))
         for photo in photos:
+            if photo.copy is None:
+                continue
             if photo.verdict == "ok":
                 photo.copy.rename(images / f"{photo.photo_id}.jpg")
-            elif photo.copy:
+            else:
                 photo.copy.unlink()
 
 

@@ -54,15 +54,15 @@ def gather(files: SceneFiles, config: Mapping) -> dict:
     covered = float(np.median(list(sections.covered(files.aligned, [row["id"] for row in index], masked).values())))
     scores = read_json(files.metrics)
     protocol = "half" if "half" in scores["protocols"] else "full"
-    sfm = read_json(files.sfm_summary) if from_photos else None
-    mvs = read_json(files.mvs_summary) if from_photos else None
+    sfm: Mapping | None = read_json(files.sfm_summary) if from_photos else None
+    mvs: Mapping | None = read_json(files.mvs_summary) if from_photos else None
     shown_labels = sections.labels(files, dataset.ids) if labelled else None
 
     findings = []
-    if from_photos:
+    if sfm:
         findings.append(verdict.registration(sfm, sum(photo.fate == "unusable" for photo in photos)))
     dropped = sum(photo.fate == "dropped" for photo in photos)
-    findings.append(verdict.coverage(mvs and mvs["points"], covered, dropped, len(index), labelled))
+    findings.append(verdict.coverage(mvs["points"] if mvs else None, covered, dropped, len(index), labelled))
     if from_photos:
         findings.append(verdict.labels(config["segmentation"]["model"], shown_labels["roles"] if shown_labels else {}))
     findings.append(verdict.against_baseline(scores["protocols"][protocol], len(scores["photos"])))
@@ -82,9 +82,9 @@ def gather(files: SceneFiles, config: Mapping) -> dict:
         "findings": findings,
         "tiles": [
             (f"{sfm['registered']} of {sfm['photos']}", "photos registered")
-            if from_photos
+            if sfm
             else (str(len(index)), "aligned photos"),
-            *([(f"{mvs['points']:,}", "points in the cloud")] if from_photos else []),
+            *([(f"{mvs['points']:,}", "points in the cloud")] if mvs else []),
             (f"{covered:.0%}", "covered in the typical photo"),
             (f"{ours['psnr']:.1f} dB", "PSNR on unseen photos"),
             (timing["total"], "computing time"),
@@ -121,7 +121,7 @@ def aligned_index(files: SceneFiles) -> list[dict]:
 
 def depth_shares(mvs: Mapping | None) -> dict[str, float] | None:
     """Share of the pixels with a depth by photo id, from mvs/summary.json; None for a scene that came aligned."""
-    return mvs and {photo_id: entry["coverage"] for photo_id, entry in mvs["photos"].items()}
+    return {photo_id: entry["coverage"] for photo_id, entry in mvs["photos"].items()} if mvs else None
 
 
 def scene_figure(files: SceneFiles, dataset: PackedDataset, photos: list[PhotoFate], seed: int) -> str:

@@ -4,10 +4,11 @@ import json
 import os
 import platform
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -136,13 +137,13 @@ def labels(files: SceneFiles, ids: Sequence[str]) -> dict:
         paths = aligned_paths(files.aligned, photo_id)
         pictures = [read_image(paths["reference"]), read_image(paths["seg_rgb"])]
         examples.append({"caption": f"photo {photo_id}", "picture": side_by_side(pictures, EXAMPLE)})
-    summary = read_json(files.classes) if files.classes.is_file() else {"classes": [], "model": ""}
+    summary: Mapping[str, Any] = read_json(files.classes) if files.classes.is_file() else {"classes": [], "model": ""}
     classes = [
-        {**entry, "color": "rgb({},{},{})".format(*ade20k.colorize(np.uint8(entry["label"])).tolist())}
+        {**entry, "color": "rgb({},{},{})".format(*ade20k.colorize(np.array(entry["label"], np.uint8)).tolist())}
         for entry in summary["classes"]
         if entry["share"] >= 0.002
     ]
-    roles = Counter()
+    roles: defaultdict[str, float] = defaultdict(float)
     for entry in summary["classes"]:
         roles[entry["role"]] += entry["share"]
     return {"examples": examples, "classes": classes, "roles": roles, "model": summary["model"]}
@@ -248,7 +249,7 @@ def versions() -> list[tuple[str, str]]:
     found = [("nrw", metadata.version("nrw")), ("Python", platform.python_version())]
     found.append(("machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"))
     for requirement in metadata.requires("nrw") or []:
-        name = re.match(r"[\w.-]+", requirement)[0]
+        name = re.split(r"[^\w.-]", requirement)[0]
         if "extra ==" not in requirement:
             try:
                 found.append((name, metadata.version(name)))

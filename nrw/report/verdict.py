@@ -122,7 +122,7 @@ def against_baseline(means: Mapping, validation: int) -> Finding:
     )
     if validation < FEW_VALIDATION:
         text += f" Only {validation} photos were scored, so this may be off by a dB or two."
-    advice = ()
+    advice: tuple[str, ...] = ()
     if level != GOOD:
         advice = (
             "look at the sheets below: wrong colours cost PSNR, blur and missing structure cost SSIM",

@@ -4,7 +4,7 @@ The networks draw what the labels say: a lawn that is labelled pavement becomes 
 only draw classes that they were trained on.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ def parse(edits: Iterable[str]) -> dict[str, str]:
 
     Raises UserError for an entry that is not a pair, and for a class that is given twice.
     """
-    replacements = {}
+    replacements: dict[str, str] = {}
     for edit in edits:
         source, _, target = (part.strip() for part in edit.partition("="))
         if not source or not target:
@@ -30,7 +30,7 @@ def parse(edits: Iterable[str]) -> dict[str, str]:
     return replacements
 
 
-def table(replacements: Mapping[str, str], meta: Mapping, predicted: Sequence[int] | None = None) -> np.ndarray | None:
+def table(replacements: Mapping[str, str], meta: Mapping, predicted: Iterable[int] | None = None) -> np.ndarray | None:
     """Build the table of replacements: (256,) uint8, to be indexed with a label map; None without replacements.
 
     Classes that the networks cannot tell apart (`core.ade20k.GROUPS`: road, sidewalk and floor) are replaced together.

@@ -132,9 +132,6 @@ class SceneFiles:
     def rasterized(self, item: str) -> Path:
         return self.framebuffers / "rasterized" / f"{item}.json"
 
-    def samples(self, item: str) -> Path:
-        return self.framebuffers / "samples" / item
-
     @property
     def colors(self) -> Path:
         return self.framebuffers / "colors.npy"

@@ -185,8 +185,8 @@ class SceneModel:
             lighting = self.networks.lighting.table.cpu().numpy()
             colors = np.concatenate([colors, lighting if chosen is None else lighting[chosen]], axis=1)
         levels = pyramid(raster, self.spec.levels, self.splat)
-        color = shade(chunks, colors, camera, raster, levels[0], self.splat, device)
-        pictures = color_pyramid(color, levels, self.splat)
+        finest = shade(chunks, colors, camera, raster, levels[0], self.splat, device)
+        pictures = color_pyramid(finest, levels, self.splat)
         index = [level.index for level in levels]
         if chosen is not None:
             index = [np.where(level >= 0, chosen[level], -1) for level in index]

@@ -6,8 +6,10 @@ configuration says which kind it is. Weights are read from safetensors only.
 """
 
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from transformers import (
     AutoTokenizer,
     OneFormerConfig,
     OneFormerProcessor,
+    PreTrainedConfig,
 )
 
 from nrw.core import ade20k
@@ -123,14 +126,15 @@ def _source(model: str) -> dict[str, str]:
     return {"pretrained_model_name_or_path": name, "revision": revision or "main"}
 
 
-def _processor_options(config: object) -> dict[str, object]:
+def _processor_options(config: PreTrainedConfig) -> dict[str, object]:
     """OneFormer's processor would fetch a table from another repository, which only its training needs."""
     return {"class_info_file": None} if isinstance(config, OneFormerConfig) else {}
 
 
-def _check_classes(model: str, config: object) -> None:
+def _check_classes(model: str, config: PreTrainedConfig) -> None:
     """Raise UserError unless the model's labels are ADE20K's 150 classes, in order."""
-    names = [str(config.id2label.get(index, "")).partition(",")[0].partition(";")[0] for index in range(150)]
+    label_names: Mapping[Any, str] = config.id2label or {}  # by number, as read from a file
+    names = [str(label_names.get(index, "")).partition(",")[0].partition(";")[0] for index in range(150)]
     agreeing = sum(ade20k.find(name) == label for label, name in enumerate(names, start=1))
     if config.num_labels != ade20k.N_LABELS or agreeing < MIN_AGREEING_NAMES:
         raise UserError(

@@ -51,9 +51,10 @@ def extract_features(
 def _set_focal_lengths(path: Path, photos: dict[str, dict[str, str]]) -> None:
     """Give the cameras the focal lengths from EXIF as priors."""
     with opened(path) as database:
+        camera_ids = {image.name: image.camera_id for image in database.read_all_images()}
         for photo_id, photo in photos.items():
             if photo["focal_px"]:
-                camera = database.read_camera(database.read_image_with_name(image_name(photo_id)).camera_id)
+                camera = database.read_camera(camera_ids[image_name(photo_id)])
                 camera.focal_length = float(photo["focal_px"])
                 camera.has_prior_focal_length = True
                 database.update_camera(camera)

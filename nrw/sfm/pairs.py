@@ -68,12 +68,12 @@ def retrieval_pairs(database: pycolmap.Database, neighbours: int, threads: int, 
     words = int(np.clip(database.num_descriptors() // WORD_SAMPLES, 64, MAX_WORDS))
     share = words * WORD_SAMPLES // len(described) + 1  # descriptors per photo
     rng = np.random.default_rng(seed)
-    sample = []
+    parts = []
     for image_id in described:
         descriptors = database.read_descriptors(image_id)
         rows = rng.permutation(len(descriptors.data))[:share]
-        sample.append(pycolmap.FeatureDescriptors(descriptors.type, descriptors.data[rows]).to_float().data)
-    sample = np.concatenate(sample)  # (n, 128) float32
+        parts.append(pycolmap.FeatureDescriptors(descriptors.type, descriptors.data[rows]).to_float().data)
+    sample = np.concatenate(parts)  # (n, 128) float32
     words = min(words, len(sample))
 
     start = time.monotonic()

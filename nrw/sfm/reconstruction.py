@@ -90,7 +90,8 @@ def _best_models(
     def size(models: list[pycolmap.Reconstruction]) -> tuple[int, int]:
         return (models[0].num_reg_images(), models[0].num_points3D()) if models else (0, 0)
 
-    connected, best = _count_connected(database), []
+    connected = _count_connected(database)
+    best: list[pycolmap.Reconstruction] = []
     for attempt in range(MAX_STARTS):
         models = _map(images_dir, database, mapper, part_size, threads, seed + attempt)
         models.sort(key=lambda model: (model.num_reg_images(), model.num_points3D()), reverse=True)
@@ -134,19 +135,20 @@ def _map(
                 database, images_dir, folder, incremental, next_image_callback=_Ticker("sfm: photos registered")
             )
         elif mapper == "global":
-            options = pycolmap.GlobalPipelineOptions(
+            at_once = pycolmap.GlobalPipelineOptions(
                 min_model_size=MIN_PHOTOS, num_threads=threads, random_seed=seed, image_path=images_dir
             )
-            options.mapper.global_positioning.use_gpu = False
-            options.mapper.bundle_adjustment.ceres.use_gpu = False
-            models = pycolmap.global_mapping(database, images_dir, folder, options)
+            at_once.mapper.global_positioning.use_gpu = False
+            at_once.mapper.bundle_adjustment.ceres.use_gpu = False
+            models = pycolmap.global_mapping(database, images_dir, folder, at_once)
         else:
-            options = pycolmap.HierarchicalPipelineOptions(
+            in_parts = pycolmap.HierarchicalPipelineOptions(
                 num_threads=threads, num_workers=threads, image_path=images_dir, incremental_options=incremental
             )
-            options.clustering_options.leaf_max_num_images = part_size
-            options.clustering_options.image_overlap = min(options.clustering_options.image_overlap, part_size // 2)
-            models = pycolmap.hierarchical_mapping(database, images_dir, folder, options)
+            clustering = in_parts.clustering_options
+            clustering.leaf_max_num_images = part_size
+            clustering.image_overlap = min(clustering.image_overlap, part_size // 2)
+            models = pycolmap.hierarchical_mapping(database, images_dir, folder, in_parts)
     return [model for model in models.values() if model.num_reg_images() >= MIN_PHOTOS]
 
 

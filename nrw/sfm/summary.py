@@ -142,7 +142,7 @@ def _number(items: Sized, noun: str) -> str:
 
 def _by_image(pair_ids: list[int], counts: list[int]) -> dict[int, dict[int, int]]:
     """The counts of pairs as image id -> {other image id: count}."""
-    table = defaultdict(dict)
+    table: defaultdict[int, dict[int, int]] = defaultdict(dict)
     for pair_id, count in zip(pair_ids, counts, strict=True):
         a, b = pycolmap.pair_id_to_image_pair(pair_id)
         table[a][b] = table[b][a] = count

@@ -40,6 +40,16 @@ def train(dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | s
     run(AppearanceStage(dataset_dir, out_dir, checkpoint_dir, config))
 
 
+class StyleDistances(torch.nn.Module):
+    """The style distances between N photos: a module, so that a checkpoint holds them. distances: (N, N) float32."""
+
+    distances: Tensor
+
+    def __init__(self, photos: int):
+        super().__init__()
+        self.register_buffer("distances", torch.zeros(photos, photos))
+
+
 class AppearanceStage(Stage):
     """Stage 1, as the loop sees it."""
 
@@ -52,8 +62,7 @@ class AppearanceStage(Stage):
 
         torch.manual_seed(config["seed"])
         self.encoder = on_device(build_networks(config, self.spec).encoder, self.device)
-        self.style = torch.nn.Module()  # a module, so that a checkpoint holds the distances
-        self.style.register_buffer("distances", torch.zeros(len(self.ids), len(self.ids)))
+        self.style = StyleDistances(len(self.ids))
         self.modules = {"encoder": self.encoder, "style": self.style}
         groups = [{"params": self.encoder.parameters(), "peak": self.settings["learning_rate"]}]
         self.optimizers = {"optimizer": adam(groups, config)}
@@ -129,6 +138,7 @@ def style_distances(
         if vectors is None:
             vectors = np.memmap(path, np.float32, "w+", shape=(len(dataset.train_ids), len(vector)))
         vectors[row] = vector
+    assert vectors is not None  # there are training photos
     distances = squared_distances(vectors)
     del vectors
     path.unlink()

@@ -33,7 +33,7 @@ def save(
 
     step: steps done. state: anything that JSON holds; `restore` returns it unchanged (floats are exact).
     """
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, module in modules.items():
         tensors |= {f"{name}/{key}": tensor for key, tensor in module.state_dict().items()}
     for name, optimizer in optimizers.items():
@@ -78,7 +78,7 @@ def restore(
         module.load_state_dict(_under(name, tensors))
     for name, optimizer in optimizers.items():
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        values = {}
+        values: dict[int, dict[str, Tensor]] = {}
         for key, tensor in _under(name, tensors).items():
             number, _, kind = key.partition("/")
             parameter = parameters[int(number)]

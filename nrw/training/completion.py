@@ -66,7 +66,7 @@ class CompletionStage(Stage):
         """Move the network by a batch of crops."""
         photo_ids = photos_of(self.dataset.train_ids, self.config["seed"], self.name, number, self.batch_size)
         views = [self.dataset.view(photo_id) for photo_id in photo_ids]
-        sizes = [view.labels.shape for view in views]
+        sizes = [view.shape for view in views]
         boxes = random_boxes(sizes, self.training["crop_size"], self.spec.levels, rng)
         part = self.part_of_batch
         rasters, index, target = batch_of(views[part], boxes[part], self.spec, self.class_of, self.device)
@@ -122,7 +122,8 @@ def class_tables(dataset: PackedDataset) -> tuple[list[int], np.ndarray, Tensor]
         counts += np.bincount(dataset.view(photo_id).labels.ravel(), minlength=256)
     counts[[0, *dataset.meta["transient"]]] = 0
     class_of = np.full(256, IGNORED)
-    labels, pixels = [], []
+    labels: list[int] = []
+    pixels = []
     for number, group in enumerate(dataset.meta["classes"]):
         members = np.flatnonzero(group == ade20k.GROUPS)
         members = members[~np.isin(members, [0, *dataset.meta["transient"]])]
@@ -135,22 +136,27 @@ def class_tables(dataset: PackedDataset) -> tuple[list[int], np.ndarray, Tensor]
 
 
 def batch_of(
-    views: list[View], boxes: list, spec: BufferSpec, class_of: np.ndarray, device: torch.device
+    views: list[View],
+    boxes: list[tuple[int, int, int, int]],
+    spec: BufferSpec,
+    class_of: np.ndarray,
+    device: torch.device,
 ) -> tuple[list[Tensor], list[Tensor] | None, Tensor]:
     """Crop the views: rasters and indices as CompletionNet takes them, and the target classes, (B, H, W) int64.
 
     boxes: x, y, width, height of each crop, pixels.
     """
-    rasters, index, target = [], [], []
+    rasters, indices, target = [], [], []
     for view, box in zip(views, boxes, strict=True):
         x, y, width, height = box
         levels, seen = crop_buffer(view, spec, box)
         rasters.append(levels)
-        index.append(seen)
+        if seen is not None:
+            indices.append(seen)
         target.append(torch.from_numpy(class_of[view.labels[y : y + height, x : x + width]]))
-    rasters = [torch.stack(level).to(device) for level in zip(*rasters, strict=True)]
-    index = None if index[0] is None else [torch.stack(level).to(device) for level in zip(*index, strict=True)]
-    return rasters, index, torch.stack(target).to(device)
+    stacked = [torch.stack(level).to(device) for level in zip(*rasters, strict=True)]
+    index = [torch.stack(level).to(device) for level in zip(*indices, strict=True)] if indices else None
+    return stacked, index, torch.stack(target).to(device)
 
 
 def class_loss(scores: Tensor, target: Tensor, weights: Tensor) -> Tensor:

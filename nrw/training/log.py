@@ -46,7 +46,7 @@ class TrainingLog:
         self.seconds = state["seconds"]
         self._tick_start = time.monotonic()
         self._tick_steps = 0  # of this session: after a resume a tick is timed from there
-        self.board = None
+        self._board: SummaryWriter | None = None
         if not writes:
             return
         self.out_dir.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,14 @@ class TrainingLog:
             for events in self.out_dir.glob("events.out.tfevents.*"):
                 events.unlink()
         self._write_rows()
-        self.board = SummaryWriter(str(self.out_dir), purge_step=start + 1 if start else None)
+        self._board = SummaryWriter(str(self.out_dir), purge_step=start + 1 if start else None)
+
+    @property
+    def board(self) -> SummaryWriter:
+        """The TensorBoard events. Raises RuntimeError in a process that does not write."""
+        if self._board is None:
+            raise RuntimeError(f"this process does not write the log of stage {self.stage}")
+        return self._board
 
     def add(self, step: int, losses: Mapping[str, Tensor]) -> None:
         """Add the losses (scalars) of a step, 0-based, to the tick. Raises UserError if one is not finite."""
@@ -118,8 +125,8 @@ class TrainingLog:
         return {"rows": self.rows, "sums": self.sums, "count": self.count, "seconds": self.seconds}
 
     def close(self) -> None:
-        if self.board is not None:
-            self.board.close()
+        if self._board is not None:
+            self._board.close()
 
     def _kimg(self, step: int) -> float:
         return step * self.batch_size / 1000

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class Stage:
         self.tick_steps = max(1, steps_of(self.training["tick_kimg"], self.batch_size))
         self.device = training_device(config)
 
-    def load_state(self, state: Mapping[str, object]) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave to the checkpoint that was restored."""
 
     def state(self) -> dict[str, object]:

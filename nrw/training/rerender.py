@@ -7,6 +7,7 @@ Rerendering in the Wild", Meshry et al., CVPR 2019, section 3.3). They differ in
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,6 +116,7 @@ class RerenderStage(Stage):
         others = {name: module for name, module in networks.named_children() if name != "encoder"}
         load_weights(init, others, required=False)
         if networks.lighting is not None:
+            assert self.dataset.point_lighting is not None  # `BufferSpec.from_config` has seen to it
             networks.lighting.table.copy_(torch.tensor(self.dataset.point_lighting[:, : self.spec.lighting]))
         networks.encoder.requires_grad_(self.settings["encoder_learning_rate"] > 0)
         return networks
@@ -128,13 +130,13 @@ class RerenderStage(Stage):
             groups.append({"params": networks.points.parameters(), "peak": rate})
         if encoder_rate > 0:
             groups.append({"params": networks.encoder.parameters(), "peak": encoder_rate})
-        optimizers = {"optimizer": adam(groups, self.config)}
+        optimizers: dict[str, torch.optim.Optimizer] = {"optimizer": adam(groups, self.config)}
         if networks.discriminator is not None:
             groups = [{"params": networks.discriminator.parameters(), "peak": rate}]
             optimizers["discriminator_optimizer"] = adam(groups, self.config)
         return optimizers
 
-    def load_state(self, state: Mapping[str, object]) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         self.best.score, self.best.step = state["best"]
 
     def state(self) -> dict[str, object]:
@@ -143,11 +145,11 @@ class RerenderStage(Stage):
     def step(self, number: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Move renderer, point channels and encoder by a batch of crops, and the discriminator while it judges."""
         batch, judged = self.batch(number, rng), self.judged(number)
-        optimizer = self.optimizers["optimizer"]
+        optimizer, discriminator = self.optimizers["optimizer"], self.networks.discriminator
         losses, rendered = renderer_step(self.networks, optimizer, batch, self.training, self.vgg, judged, self.device)
-        if judged:
+        if judged and discriminator is not None:
             optimizer = self.optimizers["discriminator_optimizer"]
-            losses |= discriminator_step(self.networks.discriminator, optimizer, rendered, self.device)
+            losses |= discriminator_step(discriminator, optimizer, rendered, self.device)
         update_average(self.averaged, self.networks, self.training["ema_decay"], number)
         return losses
 

@@ -115,7 +115,7 @@ def crop_batch(
     regions: of each photo, where its appearance is taken from. part: of the batch, what is read and returned; the boxes
     are drawn for all photos (`random_boxes`), so that every process draws the same.
     """
-    boxes = random_boxes([level_size(*view.labels.shape, shift) for view in views], crop_size, spec.levels, rng)
+    boxes = random_boxes([level_size(*view.shape, shift) for view in views], crop_size, spec.levels, rng)
     chosen = zip(views[part], boxes[part], strict=True)
     crops = [crop(view, spec, transient, box, shift) for view, box in chosen]
     rasters, index, pixels, keep = zip(*crops, strict=True)

@@ -2,6 +2,11 @@
 
 import signal
 import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class StopSignal:
@@ -16,7 +21,7 @@ class StopSignal:
     def __init__(self, ignore_repeats: bool = False):
         self.received: int | None = None
         self.ignore_repeats = ignore_repeats
-        self._before = {}
+        self._before: dict[signal.Signals, Handler] = {}
 
     def __enter__(self) -> "StopSignal":
         if threading.current_thread() is threading.main_thread():  # no other thread may set handlers
@@ -38,6 +43,7 @@ class StopSignal:
 
     def leave(self) -> None:
         """End the process as the signal asked: KeyboardInterrupt for SIGINT, else exit status 128 + signal."""
+        assert self.received is not None
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + self.received)

@@ -36,7 +36,7 @@ def training_device(config: Mapping) -> torch.device:
 def on_device(module: Module, device: torch.device) -> Module:
     """Move a module to the device; on a GPU its convolutions run channels last, where bfloat16 is fastest."""
     if device.type == "cuda":
-        return module.to(device, memory_format=torch.channels_last)
+        return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch omits it
     return module.to(device)
 
 
@@ -112,7 +112,8 @@ class Best:
     """
 
     def __init__(self, averaged: nn.Module):
-        self.module, self.score, self.step = copy.deepcopy(averaged), None, 0
+        self.module, self.step = copy.deepcopy(averaged), 0
+        self.score: float | None = None
 
     def offer(self, averaged: nn.Module, score: float | None, step: int) -> None:
         """Keep these weights if they score higher than those kept, or if either has no score."""

@@ -43,9 +43,11 @@ def renderer_step(
     Returns the losses, scaled by the part's share of the batch, and for the discriminator what was rendered.
     """
     weights, whole = training["losses"], len(batch) * parallel.world_size()
-    if adversarial:
-        networks.discriminator.requires_grad_(False)
-    totals, rendered = {}, []
+    discriminator = networks.discriminator if adversarial else None
+    if discriminator is not None:
+        discriminator.requires_grad_(False)
+    totals: dict[str, Tensor] = {}
+    rendered = []
     for piece in batch.pieces(-(-training["accumulate"] // parallel.world_size())):
         piece = piece.to(device)
         with autocast(device):
@@ -55,9 +57,9 @@ def renderer_step(
         # Where the photo shows something transient the target is the output itself: no loss can see the photo.
         target = torch.where(piece.keep > 0, piece.pixels, output.detach())
         found = picture_losses(output, target, piece.keep, weights, vgg)
-        if adversarial:
+        if discriminator is not None:
             with autocast(device):
-                scores = networks.discriminator(piece.rasters[0], output)
+                scores = discriminator(piece.rasters[0], output)
             found["adversarial"] = losses.lsgan_generator([score.float() for score in scores])
             rendered.append(Rendered(piece.rasters[0], output.detach(), target))
         found["total"] = sum(weights[name] * loss for name, loss in found.items())
@@ -75,7 +77,7 @@ def discriminator_step(
     """Move the discriminator by what `renderer_step` rendered; returns its loss, scaled by the part's share."""
     whole = sum(len(piece.output) for piece in rendered) * parallel.world_size()
     discriminator.requires_grad_(True)
-    totals = {}
+    totals: dict[str, Tensor] = {}
     for piece in rendered:
         with autocast(device):
             real = discriminator(piece.raster, piece.target)
@@ -96,12 +98,12 @@ def picture_losses(
 
     Returns the losses without their weights. vgg: needed for the loss `perceptual` only.
     """
-    compare = {
-        "l1": losses.l1,
-        "gradient": losses.gradient,
-        "dssim": losses.dssim,
-        "perceptual": lambda *pictures: perceptual_loss(vgg, *pictures),
-    }
+
+    def perceptual(output: Tensor, target: Tensor, keep: Tensor) -> Tensor:
+        assert vgg is not None  # given where the loss has a weight
+        return perceptual_loss(vgg, output, target, keep)
+
+    compare = {"l1": losses.l1, "gradient": losses.gradient, "dssim": losses.dssim, "perceptual": perceptual}
     return {name: loss(output, target, keep) for name, loss in compare.items() if weights[name] > 0}
 
 

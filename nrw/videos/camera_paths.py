@@ -34,15 +34,10 @@ def joint(
     for t in smoothstep(n) if ease else np.linspace(0, 1, n):
         rotation = slerp(t).as_matrix()
         center = (1 - t) * a.center + t * b.center
-        cameras.append(
-            Camera(
-                width,
-                height,
-                *np.exp((1 - t) * np.log([a.fx, a.fy]) + t * np.log([b.fx, b.fy])),
-                *((1 - t) * np.array([a.cx, a.cy]) + t * np.array([b.cx, b.cy])),
-                np.column_stack([rotation, -rotation @ center]),
-            )
-        )
+        fx, fy = np.exp((1 - t) * np.log([a.fx, a.fy]) + t * np.log([b.fx, b.fy]))
+        cx, cy = (1 - t) * np.array([a.cx, a.cy]) + t * np.array([b.cx, b.cy])
+        pose = np.column_stack([rotation, -rotation @ center])
+        cameras.append(Camera(width, height, fx, fy, cx, cy, pose))
     return cameras
 
 

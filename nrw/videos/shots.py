@@ -3,8 +3,9 @@
 import itertools
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from nrw.config.choices import VIDEO_KINDS
 from nrw.core.errors import UserError
 from nrw.core.limits import SIDE_MULTIPLE
 from nrw.core.progress import progress
-from nrw.dataset.packed import PackedDataset
+from nrw.dataset.packed import PackedDataset, known_camera
 from nrw.geometry.cameras import Camera, fitted
 from nrw.geometry.pointcloud import Cloud
 from nrw.scene import editing
@@ -103,7 +104,7 @@ def flythrough(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settin
     """Plan a flight past the registered cameras, in the most typical appearance."""
     entry, (width, height) = settings["flythrough"], wide(settings["size"])
     cameras = plan_flythrough(
-        {photo_id: dataset.view(photo_id).camera for photo_id in dataset.ids},
+        {photo_id: known_camera(dataset.view(photo_id)) for photo_id in dataset.ids},
         cloud.points,
         n_frames=_count(entry["seconds"], settings["fps"]),
         fps=settings["fps"],
@@ -118,7 +119,7 @@ def flythrough(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settin
 
 def appearance(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: Mapping) -> list[Shot]:
     """Plan the view that shows the cloud best, through the appearances of diverse photos and back to the first."""
-    camera = dataset.view(best_covered(dataset, cloud.points)[0]).camera
+    camera = known_camera(dataset.view(best_covered(dataset, cloud.points)[0]))
     camera = fitted(camera, *_within(camera.width, camera.height, settings["size"]))
     return [Shot(camera, z) for z in _appearance_loop(model, dataset, settings)]
 
@@ -137,13 +138,14 @@ def joint(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: M
     covered = best_covered(dataset, cloud.points)
     candidates = covered[: max(entry["photos"], len(covered) // 2)]
     codes = encode(model, dataset, candidates)
-    centers = {photo_id: dataset.view(photo_id).camera.center for photo_id in candidates}
+    cameras = {photo_id: known_camera(dataset.view(photo_id)) for photo_id in candidates}
+    centers = {photo_id: camera.center for photo_id, camera in cameras.items()}
     features = [_standardized(np.array(list(values.values()))) for values in (centers, codes)]
     chosen = [candidates[i] for i in farthest(np.concatenate(features, axis=1), entry["photos"])]
     chosen = short_tour(chosen, centers, closed=False)
     logger.info("joint: photos %s", ", ".join(chosen))
     return joint_shots(
-        [dataset.view(photo_id).camera for photo_id in chosen],
+        [cameras[photo_id] for photo_id in chosen],
         [codes[photo_id] for photo_id in chosen],
         _count(entry["seconds"], settings["fps"]),
         wide(settings["size"]),
@@ -180,7 +182,8 @@ def from_path(model: "SceneModel", dataset: PackedDataset, file: Path | str) -> 
         default = typical(encode(model, dataset, sample(dataset.train_ids)))
     shots = []
     for camera, weights in zip(path.cameras, path.appearances, strict=True):
-        z = default if weights is None else sum(weight * codes[photo_id] for photo_id, weight in weights.items())
+        z = default if weights is None else blended(weights, codes.__getitem__)
+        assert z is not None  # the default is computed where a camera needs it
         shots.append(Shot(camera, z))
     return shots, path.fps
 
@@ -188,6 +191,11 @@ def from_path(model: "SceneModel", dataset: PackedDataset, file: Path | str) -> 
 def encode(model: "SceneModel", dataset: PackedDataset, ids: Sequence[str]) -> dict[str, torch.Tensor]:
     """Encode the appearance (Z,) of each photo."""
     return {photo_id: model.encode(dataset.view(photo_id)) for photo_id in ids}
+
+
+def blended(weights: Mapping[str, float], code: Callable[[str], torch.Tensor]) -> torch.Tensor:
+    """Blend appearances (Z,). weights: by photo id. code: the appearance of a photo."""
+    return reduce(torch.add, (weight * code(photo_id) for photo_id, weight in weights.items()))
 
 
 def typical(codes: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -259,7 +267,8 @@ def best_covered(dataset: PackedDataset, points: np.ndarray) -> list[str]:
     scores = {}
     for photo_id in sample(dataset.ids):
         view = dataset.view(photo_id)
-        shown = view.camera.contains(*view.camera.project(points))
+        camera = known_camera(view)
+        shown = camera.contains(*camera.project(points))
         covered = view.depth[0] > 0  # (H, W)
         unbroken = covered.sum() / max(np.maximum.accumulate(covered, axis=0).sum(), 1)
         scores[photo_id] = shown.mean() * np.sqrt(covered.mean()) * unbroken**2
@@ -299,4 +308,5 @@ def wide(size: int) -> tuple[int, int]:
 def _within(width: int, height: int, size: int) -> tuple[int, int]:
     """Scale a shape to the longer side `size`, rounded to multiples of 8."""
     scale = size / max(width, height) / SIDE_MULTIPLE
-    return tuple(max(1, round(side * scale)) * SIDE_MULTIPLE for side in (width, height))
+    width, height = (max(1, round(side * scale)) * SIDE_MULTIPLE for side in (width, height))
+    return width, height

@@ -8,11 +8,13 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import viser
 
 from nrw.core.errors import UserError
+from nrw.dataset.packed import known_camera
 from nrw.geometry.pointcloud import spacing
 from nrw.viewer.scheduler import DrawScheduler
 from nrw.viewer.session import PICTURE, Look, Session, Viewpoint, thinned
@@ -29,6 +31,7 @@ OUTLINES = ("#f0781e", "#2878dc")  # of the thumbnails of the first and second p
 CLICKS = {"first": "the first appearance", "second": "the second appearance", "view": "go to its view"}
 
 logger = logging.getLogger(__name__)
+Wanted = tuple[Viewpoint, Look, int]  # a picture: from where, of what, and its longer side in pixels
 
 
 class Page:
@@ -60,13 +63,13 @@ class Page:
 
     # pictures
 
-    def _draw(self, what: tuple[Viewpoint, Look, int], fine: bool) -> np.ndarray:
+    def _draw(self, what: Wanted, fine: bool) -> np.ndarray:
         viewpoint, look, size = what
         if not fine and self.session.model.device.type == "cpu":
             size = min(size, SMALL)
         return self.session.draw(viewpoint, look, size, fine=fine)
 
-    def _show(self, client_id: int, what: tuple, picture: np.ndarray, fine: bool, seconds: float) -> None:
+    def _show(self, client_id: int, what: Wanted, picture: np.ndarray, fine: bool, seconds: float) -> None:
         client = self.server.get_clients().get(client_id)
         with self._lock:
             if client is None or self.look.mode == POINTS:
@@ -117,6 +120,9 @@ class Page:
             client.camera.up_direction = (0.0, 0.0, 1.0)
             client.camera.fov = viewpoint.fov
 
+    def _goes_to(self, photo_id: str) -> Callable[[viser.SceneNodePointerEvent], None]:
+        return lambda event: self._go_to(event.client, photo_id)
+
     # the scene
 
     def _add_scene(self) -> None:
@@ -128,11 +134,11 @@ class Page:
         self._cloud = scene.add_point_cloud("/cloud", points, colors, point_size=size, precision="float32")
         self._cameras = scene.add_frame("/cameras", show_axes=False, visible=False)
         for photo_id in session.ids:
-            camera = session.dataset.view(photo_id).camera
+            camera = known_camera(session.dataset.view(photo_id))
             aspect = camera.width / camera.height
             image = np.asarray(session.thumbnail(photo_id, 64))
             frustum = self._add_frustum(f"photo_{photo_id}", Viewpoint.of(camera, aspect), PHOTO_COLOR, image)
-            frustum.on_click(lambda event, photo_id=photo_id: self._go_to(event.client, photo_id))
+            frustum.on_click(self._goes_to(photo_id))
         first, target = session.place(self.look.photos[0], 16 / 9)
         start = self.server.initial_camera
         start.position, start.look_at, start.fov = first.position, target, first.fov
@@ -173,7 +179,7 @@ class Page:
             with gui.add_folder("By number", expand_by_default=False):
                 buttons = {photo_id: gui.add_button(photo_id) for photo_id in self.session.ids}
             for photo_id, button in buttons.items():
-                button.on_click(lambda event, photo_id=photo_id: self._choose(event.client, photo_id))
+                button.on_click(self._chooses(photo_id))
             thumbnails.content = self._thumbnails(buttons)
         with gui.add_folder("Key frames"):
             self._seconds = gui.add_number(
@@ -201,7 +207,7 @@ class Page:
         grid += ";max-height:15em;overflow-y:auto"
         return f'<div style="{grid}">{"".join(cells)}</div>'
 
-    def _change(self, **changes: object) -> None:
+    def _change(self, **changes: Any) -> None:
         with self._lock:
             self._set_look(replace(self.look, **changes))
 
@@ -222,18 +228,23 @@ class Page:
             else:
                 look = replace(self.look, photos=(first, photo_id), blend=1.0)
             self._set_look(look)
-            self._blend.value = look.blend
+            self._blend.value = look.blend  # type: ignore[misc]  # viser's setter is apart from its getter
+
+    def _chooses(self, photo_id: str) -> Callable[[viser.GuiEvent], None]:
+        return lambda event: self._choose(_client(event), photo_id)
 
     def _reporting(self, action: Callable[[viser.ClientHandle], str]) -> Callable[[viser.GuiEvent], None]:
         """Make a callback that runs the action and notifies the browser of its result or its UserError."""
 
         def callback(event: viser.GuiEvent) -> None:
+            client = _client(event)
+            color: Literal["red"] | None = None
             try:
                 with self._lock:
-                    title, body, color = "Done", action(event.client), None
+                    title, body = "Done", action(client)
             except UserError as error:
                 title, body, color = "Not done", str(error), "red"
-            event.client.add_notification(title, body, auto_close_seconds=8.0, color=color)
+            client.add_notification(title, body, auto_close_seconds=8.0, color=color)
 
         return callback
 
@@ -275,6 +286,12 @@ class Page:
 def _silence() -> contextlib.AbstractContextManager:
     """Suppress what viser prints when it starts and stops."""
     return contextlib.redirect_stdout(io.StringIO())
+
+
+def _client(event: viser.GuiEvent) -> viser.ClientHandle:
+    """Return the browser in which a button was pressed."""
+    assert event.client is not None  # only a value that the server sets has none
+    return event.client
 
 
 def _viewpoint(camera: viser.CameraHandle) -> Viewpoint:

@@ -5,8 +5,12 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
+
+Viewer = TypeVar("Viewer", bound=Hashable)
+Wanted = TypeVar("Wanted")
 
 REST = 0.3  # seconds without a new request after which the fine picture is drawn
 
@@ -14,15 +18,15 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class _Request:
+class _Request(Generic[Wanted]):
     """A viewer's request. since: seconds, monotonic. drawn: how many of its two pictures, small and fine, are drawn."""
 
-    what: object
+    what: Wanted
     since: float
     drawn: int = 0
 
 
-class DrawScheduler:
+class DrawScheduler(Generic[Viewer, Wanted]):
     """Draws each viewer's latest request; superseded requests are dropped.
 
     draw(what, fine) makes a picture; show(viewer, what, picture, fine, seconds) receives it. Both run in the one
@@ -32,17 +36,17 @@ class DrawScheduler:
 
     def __init__(
         self,
-        draw: Callable[[object, bool], np.ndarray],
-        show: Callable[[Hashable, object, np.ndarray, bool, float], None],
+        draw: Callable[[Wanted, bool], np.ndarray],
+        show: Callable[[Viewer, Wanted, np.ndarray, bool, float], None],
     ):
         self._draw, self._show = draw, show
-        self._requests: dict[Hashable, _Request] = {}
+        self._requests: dict[Viewer, _Request[Wanted]] = {}
         self._changed = threading.Condition()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="draw scheduler", daemon=True)
         self._thread.start()
 
-    def request(self, viewer: Hashable, what: object) -> None:
+    def request(self, viewer: Viewer, what: Wanted) -> None:
         """Draw `what` for a viewer, unless it is that viewer's latest request already."""
         with self._changed:
             latest = self._requests.get(viewer)
@@ -50,7 +54,7 @@ class DrawScheduler:
                 self._requests[viewer] = _Request(what, time.monotonic())
                 self._changed.notify()
 
-    def forget(self, viewer: Hashable) -> None:
+    def forget(self, viewer: Viewer) -> None:
         """Draw no more for a viewer."""
         with self._changed:
             self._requests.pop(viewer, None)
@@ -78,7 +82,7 @@ class DrawScheduler:
                 request.drawn = 2
                 logger.exception("a picture could not be drawn")
 
-    def _next(self) -> tuple[Hashable, _Request, bool] | None:
+    def _next(self) -> tuple[Viewer, _Request[Wanted], bool] | None:
         """Wait for the next picture to draw: a small one, longest waiting first, else a fine one. None: stop."""
         with self._changed:
             while not self._stopped:

@@ -15,7 +15,7 @@ from nrw.core import ade20k
 from nrw.core.errors import UserError
 from nrw.core.io import write_image
 from nrw.core.limits import SIDE_MULTIPLE
-from nrw.dataset.packed import PackedDataset, View
+from nrw.dataset.packed import PackedDataset, View, known_camera
 from nrw.geometry.cameras import Camera, fit_size, fitted
 from nrw.geometry.pointcloud import Cloud, spacing
 from nrw.scene.files import SceneFiles
@@ -130,15 +130,15 @@ class Session:
             view = self._labelled(viewpoint, size, fine)
             if look.mode == LABELS:
                 return ade20k.colorize(view.labels if self.edit is None else self.edit[view.labels])
-            z = sum(weight * self.code(photo_id) for photo_id, weight in look.weights.items())
-            return self.model.render_view(view, z, edit=self.edit)
+            return self.model.render_view(view, shots.blended(look.weights, self.code), edit=self.edit)
 
     def place(self, photo_id: str, aspect: float) -> tuple[Viewpoint, np.ndarray]:
         """Find a photo's viewpoint, and the point (3,) it looks at: straight ahead, at the median depth of its view."""
         view = self.dataset.view(photo_id)
         hit = view.depth[0] > 0
         distance = float(np.median(view.depth[0][hit])) if hit.any() else 1.0
-        return Viewpoint.of(view.camera, aspect), view.camera.center + distance * view.camera.rotation[2]
+        camera = known_camera(view)
+        return Viewpoint.of(camera, aspect), camera.center + distance * camera.rotation[2]
 
     def thumbnail(self, photo_id: str, size: int) -> Image.Image:
         """Crop the middle of a photo in 4:3 and scale it to a width of `size` pixels."""

@@ -21,8 +21,7 @@ pytestmark = pytest.mark.workflow
 GROUPS = {
     "sfm": ["extract_features", "choose_pairs", "match_pairs", "merge_matches", "reconstruct"],
     "aligned": [
-        *("split_photos", "sample_photos", "recolor", "light_cloud"),
-        *("compose_aligned", "index_aligned", "pack_dataset"),
+        *("split_photos", "color_cloud", "compose_aligned", "index_aligned", "pack_dataset"),
     ],
 }
 GROUPED = ["--groups", *(f"{rule}={group}" for group, rules in GROUPS.items() for rule in rules)]

@@ -13,10 +13,8 @@ from tiny_scene import (
     SKY,
     WIDTH,
     frames_of,
-    make_scene,
     run,
     save_networks,
-    single_thread,
 )
 
 from nrw.core import ade20k
@@ -30,17 +28,9 @@ from nrw.videos import shots
 from nrw.videos.camera_paths import CameraPath, write_path
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with single_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results") / "tower"
-    make_scene(folder)
-    return folder
+def scene(tower):
+    return tower
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,14 @@ def test_a_second_run_has_nothing_to_do(finished, folder, snakemake):
     assert planned(folder, snakemake) == {}
 
 
+def test_settings_that_change_no_weight_retrain_nothing(finished, folder, snakemake):
+    changed = [
+        setting.replace("threads: 1", "threads: 2").replace("tick_kimg: 0.02", "tick_kimg: 0.03") for setting in ALL
+    ]
+    assert changed != ALL
+    assert planned(folder, snakemake, "-n", *changed) == {"write_report": 1}  # which shows the configuration
+
+
 AFTER_THE_MODEL = {"evaluate": 1, "film": 3, "write_report": 1}
 AFTER_THE_DATASET = {
     "train_appearance": 1,
@@ -182,7 +190,7 @@ def test_an_interrupted_training_goes_on_where_it_was(finished, folder, snakemak
     assert not model.exists()
     again = snakemake(folder, "--cores", "2", "training", *TINY)
     assert again.returncode == 0, again.stdout
-    assert "resum" in (finished / "logs" / "finetune.log").read_text().lower()
+    assert "resum" in (finished / "logs" / "train_finetune.log").read_text().lower()
     assert model.read_bytes() == expected
     assert snakemake(folder, *ALL).returncode == 0
 
@@ -212,7 +220,6 @@ def test_snakemakes_own_report(finished, folder, snakemake):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda photos: None, "does not exist"),
         (lambda photos: photos.mkdir(), "is empty"),
         (lambda photos: (photos.mkdir(), (photos / "a.jpg").write_bytes(b"x")), "a.jpg"),
     ],

@@ -103,29 +103,34 @@ def listing(folder):
     return digest.hexdigest()
 
 
-def of_photos(path):
-    """Input that only scenes made from photos have."""
-    return lambda wildcards: (
-        expand(path, scene=wildcards.scene) if wildcards.scene in FROM_PHOTOS else []
-    )
+def cloud(wildcards):
+    """The cloud; nothing for a scene that came aligned."""
+    files = FILES.of(wildcards.scene)
+    return files.cloud if wildcards.scene in FROM_PHOTOS else []
+
+
+def colors(wildcards):
+    """The points' colors; nothing for a scene that came aligned."""
+    files = FILES.of(wildcards.scene)
+    return files.colors if wildcards.scene in FROM_PHOTOS else []
 
 
 def lighting(wildcards):
     """The points' lighting; nothing where the deep buffer has none."""
-    has_lighting = wildcards.scene in FROM_PHOTOS and config["buffer"]["lighting"]
-    return expand(FILES.lighting, scene=wildcards.scene) if has_lighting else []
+    lit = wildcards.scene in FROM_PHOTOS and config["buffer"]["lighting"]
+    return FILES.of(wildcards.scene).lighting if lit else []
 
 
 def labels(wildcards):
     """What a stage that uses label maps waits for; nothing where segmentation is `none`."""
-    segmented = wildcards.scene in SEGMENTED
-    return expand(FILES.classes, scene=wildcards.scene) if segmented else []
+    files = FILES.of(wildcards.scene)
+    return files.classes if wildcards.scene in SEGMENTED else []
 
 
 def completion(wildcards):
     """The model that predicts the labels of novel views; nothing where there are no labels."""
-    labelled = wildcards.scene in LABELLED
-    return expand(FILES.model("completion"), scene=wildcards.scene) if labelled else []
+    files = FILES.of(wildcards.scene)
+    return files.model("completion") if wildcards.scene in LABELLED else []
 
 
 def films(scene):

@@ -32,7 +32,7 @@ rule pack_dataset:
     input:
         index=FILES.index,
         split=FILES.split,
-        colors=of_photos(FILES.colors),
+        colors=colors,
         lighting=lighting,
     output:
         directory(FILES.dataset),

@@ -1,5 +1,4 @@
 RASTERIZED = gathered(gather.batch, FILES.rasterized("{scatteritem}"))
-SAMPLES = gathered(gather.batch, FILES.samples("{scatteritem}"))
 COMPOSED = gathered(gather.batch, FILES.composed("{scatteritem}"))
 
 
@@ -58,7 +57,7 @@ rule split_photos:
         "../scripts/split_photos.py"
 
 
-rule sample_photos:
+rule color_cloud:
     input:
         cloud=FILES.cloud,
         images=FILES.undistorted_photos,
@@ -67,63 +66,24 @@ rule sample_photos:
         split=FILES.split,
         labels=labels,
     output:
-        temp(directory(FILES.samples("{scatteritem}"))),
+        colors=FILES.colors,
+        lighting=FILES.lighting if config["buffer"]["lighting"] else [],
     log:
-        FILES.log("sample_photos", "{scatteritem}"),
+        FILES.log("color_cloud"),
     benchmark:
-        FILES.record("sample_photos", "{scatteritem}")
-    threads: 1
+        FILES.record("color_cloud")
+    threads: 16
     resources:
-        **asks("sample_photos"),
+        **asks("color_cloud"),
     params:
         settings=pick("framebuffers", "splat"),
-        masked=MASKED,
-    message:
-        "{wildcards.scene}: colors of the points in the photos ({wildcards.scatteritem})"
-    script:
-        "../scripts/sample_photos.py"
-
-
-rule recolor:
-    input:
-        cloud=FILES.cloud,
-        samples=SAMPLES,
-    output:
-        FILES.colors,
-    log:
-        FILES.log("recolor"),
-    benchmark:
-        FILES.record("recolor")
-    threads: 1
-    resources:
-        **asks("recolor"),
-    message:
-        "{wildcards.scene}: coloring the cloud from the training photos"
-    script:
-        "../scripts/recolor.py"
-
-
-rule light_cloud:
-    input:
-        cloud=FILES.cloud,
-        samples=SAMPLES,
-        colors=FILES.colors,
-    output:
-        FILES.lighting,
-    log:
-        FILES.log("light_cloud"),
-    benchmark:
-        FILES.record("light_cloud")
-    threads: 1
-    resources:
-        **asks("light_cloud"),
-    params:
         channels=config["buffer"]["lighting"],
+        masked=MASKED,
         seed=config["seed"],
     message:
-        "{wildcards.scene}: how the cloud answers to the light of the training photos"
+        "{wildcards.scene}: colors and lighting of the cloud from the training photos"
     script:
-        "../scripts/light_cloud.py"
+        "../scripts/color_cloud.py"
 
 
 rule compose_aligned:

@@ -10,8 +10,8 @@ rule film:
         dataset=FILES.dataset,
         model=FILES.model("finetune"),
         completion=completion,
-        cloud=of_photos(FILES.cloud),
-        colors=of_photos(FILES.colors),
+        cloud=cloud,
+        colors=colors,
         path=lambda wildcards: config["videos"]["extra"]
         .get(wildcards.kind, {})
         .get("path", []),

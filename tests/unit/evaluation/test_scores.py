@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_scene import WIDTH, make_scene, single_thread
+from tiny_scene import WIDTH
 
 from nrw.core.errors import UserError
 from nrw.core.io import read_image
@@ -60,17 +60,9 @@ def make_view(photo_id, seed, width=64):
     return View(photo_id, photo, labels, [color], [hit.astype(np.float32)], None, None)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with single_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results") / "tower"
-    make_scene(folder)
-    return folder
+def scene(tower):
+    return tower
 
 
 def test_every_photo_protocol_and_method_has_a_row_and_the_means_agree(tmp_path):

@@ -43,14 +43,14 @@ def scene(tmp_path_factory):
     points = np.concatenate([points, np.float32([[0, 0, -9]])])  # behind every camera
     grey = np.full(points.shape, 128, np.uint8)
     ids = write_scene(root, Cloud(points, grey, np.tile(np.float32([0, 0, -1]), (len(points), 1))), 27, shoot)
-    observations = observe(root, ids[:TRAINING], root / "samples", segmentation=False)
+    observations = observe(root, ids[:TRAINING], segmentation=False)
     recolor(observations, root / "mvs/cloud.ply", root / "colors.npy")
     return root, ids
 
 
 def light(scene, channels=2, masked=()):
     root, ids = scene
-    observations = observe(root, ids[:TRAINING], root / "samples", masked)
+    observations = observe(root, ids[:TRAINING], masked)
     out = root / "lighting.npy"
     light_cloud(observations, root / "mvs/cloud.ply", root / "colors.npy", out, channels=channels, seed=0)
     return np.load(root / "lighting.npy")
@@ -64,7 +64,7 @@ def lighting(scene):
 def error(scene, terms):
     """Median over held-out photos' right halves: what a linear map of terms (N, T), fitted on the left, misses."""
     root, ids = scene
-    held_out = observe(root, ids[TRAINING:], root / "held_out", segmentation=False)
+    held_out = observe(root, ids[TRAINING:], segmentation=False)
     cameras, points, errors = read_cameras(root / "mvs/sparse"), read_cloud(root / "mvs/cloud.ply").points, []
     for photo_id in held_out.ids:
         seen, colors = held_out.samples(photo_id)

@@ -61,7 +61,7 @@ def scene(tmp_path_factory):
 
 def run(scene, ids, masked=(PERSON,), segmentation=True):
     root = scene[0]
-    observations = observe(root, ids, root / "samples", masked, segmentation)
+    observations = observe(root, ids, masked, segmentation)
     recolor(observations, root / "mvs/cloud.ply", root / "colors.npy")
     return np.load(root / "colors.npy")
 

@@ -22,7 +22,6 @@ MEASURED = {
     "geometric_depths": ((210, 618), (28, 579)),
     "fuse_depths": ((13, 758), (4, 395)),
     "rasterize_photos": ((7, 352), (5, 337)),
-    "light_cloud": ((29, 819), (2, 366)),
     "compose_aligned": ((11, 351), (7, 340)),
     "pack_dataset": ((5, 412), (3, 366)),
     "train_appearance": ((58, 918), (17, 575)),

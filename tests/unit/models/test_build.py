@@ -45,7 +45,7 @@ def test_networks_without_points_ignore_the_index():
     spec = BufferSpec("corrected", 1, False, 0, 0, 0, (), 1.0, 10.0)
     networks = build_networks(CONFIG, spec)
     assert networks.points is None
-    assert networks.render([torch.zeros(1, 5, 16, 16)], [None], torch.zeros(1, networks.encoder.z_size)).shape == (
+    assert networks.render([torch.zeros(1, 5, 16, 16)], None, torch.zeros(1, networks.encoder.z_size)).shape == (
         1,
         3,
         16,

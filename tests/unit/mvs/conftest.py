@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from mvs_scene import (
     CENTERS,
     SKY,
@@ -21,11 +20,8 @@ from nrw.geometry.cameras import Camera
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def threads(one_thread):
+    """All of these compute with torch."""
 
 
 @pytest.fixture(scope="module")

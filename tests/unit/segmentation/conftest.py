@@ -10,12 +10,8 @@ SIZE = (40, 64)  # height, width
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small lose time to a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def threads(one_thread):
+    """All of these compute with torch."""
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tiny_scene import SETTINGS, frames_of, make_scene, single_thread
+from tiny_scene import SETTINGS, frames_of
 
 from nrw.core.errors import UserError
 from nrw.core.io import read_image
@@ -15,17 +15,9 @@ from nrw.videos.camera_paths import CameraPath, write_path
 from nrw.videos.shots import best_covered, between, diverse, farthest, joint_shots, short_tour, typical
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with single_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results") / "tower"
-    make_scene(folder)
-    return folder
+def scene(tower):
+    return tower
 
 
 def test_codes_between_begin_rest_and_end_at_the_given_ones():

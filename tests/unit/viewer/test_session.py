@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_scene import BUILDING, HEIGHT, SKY, WIDTH, frames_of, make_scene, run, single_thread
+from tiny_scene import BUILDING, HEIGHT, SKY, WIDTH, frames_of, run
 
 from nrw.core import ade20k
 from nrw.core.errors import UserError
@@ -21,17 +21,9 @@ from nrw.viewer.session import Look, Session, Viewpoint, depth_picture, thinned
 ASPECT = WIDTH / HEIGHT
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with single_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results") / "tower"
-    make_scene(folder)
-    return folder
+def scene(tower):
+    return tower
 
 
 @pytest.fixture
