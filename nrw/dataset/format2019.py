@@ -61,22 +61,22 @@ def import_aligned(
     ids = _ids(sources)
     densities = {}
     rows: list[dict[str, Any]] = []
-    for photo, source in progress(zip(ids, sources, strict=True), len(ids), "importing aligned pictures"):
+    for photo_id, source in progress(zip(ids, sources, strict=True), len(ids), "importing aligned pictures"):
         images = _read(source)
         height, width = images["reference"].shape[:2]
-        densities[photo] = float(np.mean(images["color"][..., :3].any(-1)))
-        for kind, path in aligned_paths(Path(aligned_dir), photo).items():
+        densities[photo_id] = float(np.mean(images["color"][..., :3].any(-1)))
+        for kind, path in aligned_paths(Path(aligned_dir), photo_id).items():
             if kind in images:
                 write_image(path, images[kind])
             else:
                 path.unlink(missing_ok=True)  # of an earlier import
         rows.append(
             {
-                "id": photo,
+                "id": photo_id,
                 "file": str(source.files["reference"].relative_to(folder)),
                 "width": width,
                 "height": height,
-                "density": round(densities[photo], 4),
+                "density": round(densities[photo_id], 4),
                 "max_depth": 65535,
             }
         )
@@ -103,21 +103,26 @@ def export_aligned(aligned_dir: Path | str, out_dir: Path | str) -> None:
         raise UserError(f"{aligned_dir} is no aligned set: it has no split.csv. Run the framebuffers stage first.")
     if out_dir.exists():
         raise UserError(f"{out_dir} exists; name a folder that does not.")
-    chosen = {photo: part for photo, part in read_split(aligned_dir / "split.csv").items() if part in SPLIT_FOLDERS}
-    files = {photo: [path for path in aligned_paths(aligned_dir, photo).values() if path.is_file()] for photo in chosen}
+    chosen = {
+        photo_id: part for photo_id, part in read_split(aligned_dir / "split.csv").items() if part in SPLIT_FOLDERS
+    }
+    files = {
+        photo_id: [path for path in aligned_paths(aligned_dir, photo_id).values() if path.is_file()]
+        for photo_id in chosen
+    }
     missing = [
-        aligned_paths(aligned_dir, photo)[kind].name
-        for photo in chosen
+        aligned_paths(aligned_dir, photo_id)[kind].name
+        for photo_id in chosen
         for kind in ("reference", "color", "depth")
-        if aligned_paths(aligned_dir, photo)[kind] not in files[photo]
+        if aligned_paths(aligned_dir, photo_id)[kind] not in files[photo_id]
     ]
     if missing:
         raise UserError(f"{aligned_dir} lacks {', '.join(missing)}; run the framebuffers stage again.")
     with atomic_path(out_dir) as folder:
         for part in SPLIT_FOLDERS:
             (folder / part).mkdir(parents=True)
-        for photo, part in chosen.items():
-            for path in files[photo]:
+        for photo_id, part in chosen.items():
+            for path in files[photo_id]:
                 shutil.copyfile(path, folder / part / path.name)
 
 

@@ -92,11 +92,11 @@ class PackedDataset:
 
     @property
     def train_ids(self) -> list[str]:
-        return [photo for photo in self.ids if self.split[photo] == "train"]
+        return [photo_id for photo_id in self.ids if self.split[photo_id] == "train"]
 
     @property
     def val_ids(self) -> list[str]:
-        return [photo for photo in self.ids if self.split[photo] == "val"]
+        return [photo_id for photo_id in self.ids if self.split[photo_id] == "val"]
 
     def view(self, photo_id: str) -> View:
         """The arrays of one photo, over the mapped files. Raises KeyError for an id that is not in the set."""
@@ -115,14 +115,14 @@ class PackedDataset:
     def _open(self, name: str, level: int, channels: int = 0) -> dict[str, np.ndarray]:
         """The arrays of one file by photo id, (h, w) or (h, w, channels)."""
         shapes = {
-            photo: (*level_size(info["height"], info["width"], level), *([channels] if channels else []))
-            for photo, info in self._photos.items()
+            photo_id: (*level_size(info["height"], info["width"], level), *([channels] if channels else []))
+            for photo_id, info in self._photos.items()
         }
         data = self._map(name, sum(int(np.prod(shape)) for shape in shapes.values()))
         arrays, offset = {}, 0
-        for photo, shape in shapes.items():
+        for photo_id, shape in shapes.items():
             count = int(np.prod(shape))
-            arrays[photo] = data[offset : offset + count].reshape(shape)
+            arrays[photo_id] = data[offset : offset + count].reshape(shape)
             offset += count
         return arrays
 

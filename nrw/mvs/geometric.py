@@ -20,12 +20,12 @@ from nrw.core.io import write_json
 from nrw.core.pieces import pending
 from nrw.mvs.consensus import modes, seen_from
 from nrw.mvs.consistency import agrees
-from nrw.mvs.gray_views import GrayView, read_gray_view
+from nrw.mvs.gray_views import GrayView, Photos
 from nrw.mvs.matcher import GeometricMatcher
 from nrw.mvs.photometric import BEST, CONFIDENCE_RADIUS, CONFIDENCE_SIGMA, FINE_ROUNDS, MIN_CONFIDENCE, RADIUS
 from nrw.mvs.planes import normals_from_depth
 from nrw.mvs.refine import keep_better, refine, upsample
-from nrw.mvs.sources import SparseScene, read_sparse, select_sources
+from nrw.mvs.sources import read_sparse, select_sources
 from nrw.mvs.workspace import Workspace, read_map, write_map
 
 logger = logging.getLogger(__name__)
@@ -91,12 +91,10 @@ def match_with_neighbours(
     if not todo:
         return
     scene = read_sparse(workspace.sparse, workspace.cameras)
+    photos = Photos(workspace, segmentation_dir, masked, scene, target)
     for number, photo_id in enumerate(todo, 1):
         started = time.monotonic()
-        depth = _estimate(
-            *(workspace, segmentation_dir, masked, scene, photo_id),
-            *(PASSES[kind], sources, min_views, target),
-        )
+        depth = _estimate(photos, photo_id, PASSES[kind], sources, min_views)
         normals = normals_from_depth(torch.from_numpy(depth), workspace.cameras[photo_id]).numpy()
         write_map(workspace.normal_map(photo_id, kind), normals)
         write_map(workspace.depth_map(photo_id, kind), depth)
@@ -107,26 +105,17 @@ def match_with_neighbours(
 
 
 @torch.inference_mode()
-def _estimate(
-    workspace: Workspace,
-    segmentation_dir: Path | None,
-    masked: frozenset[int],
-    scene: SparseScene,
-    photo_id: str,
-    pass_: Pass,
-    sources: int,
-    min_views: int,
-    device: torch.device,
-) -> np.ndarray:
+def _estimate(photos: Photos, photo_id: str, pass_: Pass, sources: int, min_views: int) -> np.ndarray:
     """(H, W) float32 depth, 0 = none."""
+    workspace, device = photos.workspace, photos.device
     camera = workspace.cameras[photo_id]
     given, _ = _read_maps(workspace, photo_id, pass_)
-    neighbours = select_sources(scene, photo_id, NEIGHBOURS)
+    neighbours = select_sources(photos.scene, photo_id, NEIGHBOURS)
     if not given.any() or not neighbours:
         return np.zeros_like(given)
     typical = float(np.median(given[given > 0]))
     own = _inverse(torch.from_numpy(given).to(device))
-    reference = read_gray_view(workspace, segmentation_dir, masked, photo_id, device)
+    reference = photos.view(photo_id)
     maps = [_read_maps(workspace, neighbour, pass_) for neighbour in neighbours]
     views: list[GrayView] = []
     depths, seen = [], [own]
@@ -134,8 +123,7 @@ def _estimate(
         other, normals = (torch.from_numpy(values).to(device) for values in both)
         seen.append(seen_from(camera, other, normals, workspace.cameras[neighbour]))
         if len(views) < sources:
-            view = read_gray_view(workspace, segmentation_dir, masked, neighbour, device)
-            view = view.no_finer_than(reference, typical)
+            view = photos.view(neighbour).no_finer_than(reference, typical)
             views.append(view)
             depths.append(upsample(_inverse(other), *view.pixels.shape))
     matcher = GeometricMatcher(reference, views, BEST, RADIUS, depths)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from nrw.core.io import read_image
 from nrw.geometry.cameras import Camera
+from nrw.mvs.sources import SparseScene
 from nrw.mvs.workspace import Workspace, read_keep
 
 LUMA = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
@@ -44,6 +45,24 @@ class GrayView:
         if own_depth <= 0:
             return self
         return self.scaled(min(1.0, (other.camera.fx / depth) / (self.camera.fx / own_depth)))
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The photos of a workspace that are matched with one another, as the matching reads them.
+
+    masked: labels (0-255) whose pixels do not match. scene: who sees what. device: of the views.
+    """
+
+    workspace: Workspace
+    segmentation_dir: Path | None
+    masked: frozenset[int]
+    scene: SparseScene
+    device: torch.device
+
+    def view(self, photo_id: str) -> GrayView:
+        """Read an undistorted photo and, if there are labels, its label map."""
+        return read_gray_view(self.workspace, self.segmentation_dir, self.masked, photo_id, self.device)
 
 
 def read_gray_view(

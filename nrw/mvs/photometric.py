@@ -9,12 +9,12 @@ import torch
 
 from nrw.core.device import torch_device
 from nrw.core.io import write_json
-from nrw.mvs.gray_views import GrayView, read_gray_view
+from nrw.mvs.gray_views import GrayView, Photos
 from nrw.mvs.matcher import Matcher
 from nrw.mvs.planes import level_slant, normals_from_depth
 from nrw.mvs.refine import refine, unless_worse, upsample
 from nrw.mvs.sgm import aggregate, winners
-from nrw.mvs.sources import SparseScene, ground_range, read_sparse, select_sources
+from nrw.mvs.sources import ground_range, read_sparse, select_sources
 from nrw.mvs.sweep import Family, depth_range, plane_distances, sweep
 from nrw.mvs.workspace import Workspace, write_map
 
@@ -69,9 +69,10 @@ def photometric_depths(
     if not todo:
         return
     scene = read_sparse(workspace.sparse, workspace.cameras)
+    photos = Photos(workspace, segmentation_dir, masked, scene, target)
     started = time.monotonic()
     for number, photo_id in enumerate(todo, 1):
-        report = _estimate(workspace, segmentation_dir, masked, scene, photo_id, sources, target)
+        report = _estimate(photos, photo_id, sources)
         write_json(workspace.report(photo_id), report | {"settings": settings})
         remaining = (time.monotonic() - started) / number * (len(todo) - number)
         logger.info(
@@ -96,18 +97,10 @@ def _is_done(workspace: Workspace, segmentation_dir: Path | None, photo_id: str,
 
 
 @torch.inference_mode()
-def _estimate(
-    workspace: Workspace,
-    segmentation_dir: Path | None,
-    masked: frozenset[int],
-    scene: SparseScene,
-    photo_id: str,
-    count: int,
-    device: torch.device,
-) -> dict:
+def _estimate(photos: Photos, photo_id: str, count: int) -> dict:
     """Write the maps of one photo, matched against `count` sources; returns its report."""
-    started = time.monotonic()
-    reference = read_gray_view(workspace, segmentation_dir, masked, photo_id, device)
+    started, workspace, scene = time.monotonic(), photos.workspace, photos.scene
+    reference = photos.view(photo_id)
     points = scene.points[scene.seen_by(photo_id)]
     chosen = select_sources(scene, photo_id, count)
     depth, confidence = torch.zeros_like(reference.pixels), torch.zeros_like(reference.pixels)
@@ -119,7 +112,7 @@ def _estimate(
     elif not reference.keep.any():
         problem = "every pixel is masked (sky, transient)"
     else:
-        views = [read_gray_view(workspace, segmentation_dir, masked, source, device) for source in chosen]
+        views = [photos.view(source) for source in chosen]
         around = scene.points[scene.seen_by(photo_id, *chosen)]
         depth, confidence = _match(
             reference, views, *depth_range(reference.camera, points), ground_range(reference.camera, around)

@@ -40,7 +40,7 @@ class Shot:
     appearance: torch.Tensor
 
 
-def make(
+def film(
     kind: str,
     model: "SceneModel",
     dataset: PackedDataset,

@@ -8,7 +8,7 @@ with stage_log(snakemake.log[0]):
     from nrw.dataset.packed import PackedDataset
     from nrw.scene.files import read_colored_cloud
     from nrw.scene.model import SceneModel
-    from nrw.videos.shots import make
+    from nrw.videos.shots import film
 
     torch.set_num_threads(snakemake.threads)
     source = snakemake.input
@@ -17,7 +17,7 @@ with stage_log(snakemake.log[0]):
         Path(source.completion).parent if source.completion else None,
         snakemake.params.device,
     )
-    make(
+    film(
         snakemake.wildcards.kind,
         model,
         PackedDataset(source.dataset),

@@ -101,11 +101,11 @@ def test_the_three_videos_and_one_more_are_made(scene, tmp_path):
     for kind, frames, size in (
         ("flythrough", 8, (64, 32)), ("appearance", 8, (64, 48)), ("joint", 8, (64, 32)), ("dusk", 2, (64, 48)),
     ):  # fmt: skip
-        shots.make(kind, model, dataset, cloud, settings, tmp_path / f"{kind}.mp4")
+        shots.film(kind, model, dataset, cloud, settings, tmp_path / f"{kind}.mp4")
         assert frames_of(tmp_path / f"{kind}.mp4") == (frames, size)
         assert read_image(tmp_path / f"{kind}.png").shape == (size[1], size[0], 3)
     with pytest.raises(UserError, match="neither one of"):
-        shots.make("dawn", model, dataset, cloud, settings, tmp_path / "dawn.mp4")
+        shots.film("dawn", model, dataset, cloud, settings, tmp_path / "dawn.mp4")
 
 
 def test_the_appearance_video_ends_where_it_began(scene):
