@@ -23,6 +23,7 @@ from pathlib import Path
 
 from nrw.config.resolve import complete_preset, merge, read_preset
 from nrw.core.io import read_json, write_json
+from nrw.scene.files import SceneFiles
 
 SHARES = {"appearance": 0.05, "rerender": 0.35, "finetune": 0.6}  # of the time
 PILOT_STEPS = 16  # half of them before the clock is read
@@ -108,7 +109,7 @@ def train_stage(stage: str, scene: Path, before: Path | None, out: Path, config:
     """Train one stage into out/<stage>; returns its kimg and images a second (of its last tick)."""
     from nrw.training import appearance, rerender
 
-    dataset, folder, checkpoints = scene / "dataset", out / stage, out / "checkpoints" / stage
+    dataset, folder, checkpoints = SceneFiles(scene).dataset, out / stage, out / "checkpoints" / stage
     if stage == "appearance":
         appearance.train(dataset, folder, checkpoints, config)
     else:
@@ -125,7 +126,8 @@ def evaluate(scene: Path, out: Path, refine_steps: int) -> dict:
 
     completion = scene / "completion"
     model = SceneModel.load(out / "finetune", completion if completion.is_dir() else None)
-    return evaluate(model, PackedDataset(scene / "dataset"), out / "evaluation", refine_steps=refine_steps)["protocols"]
+    dataset = PackedDataset(SceneFiles(scene).dataset)
+    return evaluate(model, dataset, out / "evaluation", refine_steps=refine_steps)["protocols"]
 
 
 def run(scene: Path, out: Path, variant: str, seed: int, minutes: float, threads: int) -> None:

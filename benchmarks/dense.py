@@ -37,6 +37,7 @@ from nrw.mvs.geometric import NEIGHBOURS, PASSES
 from nrw.mvs.sources import read_sparse, select_sources
 from nrw.mvs.undistort import undistort
 from nrw.mvs.workspace import Workspace, read_keep, read_map, write_map
+from nrw.scene.files import SceneFiles
 
 PROCESSES = 2
 SGBM_PAIRS = 4  # of each photo
@@ -174,21 +175,20 @@ class Judge:
 def true_workspace(scene: Path, out: Path, truth: DemoTruth, photos: list[str], size: int) -> Path:
     """A dense workspace of `photos` with true poses at out/mvs, true labels at out/segmentation."""
     shutil.rmtree(out, ignore_errors=True)
-    truth.with_true_poses(
-        scene / "sfm/sparse", scene / "sfm/database.db", scene / "photos/images", out / "sparse", photos
-    )
-    undistort(scene / "photos/images", out / "sparse", out / "mvs", max_size=size)
+    files = SceneFiles(scene)
+    truth.with_true_poses(files.reconstruction, files.database, files.upright_photos, out / "sparse", photos)
+    undistort(files.upright_photos, out / "sparse", out / "mvs", max_size=size)
     truth.write_labels(Workspace(out / "mvs").cameras, out / "segmentation")
     return out / "mvs"
 
 
 def registered(scene: Path, truth: DemoTruth) -> list[str]:
-    model = pycolmap.Reconstruction(str(scene / "sfm/sparse"))
+    model = pycolmap.Reconstruction(str(SceneFiles(scene).reconstruction))
     return sorted(id_ for image in model.images.values() if (id_ := Path(image.name).stem) in truth.entries)
 
 
 def demo(scene: Path, out: Path, size: int, sources: int) -> None:
-    truth = DemoTruth(scene / "photos/photos.csv")
+    truth = DemoTruth(SceneFiles(scene).photos_csv)
     mvs = true_workspace(scene, out, truth, registered(scene, truth), size)
     reconstruct(mvs, out / "segmentation", sources)
     judge = Judge(truth, mvs)
@@ -199,7 +199,7 @@ def demo(scene: Path, out: Path, size: int, sources: int) -> None:
 
 def lights(scene: Path, out: Path, size: int, sources: int) -> None:
     """Noon: every noon photo. Mixed: every second of them stays, the others give way to near views in other light."""
-    truth = DemoTruth(scene / "photos/photos.csv")
+    truth = DemoTruth(SceneFiles(scene).photos_csv)
     photos = registered(scene, truth)
     noon = [photo for photo in photos if truth.light(photo) == "noon"]
     others = [photo for photo in photos if truth.light(photo) != "noon"]
@@ -218,7 +218,7 @@ def lights(scene: Path, out: Path, size: int, sources: int) -> None:
 
 def rivals(scene: Path, out: Path, size: int, sources: int) -> None:
     """Of the same photos with the same poses: ours, OpenCV's SGBM through our check, and COLMAP where CUDA is."""
-    truth = DemoTruth(scene / "photos/photos.csv")
+    truth = DemoTruth(SceneFiles(scene).photos_csv)
     mvs = true_workspace(scene, out, truth, registered(scene, truth), size)
     print("### ours\n")
     reconstruct(mvs, out / "segmentation", sources)
@@ -267,7 +267,7 @@ def _keep_consistent(mvs: Path, ids: list[str]) -> None:
 
 def cost(scene: Path, out: Path, size: int, sources: int) -> None:
     shutil.rmtree(out, ignore_errors=True)
-    undistort(scene / "photos/images", scene / "sfm/sparse", out / "mvs", max_size=size)
+    undistort(SceneFiles(scene).upright_photos, SceneFiles(scene).reconstruction, out / "mvs", max_size=size)
     reconstruct(out / "mvs", None, sources)
 
 

@@ -41,7 +41,7 @@ from nrw.evaluation.metrics import compare
 from nrw.geometry.cameras import Camera, fit_size
 from nrw.geometry.pointcloud import Cloud, read_cloud
 from nrw.mvs.workspace import Workspace, read_map
-from nrw.scene.files import read_colored_cloud
+from nrw.scene.files import SceneFiles
 from nrw.scene.model import SceneModel
 
 MULTIPLE = 8  # of the sides of every picture
@@ -67,7 +67,7 @@ def main() -> None:
     print(poses(scene, cameras, true, similarity, truth.size))
     print("\n### Depth\n")
     print(depths(scene, truth, cameras, true, similarity))
-    if (scene / "segmentation" / "classes.json").is_file():
+    if SceneFiles(scene).classes.is_file():
         print("\n### Labels\n")
         print(labels(scene, truth, cameras))
     print("\n### Pictures\n")
@@ -76,8 +76,8 @@ def main() -> None:
 
 def photos(scene: Path, truth: Truth) -> str:
     """What became of the good photos and of each bad file."""
-    rows = {entry["file"]: entry for entry in read_csv(scene / "photos" / "photos.csv")}
-    summary = read_json(scene / "sfm" / "summary.json")
+    rows = {entry["file"]: entry for entry in read_csv(SceneFiles(scene).photos_csv)}
+    summary = read_json(SceneFiles(scene).sfm_summary)
     left_out = {entry["file"]: entry["reason"] for entry in summary["left_out"]}
     usable = [name for name in truth.photos if rows[name]["verdict"] == "ok"]
     placed = [name for name in usable if name not in left_out]
@@ -98,7 +98,7 @@ def poses(
     scene: Path, cameras: Mapping[str, Camera], true: Mapping[str, Camera], similarity: Similarity, size: float
 ) -> str:
     """Rotation (degrees), position (% of the scene's size) and focal length (%) against the truth."""
-    model = pycolmap.Reconstruction(str(scene / "sfm" / "sparse"))  # with the lenses, before undistortion
+    model = pycolmap.Reconstruction(str(SceneFiles(scene).reconstruction))  # with the lenses, before undistortion
     focals = {}
     for image in model.images.values():
         photo, lens = Path(image.name).stem, image.camera
@@ -128,8 +128,8 @@ def depths(
 
     The error of the pose along the view is part of the depth's.
     """
-    workspace, dataset = Workspace(scene / "mvs"), PackedDataset(scene / "dataset")
-    demo = DemoTruth(scene / "photos" / "photos.csv")
+    workspace, dataset = Workspace(SceneFiles(scene).workspace), PackedDataset(SceneFiles(scene).dataset)
+    demo = DemoTruth(SceneFiles(scene).photos_csv)
     views = {
         photo: demo.view(photo, replace(camera, cam_from_world=true[photo].cam_from_world))
         for photo, camera in cameras.items()
@@ -158,7 +158,7 @@ def depths(
             f"| {source} | {kind} | {len(values) / sizes[source, kind]:.1%} | {np.median(values):.2%} | "
             f"{np.mean(values < 0.01):.1%} |"
         )
-    points = similarity.points(read_cloud(scene / "mvs" / "cloud.ply").points.astype(float))
+    points = similarity.points(read_cloud(SceneFiles(scene).cloud).points.astype(float))
     far = Surfaces(list(views.values())).distance(points) > 0.01 * truth.size
     lines.append(f"\n{len(points)} points, {far.mean():.2%} of them off any true surface by more than 1 % of the size.")
     return "\n".join(lines)
@@ -171,7 +171,7 @@ def labels(scene: Path, truth: Truth, cameras: Mapping[str, Camera]) -> str:
     for photo, camera in cameras.items():
         entry = truth.photos[names[photo]]
         true = resample_nearest(truth.labels(entry), truth.camera(entry), camera)
-        found = read_image(scene / "segmentation" / f"{photo}.png")
+        found = read_image(SceneFiles(scene).segmentation / f"{photo}.png")
         np.add.at(counts, (true[true > 0], found[true > 0]), 1)
 
     def overlap(members: frozenset[int]) -> str:
@@ -191,13 +191,9 @@ def labels(scene: Path, truth: Truth, cameras: Mapping[str, Camera]) -> str:
 
 def pictures(scene: Path, truth: Truth, similarity: Similarity, sheets: Path | None) -> str:
     """PSNR and SSIM of the network and of the recoloured cloud (R), and flicker, against true pictures."""
-    completion = scene / "completion"
-    model = SceneModel.load(
-        scene / "finetune", completion if (completion / "model.safetensors").is_file() else None, "cpu"
-    )
-    dataset = PackedDataset(scene / "dataset")
-    cloud = read_colored_cloud(scene / "mvs" / "cloud.ply", scene / "framebuffers" / "colors.npy")
-    metrics = read_json(scene / "evaluation" / "metrics.json")
+    files = SceneFiles(scene)
+    model, dataset = files.open("cpu")
+    cloud, metrics = files.colored_cloud(), read_json(files.metrics)
     lines = ["| true pictures | pictures | R: PSNR | SSIM | nrw: PSNR | SSIM |\n|---|---|---|---|---|---|"]
     for protocol, methods in metrics["protocols"].items():
         r, ours = methods["R"], methods["ours"]

@@ -16,6 +16,7 @@ from nrw.config.resolve import resolve
 from nrw.core.io import read_json
 from nrw.core.progress import duration
 from nrw.jobs.requests import COSTS, SCATTERED, Load, memory_mb, seconds
+from nrw.scene.files import SceneFiles
 
 NODE_THREADS = 16
 FOLDERS = ("photos", "sfm", "mvs", "segmentation", "framebuffers", "aligned", "dataset")
@@ -49,7 +50,7 @@ def growth() -> Iterator[str]:
 
 def storage(scenes: list[Path]) -> Iterator[str]:
     """A table line a folder: megabytes a photo of each scene (gigabytes for 1 000 photos), and files a photo."""
-    numbers = [read_json(scene / "sfm" / "summary.json")["photos"] for scene in scenes]
+    numbers = [read_json(SceneFiles(scene).sfm_summary)["photos"] for scene in scenes]
     yield (
         "| MB a photo (GB for 1 000), files a photo | "
         + " | ".join(f"{scene.name}, {number} photos" for scene, number in zip(scenes, numbers, strict=True))

@@ -18,8 +18,8 @@ FIGURES = ("psnr", "ssim", "static_psnr", "static_ssim", "hit_psnr", "hit_ssim")
 
 def main(scene: Path) -> None:
     print(f"### {scene.name}\n\n{platform.machine()}, Python {platform.python_version()}\n")
-    if (scene / "sfm" / "summary.json").is_file():
-        sfm, mvs = read_json(scene / "sfm" / "summary.json"), read_json(scene / "mvs" / "summary.json")
+    if SceneFiles(scene).sfm_summary.is_file():
+        sfm, mvs = read_json(SceneFiles(scene).sfm_summary), read_json(SceneFiles(scene).mvs_summary)
         print(f"{sfm['registered']} of {sfm['photos']} photos registered; {mvs['points']} points in the cloud.\n")
     print("| rule | jobs | seconds | CPU seconds | memory, MB |\n|---|---|---|---|---|")
     rows = costs(SceneFiles(scene).records)
@@ -28,7 +28,7 @@ def main(scene: Path) -> None:
     total = sum(row.seconds for row in rows)
     print(f"| all | | {total:.0f} | {sum(row.cpu_seconds for row in rows):.0f} | |")
     print(f"\nAll jobs one after another: {duration(total)}.\n")
-    metrics = read_json(scene / "evaluation" / "metrics.json")
+    metrics = read_json(SceneFiles(scene).metrics)
     print(f"{len(metrics['photos'])} validation photos.\n")
     print(
         "| protocol | method | PSNR | SSIM | static PSNR | SSIM | hit PSNR | SSIM |\n|---|---|---|---|---|---|---|---|"

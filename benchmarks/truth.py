@@ -13,6 +13,7 @@ from PIL import Image
 from nrw.core.ade20k import labels_of
 from nrw.core.io import read_csv, read_image, read_json
 from nrw.geometry.cameras import Camera, read_cameras
+from nrw.scene.files import SceneFiles
 
 DEMO = Path(__file__).resolve().parents[1] / "resources" / "demo"
 FAR = 1e5  # metres: the sky
@@ -89,13 +90,13 @@ class Truth:
 
 def photo_names(scene: Path) -> dict[str, str]:
     """Photo id -> file under the photos' folder, of the usable photos of a finished scene."""
-    return {row["id"]: row["file"] for row in read_csv(scene / "photos" / "photos.csv") if row["verdict"] == "ok"}
+    return {row["id"]: row["file"] for row in read_csv(SceneFiles(scene).photos_csv) if row["verdict"] == "ok"}
 
 
 def registered(scene: Path, truth: Truth) -> dict[str, Camera]:
     """Photo id -> undistorted camera of the scene, of the registered photos whose truth is known."""
     names = photo_names(scene)
-    cameras = read_cameras(scene / "mvs" / "sparse")
+    cameras = read_cameras(SceneFiles(scene).sparse)
     return {photo: camera for photo, camera in cameras.items() if names[photo] in truth.photos}
 
 
