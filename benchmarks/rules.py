@@ -1,11 +1,11 @@
-"""Time the rules between a scene's own depth maps and its packed data set, with this checkout and with another one.
+"""Time the rules between a scene's depth maps and its packed data set, with this checkout and with another one.
 
 python -m benchmarks.rules OTHER_CHECKOUT results/SCENE --configfile config/demo.yaml [--photos FOLDER] [--rounds 2]
 
-Both start from the same photos, cameras, labels and photometric depth maps, copied for each run; runs alternate, on one
-core, so that a change of the machine's speed meets both. Printed are the seconds of each rule as Snakemake recorded
-them, the least over the rounds, and the ratio of the sums. Rules that one checkout calls by another name are told apart
-by it: the sums count.
+Both start from the same photos, cameras, labels and depth maps, copied for each run: the geometric maps, or with
+`--given photometric` those that the passes start from. Runs alternate, on one core, so that a change of the machine's
+speed affects both. Printed are the wall-clock and CPU seconds of each rule as Snakemake recorded them, the least over
+the rounds, and the ratio of their sums. The rules of the two checkouts may have other names: compare the sums.
 """
 
 import argparse
@@ -23,26 +23,32 @@ from nrw.jobs.records import costs
 from nrw.scene.files import SceneFiles
 
 ROOT = Path(__file__).resolve().parents[1]
-MADE_ANEW = ("consensus", "geometric", "cloud.ply", "summary.json")  # in mvs/
+MADE_ANEW = {  # files and folders in mvs/ that are not copied, by the kind of the maps that are given
+    "geometric": ({"cloud.ply", "summary.json"}, ()),
+    "photometric": (
+        {"cloud.ply", "summary.json", "consensus", "geometric"},
+        (".consensus.bin", ".geometric.bin"),
+    ),
+}
 
 
-def copy_scene(scene: Path, out: Path) -> None:
-    """Hard links to the scene's files up to the photometric depth maps."""
-    files = SceneFiles(scene)
+def copy_scene(scene: Path, given: str, out: Path) -> None:
+    """Hard links to the scene's files up to the given depth maps."""
+    workspace, (files, suffixes) = SceneFiles(scene).workspace, MADE_ANEW[given]
 
     def skipped(folder: str, names: list[str]) -> set[str]:
-        if Path(folder) == files.workspace:
-            return set(MADE_ANEW) & set(names)
-        return {name for name in names if name.endswith((".consensus.bin", ".geometric.bin"))}
+        if Path(folder) == workspace:
+            return files & set(names)
+        return {name for name in names if suffixes and name.endswith(suffixes)}
 
     for part in ("photos", "sfm", "mvs", "segmentation"):
         if (scene / part).is_dir():
             shutil.copytree(scene / part, out / part, ignore=skipped, copy_function=os.link)
 
 
-def run(checkout: Path, scene: Path, config: dict, folder: Path) -> dict[str, float]:
-    """Seconds of each rule that this checkout runs to pack the scene's data set."""
-    copy_scene(scene, folder / "results" / scene.name)
+def run(checkout: Path, scene: Path, given: str, config: dict, folder: Path) -> dict[str, tuple[float, float]]:
+    """Wall-clock and CPU seconds of each rule that this checkout runs to pack the scene's data set."""
+    copy_scene(scene, given, folder / "results" / scene.name)
     write_json(folder / "config.json", config)
     command = [
         sys.executable,
@@ -65,7 +71,7 @@ def run(checkout: Path, scene: Path, config: dict, folder: Path) -> dict[str, fl
         stderr=subprocess.DEVNULL,
     )
     records = SceneFiles(folder / "results" / scene.name).records
-    return {cost.rule: cost.seconds for cost in costs(records)}
+    return {cost.rule: (cost.seconds, cost.cpu_seconds) for cost in costs(records)}
 
 
 def main() -> None:
@@ -76,6 +82,7 @@ def main() -> None:
     parser.add_argument(
         "--photos", type=Path, help="the scene's photo folder, where the configuration does not name it"
     )
+    parser.add_argument("--given", choices=list(MADE_ANEW), default="geometric", help="kind of the maps to start from")
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
     scene = arguments.scene.resolve()
@@ -89,18 +96,20 @@ def main() -> None:
         "model": str(Path(model).resolve()) if labelled else "none",
     }
 
-    least: dict[str, dict[str, float]] = {"before": {}, "after": {}}
+    least: dict[str, dict[str, tuple[float, float]]] = {"before": {}, "after": {}}
     for _ in range(arguments.rounds):
         for name, checkout in (("before", arguments.other.resolve()), ("after", ROOT)):
             with tempfile.TemporaryDirectory(dir=scene.parent) as folder:
-                for rule, seconds in run(checkout, scene, config, Path(folder)).items():
-                    least[name][rule] = min(seconds, least[name].get(rule, seconds))
-    print("| | rule | seconds |\n|---|---|---|")
+                for rule, found in run(checkout, scene, arguments.given, config, Path(folder)).items():
+                    best = least[name].get(rule, found)
+                    least[name][rule] = (min(found[0], best[0]), min(found[1], best[1]))
+    print("| | rule | seconds | CPU seconds |\n|---|---|---|---|")
     for name, rules in least.items():
-        for rule, seconds in rules.items():
-            print(f"| {name} | {rule} | {seconds:.1f} |")
-    before, after = (sum(least[name].values()) for name in ("before", "after"))
-    print(f"\nbefore {before:.1f} s, after {after:.1f} s: {before / after:.2f} times as fast")
+        for rule, (seconds, cpu) in rules.items():
+            print(f"| {name} | {rule} | {seconds:.1f} | {cpu:.1f} |")
+    for number, kind in enumerate(("seconds", "CPU seconds")):
+        before, after = (sum(found[number] for found in least[name].values()) for name in ("before", "after"))
+        print(f"\n{kind}: before {before:.1f}, after {after:.1f}: {before / after:.2f} times as fast")
 
 
 if __name__ == "__main__":
