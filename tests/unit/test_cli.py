@@ -168,7 +168,7 @@ def test_an_edit_on_the_command_line_is_the_same_as_edited_label_maps(scene, tmp
     poster = read_image(tmp_path / "clip.png")
     assert np.array_equal(poster, expected)
     settings = {**SETTINGS, "edit": {"building": "sky"}, "extra": {"dusk": {"path": str(tmp_path / "path.json")}}}
-    shots.make("dusk", model, dataset, cloud, settings, tmp_path / "dusk.mp4")
+    shots.film("dusk", model, dataset, cloud, settings, tmp_path / "dusk.mp4")
     assert np.array_equal(read_image(tmp_path / "dusk.png"), expected)
 
 
@@ -220,10 +220,10 @@ def test_a_set_in_the_2019_format_goes_out_comes_in_and_is_rendered(scene, tmp_p
     assert np.array_equal(read_image(tmp_path / "pictures" / "0003.png"), expected)
     # such a set has no cloud: only the appearance can be filmed
     dataset = PackedDataset(imported / "dataset")
-    shots.make("appearance", model, dataset, None, SETTINGS, tmp_path / "appearance.mp4")
+    shots.film("appearance", model, dataset, None, SETTINGS, tmp_path / "appearance.mp4")
     assert frames_of(tmp_path / "appearance.mp4")[0] == 8
     with pytest.raises(UserError, match="no point cloud"):
-        shots.make("flythrough", model, dataset, None, SETTINGS, tmp_path / "flythrough.mp4")
+        shots.film("flythrough", model, dataset, None, SETTINGS, tmp_path / "flythrough.mp4")
     for command in (("joint", imported, "0000", "0001", tmp_path / "joint"), ("view", imported)):
         assert "without a point cloud" in run(*command, code=1)
 
