@@ -1,4 +1,4 @@
-"""What a run of the workflow says at its start, at its end, and when it fails."""
+"""Messages of a run of the workflow: at its start, at its end, and when it fails."""
 
 import os
 import re
@@ -16,16 +16,16 @@ SHOWN = 3  # failed jobs
 
 
 def start(config: Mapping, cores: int | None) -> str:
-    """The scenes, where they come from, the preset, the device, and how long it takes.
+    """Describe the scenes, their sources, the preset and the device, and estimate the time.
 
-    config: complete. cores: of this machine; None where a cluster does the work, for which there is no estimate.
+    config: complete. cores: of this machine; None on a cluster, for which there is no estimate.
     """
     where = "jobs on a cluster" if cores is None else _number(cores, "core")
     lines = [f"nrw: preset {config['preset']}, on {config['device']}, {where}"]
     for scene, source in config["scenes"].items():
         lines.append(f"  {scene}: {_scene(source, config, cores)}")
     if len(lines) > 1:
-        lines.append("  What is done already is skipped; a run that was stopped goes on where it was.")
+        lines.append("  Finished steps are skipped; a run that was stopped continues where it stopped.")
     return "\n".join(lines)
 
 
@@ -53,7 +53,7 @@ def _rounded(seconds: float) -> str:
 
 
 def end(results: Iterable[Path]) -> str:
-    """The videos and reports that are there; the target of the run may have been an earlier stage."""
+    """List the videos and reports that exist; the target of the run may have been an earlier stage."""
     lines = []
     for path in results:
         if path.is_file():
@@ -63,14 +63,14 @@ def end(results: Iterable[Path]) -> str:
 
 
 def failure(logs: Iterable[str | os.PathLike], stages: Mapping[str, str]) -> str:
-    """What failed, why, where its log is, and what to do. logs: Snakemake's own. stages: the stage of each rule."""
+    """Say what failed, why, where its log is, and what to do. logs: Snakemake's own. stages: the stage of each rule."""
     text = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs if Path(log).is_file())
     failed = {match[1]: match[2] for match in FAILED.finditer(text)}
     if not failed:
-        return "Stopped before the end. The same command goes on where it was."
+        return "Stopped before the end. The same command continues from here."
     parts = [_failed(rule, details, stages) for rule, details in list(failed.items())[:SHOWN]]
     if len(failed) > SHOWN:
-        parts.append(f"{len(failed) - SHOWN} more rules failed; mend these first.")
+        parts.append(f"{len(failed) - SHOWN} more rules failed; fix these first.")
     return "\n\n".join(parts)
 
 
@@ -82,10 +82,10 @@ def _failed(rule: str, details: str, stages: Mapping[str, str]) -> str:
     path = Path(log[1].split(", ")[0])
     known, reason = cause(path)
     advice = (
-        "When that is done, run the same command again: it goes on from here."
+        "When that is done, run the same command again: it continues from here."
         if known
         else "The end of the log says more. The README's table “When something goes wrong” lists what is known; "
-        "the same command goes on from here."
+        "the same command continues from here."
     )
     return f"{title}\n{reason}\nLog: {path.resolve()}\n{advice}"
 

@@ -1,9 +1,9 @@
-"""What each rule costs: what the workflow asks a cluster for, how it cuts its work, and what a large set will take.
+"""Costs of the rules: requests to a cluster, numbers of pieces, and forecasts for large sets.
 
-The formulas are drawn from benchmark records of the draft preset on 10 and 74 photos: CPU seconds of one core, and the
-largest resident memory of a job. The records are of a busy machine; an idle one needs as little as a half of that time
-(benchmarks/RESULTS.md, "Growth"). What was not measured says so: label maps and COLMAP's
-patch-match, for want of a model and a CUDA build, and all that a GPU does.
+The formulas are fitted to benchmark records of the draft preset on 10 and 74 photos: CPU seconds of one core, and the
+largest resident memory of a job. The records are of a busy machine; an idle one needs as little as half of that time
+(benchmarks/RESULTS.md, "Growth"). What was not measured says so: label maps and COLMAP's patch-match, for which no
+model and no CUDA build was available, and everything on a GPU.
 """
 
 import math
@@ -28,7 +28,7 @@ PAIRS_KEPT = 0.75  # of photos x neighbours: two photos often choose each other
 
 @dataclass(frozen=True)
 class Load:
-    """What the costs depend on.
+    """The load that a scene is: what the costs depend on.
 
     photos: in the scene. pairs: of photos to match. sfm, mvs, buffer: megapixels of a photo for SIFT, for dense depth,
     and of a framebuffer. points: of the dense cloud. config: the complete configuration. threads: of the job.
@@ -63,15 +63,15 @@ class Load:
 
 
 def _megapixels(longer_side: float) -> float:
-    """Of a 4:3 photo."""
+    """Megapixels of a 4:3 photo."""
     return longer_side**2 * 0.75 / 1e6
 
 
 @dataclass(frozen=True)
 class Cost:
-    """seconds: CPU seconds for the whole scene, without the start. memory: MB of one job.
+    """seconds: CPU seconds for the whole scene, without the start-up. memory: MB of one job.
 
-    gpu: by how much a GPU speeds it up. parallel: whether threads do. start: seconds of one job before it works.
+    gpu: speed-up by a GPU. parallel: whether threads speed it up. start: start-up of one job, seconds.
     """
 
     seconds: Callable[[Load], float]
@@ -82,7 +82,7 @@ class Cost:
 
 
 def _mapping(load: Load) -> float:
-    """148 s for 74 photos, 2 s for 10: photos to the power 2.15; in parts beyond `hierarchical_above`."""
+    """Seconds of mapping: 148 for 74 photos, 2 for 10, a power of 2.15; in parts beyond `sfm.hierarchical_above`."""
     sfm = load.config["sfm"]
     part = load.photos
     if mapper_for(sfm, load.photos) == "hierarchical":
@@ -91,7 +91,7 @@ def _mapping(load: Load) -> float:
 
 
 def _training(stage: str, seconds_per_image: float) -> Callable[[Load], float]:
-    """Growing with the images shown, their pixels, the width of the networks, and VGG16 where it is used."""
+    """Seconds of a stage: grow with the images shown, their pixels, the networks' width, and VGG16 where it is used."""
 
     def seconds(load: Load) -> float:
         config = load.config
@@ -121,8 +121,8 @@ def _samples(load: Load) -> float:
 
 
 def _seconds_per_sample(load: Load) -> float:
-    """Of coloring and, growing with the square of its numbers, of lighting."""
-    return 1e-6 * (0.5 + 8 * (load.config["buffer"]["lighting"] / 12) ** 2)
+    """Of coloring and, growing with the square of its numbers, of lighting: 2.6e-6 for 10 numbers on the demo."""
+    return 1e-6 * (0.5 + 4 * (load.config["buffer"]["lighting"] / 12) ** 2)
 
 
 def _frames(load: Load) -> float:
@@ -220,7 +220,7 @@ COSTS = {
 
 
 def seconds(rule: str, load: Load) -> float:
-    """Seconds of a rule for the whole scene, were it one job with `load.threads` cores and, if configured, a GPU."""
+    """Seconds of a rule for the whole scene as one job with `load.threads` cores and, if configured, a GPU."""
     cost = COSTS[rule]
     speed: float = load.threads if cost.parallel else 1
     if load.config["device"] == "cuda":
@@ -229,20 +229,20 @@ def seconds(rule: str, load: Load) -> float:
 
 
 def pieces(rules: tuple[str, ...], load: Load, least: int) -> int:
-    """Into how many jobs these rules are cut: enough for none to work longer than `chunk_minutes`, at least `least`.
+    """Number of jobs that these rules are cut into: at least `least`, and none longer than `chunk_minutes`.
 
-    More photos make more jobs of the same length, not more of them at a second each.
+    More photos make more jobs of the same length.
     """
     longest = max(seconds(rule, load) for rule in rules)
     return max(least, math.ceil(longest / (60 * load.config["chunk_minutes"])))
 
 
 def runtime_minutes(rule: str, load: Load, jobs: int, attempt: int) -> int:
-    """What one of `jobs` jobs asks for; a job that hit its limit asks for as much again."""
+    """Time that one of `jobs` jobs requests; each further attempt requests as much again."""
     work = seconds(rule, load) - COSTS[rule].start
     return attempt * max(MIN_MINUTES, math.ceil(SAFETY * (COSTS[rule].start + work / jobs) / 60))
 
 
 def memory_mb(rule: str, load: Load, attempt: int) -> int:
-    """What a job asks for; one that failed asks for as much again."""
+    """Memory that a job requests; each further attempt requests as much again."""
     return attempt * (SNAKEMAKE_MB + math.ceil(MEMORY_SAFETY * COSTS[rule].memory(load)))

@@ -48,7 +48,7 @@ def stage_log(path: Path | str) -> Iterator[None]:
 
 
 def cause(log: Path | str) -> tuple[bool, str]:
-    """Whether a stage that failed said what to do (a UserError), and its last words, from its log."""
+    """Read from the log of a failed stage whether its error was a UserError, and the error's message."""
     log = Path(log)
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     for opening in (ERROR, DEFECT):
@@ -56,6 +56,6 @@ def cause(log: Path | str) -> tuple[bool, str]:
         if found:
             return opening == ERROR, rest.partition(f"\n{END_OF_ERROR}")[0]
     return False, (
-        "It ended without a word: most often the system stopped it because memory ran out (mvs: {max_size: 480}, "
-        "chunks: 1, training: {accumulate: 2}), or someone did."
+        "The process ended without an error message: most often it was killed because memory ran out (lower "
+        "mvs.max_size to 480, set chunks to 1 or training.accumulate to 2), or by a user."
     )

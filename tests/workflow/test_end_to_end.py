@@ -231,5 +231,5 @@ def test_a_folder_without_photos_stops_with_what_was_found(tmp_path, snakemake, 
     assert run.returncode != 0
     assert "Error:" in run.stdout and str(photos) in run.stdout and message in run.stdout.lower()
     last_words = run.stdout.split("Failed: stage photos, rule import_photos")[1]
-    assert message in last_words.lower() and f"Log: {tmp_path}" in last_words and "goes on from here" in last_words
+    assert message in last_words.lower() and f"Log: {tmp_path}" in last_words and "continues from here" in last_words
     assert 'Traceback (most recent call last):\n  File "' not in run.stdout.split("Error:")[0]

@@ -36,7 +36,7 @@ def test_a_users_error_ends_with_stage_cause_log_and_what_to_do(tmp_path):
         "What to try:",
         "  - more photos",
         f"Log: {log}",
-        "When that is done, run the same command again: it goes on from here.",
+        "When that is done, run the same command again: it continues from here.",
     ]
 
 
@@ -60,7 +60,7 @@ def test_each_of_several_failures_is_named(tmp_path):
 
 
 def test_a_run_that_was_stopped_says_that_it_goes_on(tmp_path):
-    assert "goes on" in messages.failure([tmp_path / "absent.log"], {})
+    assert "continues" in messages.failure([tmp_path / "absent.log"], {})
 
 
 def test_the_start_names_scene_photos_preset_device_and_time(tmp_path):
