@@ -1,4 +1,4 @@
-"""What the configuration leaves to us, and the names that its sections share with the code."""
+"""Names that sections of the configuration share with the code, and decisions that rest on its values."""
 
 from collections.abc import Mapping
 
@@ -9,24 +9,24 @@ NOT_IN_RESULT = ("threads", "tick_kimg")  # keys of `training` that change no we
 
 
 def matcher_for(sfm: Mapping, photos: int) -> str:
-    """`exhaustive` or `retrieval`, for the section `sfm` and a number of photos."""
+    """Choose `exhaustive` or `retrieval`, for the section `sfm` and a number of photos."""
     if sfm["matcher"] == "auto":
         return "retrieval" if photos > sfm["retrieval_above"] else "exhaustive"
     return sfm["matcher"]
 
 
 def mapper_for(sfm: Mapping, photos: int) -> str:
-    """`incremental`, `global` or `hierarchical`, for the section `sfm` and a number of photos."""
+    """Choose `incremental`, `global` or `hierarchical`, for the section `sfm` and a number of photos."""
     if sfm["mapper"] == "auto":
         return "hierarchical" if photos > sfm["hierarchical_above"] else "incremental"
     return sfm["mapper"]
 
 
 def stage_settings(config: Mapping, stage: str) -> dict:
-    """The part of a complete configuration that the result of a training stage depends on.
+    """Select the part of a complete configuration that the result of a training stage depends on.
 
-    Both Snakemake's rerun triggers and the fingerprint of a checkpoint rest on it: another stage's settings, and those
-    of NOT_IN_RESULT, retrain nothing.
+    Snakemake's rerun triggers and the fingerprint of a checkpoint both use it: the settings of another stage, and those
+    in NOT_IN_RESULT, retrain nothing.
     """
     others = {*TRAINING_STAGES, *NOT_IN_RESULT} - {stage}
     sections = {key: config[key] for key in ("device", "seed", "buffer", "network", "perceptual")}

@@ -18,7 +18,7 @@ PRESETS = Path(__file__).with_name("presets")
 
 
 def resolve(user: dict) -> dict:
-    """The complete configuration for what the user wrote (any subset of the keys), with `photos=` turned into a scene.
+    """Complete what the user wrote (any subset of the keys) to a configuration; `photos=` becomes a scene.
 
     Raises UserError for an unknown key (naming the nearest known one), a wrong value, an unknown preset, a class
     that ADE20K does not have, or no scene.
@@ -50,7 +50,7 @@ def resolve(user: dict) -> dict:
 
 
 def resolve_or_exit(user: dict) -> dict:
-    """As `resolve`, for the Snakefile: an error, or a missing folder, ends the process with its message alone."""
+    """Resolve for the Snakefile: an error, or a missing folder, ends the process with nothing but its message."""
     try:
         config = resolve(user)
         check_folders(config["scenes"])
@@ -60,12 +60,12 @@ def resolve_or_exit(user: dict) -> dict:
 
 
 def complete_preset(name: str) -> dict:
-    """Every key that has a value, as a preset has it."""
+    """Return every key that has a value, as a preset has it."""
     return merge(_defaults(yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))), {"preset": name, **read_preset(name)})
 
 
 def _check_edit(config: dict) -> None:
-    """What can be said of videos.edit before anything has run."""
+    """Check `videos.edit` as far as possible before anything has run."""
     edit = config["videos"]["edit"]
     ade20k.labels_of([*edit, *edit.values()])
     if edit and config["segmentation"]["model"] == "none" and any("photos" in it for it in config["scenes"].values()):
@@ -83,7 +83,7 @@ def check_folders(scenes: dict) -> None:
 
 
 def read_preset(name: str) -> dict:
-    """The keys that a preset sets."""
+    """Read the keys that a preset sets."""
     path = PRESETS / f"{name}.yaml"
     if not path.is_file():
         known = sorted(preset.stem for preset in PRESETS.glob("*.yaml"))
@@ -92,12 +92,12 @@ def read_preset(name: str) -> dict:
 
 
 def scene_name(folder: str) -> str:
-    """A scene's name from its folder's: what is neither letter, digit, dot nor dash becomes an underscore."""
+    """Name a scene after its folder; anything but letters, digits, dots and dashes becomes an underscore."""
     return re.sub(r"[^\w.-]+", "_", Path(folder).resolve().name).strip("._") or "scene"
 
 
 def merge(base: dict, over: dict) -> dict:
-    """`base` with the values of `over`, mapping by mapping."""
+    """Override the values of `base` by those of `over`, mapping by mapping."""
     merged = dict(base)
     for key, value in over.items():
         merged[key] = merge(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
@@ -115,7 +115,7 @@ def _defaults(schema: dict) -> dict:
 
 
 def _typed(value: Any, schema: dict) -> Any:
-    """The value, text read as YAML where the schema wants no text: --config passes nested values as text."""
+    """Read text as YAML where the schema wants no text: --config passes nested values as text."""
     if isinstance(value, dict):
         return {key: _typed(entry, schema.get("properties", {}).get(key, {})) for key, entry in value.items()}
     if isinstance(value, list):
@@ -140,7 +140,7 @@ def _reject_unknown_keys(config: dict, schema: dict, prefix: str = "") -> None:
 
 
 def every_key() -> list[str]:
-    """Dotted names of all keys, of sections too."""
+    """List the dotted names of all keys, sections included."""
     return _paths(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
 
 

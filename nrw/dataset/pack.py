@@ -132,7 +132,7 @@ def _write_arrays(
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a set is packed from, as `pack_dataset` describes it. cameras: by photo id, of `_cameras`."""
+    """The sources of a set, as `pack_dataset` describes them. cameras: by photo id, of `_cameras`."""
 
     aligned_dir: Path
     framebuffers_dir: Path | None
@@ -268,7 +268,7 @@ def _cameras(index_csv: Path) -> dict[str, dict | None]:
 
 
 def _check_labels(aligned_dir: Path, ids: Iterable[str]) -> bool:
-    """Whether the set has label maps. Raises UserError where only some photos have one."""
+    """Return whether the set has label maps. Raises UserError if only some photos have one."""
     missing = [photo_id for photo_id in ids if not (aligned_dir / f"{photo_id}_seg.png").is_file()]
     if missing and len(missing) < len(list(ids)):
         raise UserError(

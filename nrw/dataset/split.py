@@ -39,8 +39,8 @@ def split_photos(
         raise UserError(
             f"Only {len(usable)} of {len(densities)} photos have a render that covers more than {min_density:g} of the "
             f"picture; at least {MIN_PHOTOS} are needed. Densities: {listed or 'none'}. Make the cloud denser (more "
-            "photos, mvs.max_size, a smaller mvs.min_views or mvs.voxel_size), its points larger (framebuffers.splat), "
-            "or lower dataset.min_density."
+            "photos, a larger mvs.max_size, a smaller mvs.min_views or mvs.voxel_size), its points larger "
+            "(framebuffers.splat), or lower dataset.min_density."
         )
     count = min(max(min_validation, round(validation_share * len(usable))), len(usable) // 2)
     validation = set(np.random.default_rng(seed).permutation(usable)[:count].tolist())

@@ -22,12 +22,12 @@ INDEX_FIELDS = ("id", "file", "width", "height", "density", "max_depth", "fx", "
 
 
 def aligned_paths(aligned_dir: Path, photo_id: str) -> dict[str, Path]:
-    """Where a photo's aligned images are, by kind."""
+    """Return the paths of a photo's aligned images, by kind."""
     return {kind: aligned_dir / f"{photo_id}_{kind}.png" for kind in ALIGNED_KINDS}
 
 
 def lighting_path(framebuffers_dir: Path, photo_id: str) -> Path:
-    """Where a photo's picture of the cloud's lighting is, for scenes that have lighting."""
+    """Return the path of a photo's render of the cloud's lighting, for scenes that have lighting."""
     return framebuffers_dir / f"{photo_id}_lighting.npy"
 
 

@@ -28,7 +28,8 @@ def color_cloud(
 
     ids: the training photos. masked: ADE20K labels whose pixels show nothing of the cloud: transient objects, sky.
     splat: diameter of a point, pixels. channels: numbers of the lighting per point. The photos are sampled once,
-    `threads` at a time, into scratch files beside colors_npy: 16 bytes per point and photo that sees it.
+    into scratch files beside colors_npy: 16 bytes per point and photo that sees it. threads: photos sampled, and chunks
+    of points lit, at a time.
 
     Raises UserError if no training photo shows enough of the cloud.
     """
@@ -42,4 +43,6 @@ def color_cloud(
         )
         recolor(observations, cloud_ply, colors_npy)
         if lighting_npy is not None:
-            light_cloud(observations, cloud_ply, colors_npy, lighting_npy, channels=channels, seed=seed)
+            light_cloud(
+                *(observations, cloud_ply, colors_npy, lighting_npy), channels=channels, seed=seed, threads=threads
+            )

@@ -1,15 +1,15 @@
-"""How the points answer to light: a few numbers a point, of which every photo's colors are a linear function.
+"""Lighting of the points: a few numbers per point, of which every photo's colors are a linear function.
 
-One color a point, brought to each photo's exposure, has the same shadows at every hour. So each point also gets K
+One color per point, adjusted to each photo's exposure, has the same shadows at every hour. So each point also gets K
 numbers f, and each photo i a linear map, such that the color of point p in photo i is
 
     c_pi = A_i [color_p, 1] + B_i f_p
 
-with color_p of `recolor`. Given f, a map is a ridge regression over the points that its photo sees; given the
-maps, f is one over the photos that see the point; the two alternate. So a matrix with missing entries is factorized
-(Vidal & Hartley, "Motion segmentation with missing data using PowerFactorization and GPCA", CVPR 2004, section 3). What
-light a new photo, or a part of one, has is again a regression: the networks' appearance code begins with it
-(`models.appearance`).
+with color_p of `recolor`. Given f, a map is a ridge regression over the points that its photo sees; given the maps, f
+is a ridge regression over the photos that see the point; the two alternate. This factorizes a matrix with missing
+entries (Vidal & Hartley, "Motion segmentation with missing data using PowerFactorization and GPCA", CVPR 2004, section
+3). The light of a new photo, or of a part of one, is again a regression: the appearance code of the networks begins
+with it (`models.appearance`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,47 +19,58 @@ import numpy as np
 
 from nrw.core.errors import UserError
 from nrw.core.io import atomic_path
-from nrw.core.progress import progress
+from nrw.core.progress import in_threads, progress
 from nrw.framebuffers.observations import Observations, Samples
 from nrw.geometry.pointcloud import encode_lighting
 
 SAMPLED = 20_000  # points from which the photos' maps are found
 ROUNDS = 10  # of alternation
-OUTLIER = 0.15  # distance of colors in [-1, 1] from which on a sample counts half or less: something stood in front
+OUTLIER = 0.15  # distance of colors in [-1, 1] at which a sample counts half: something stood in front
 SPREAD = 1 / 3  # deviation of each of the K numbers over the points, and what `encode_lighting` assumes
-NOISE = 0.3  # weight of f = 0 beside the samples: what few photos show of a point moves its f less
-RIDGE = 1e-3  # of the maps, towards the color as it is, in shares of a photo's samples
+NOISE = 0.3  # weight of f = 0 relative to the samples: a point that few photos see has a smaller f
+RIDGE = 1e-3  # of the maps, towards the identity, relative to a photo's samples
 PHOTOS_PER_NUMBER = 5  # with fewer photos for each number every photo gets a light of its own: overfitting
-MIN_SAMPLES = 100  # fewer do not tell a photo's map
-CHUNK = 1 << 18  # points at a time, of K (K + 1) float32 each
+MIN_SAMPLES = 100  # fewer do not determine a photo's map
+CHUNK = 1 << 16  # points at a time, of K (K + 1) float32 each
 
 
 def light_cloud(
-    observations: Observations, cloud_ply: Path, colors_npy: Path, out: Path, *, channels: int, seed: int
+    observations: Observations,
+    cloud_ply: Path,
+    colors_npy: Path,
+    out: Path,
+    *,
+    channels: int,
+    seed: int,
+    threads: int,
 ) -> None:
     """Write the points' lighting, (N, channels) uint8 for `pointcloud.decode_lighting`, as a .npy file.
 
     colors_npy: of `recolor`. At most one number per 5 photos is used, at least one; the others are 0, as are those of
     points that no training photo sees. A sample counts less the farther it is from what the factorization says (Cauchy
-    weights). The maps come from 20 000 points drawn with `seed`; then photos and chunks of points stream.
+    weights). The maps come from 20 000 points drawn with `seed`; then photos stream, for `threads` chunks of points at
+    a time.
 
     Raises UserError if no training photo shows any of the points.
     """
     colors = np.load(colors_npy, allow_pickle=False)
     used = max(1, min(channels, len(observations.ids) // PHOTOS_PER_NUMBER))
     maps = _photo_maps(observations, cloud_ply, colors, used, np.random.default_rng(seed))
+
+    def solve(first: int) -> np.ndarray:
+        base = _base(colors[first : first + CHUNK])
+        found = np.zeros((len(base), used), np.float32)
+        for weights in (_alike, _trust):  # of the samples; the second rest on the first result
+            samples = ((photo_id, _samples_between(observations, photo_id, first, first + CHUNK)) for photo_id in maps)
+            found = _solve_points(samples, maps, base, found, weights)
+        return encode_lighting(found)
+
+    chunks = range(0, len(colors), CHUNK)
     with atomic_path(out) as temporary:
         lighting = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(colors), channels))
-        for first in range(0, len(colors), CHUNK):
+        for first, found in progress(in_threads(solve, chunks, threads), len(chunks), "light on the cloud"):
             part = lighting[first : first + CHUNK]
-            base, found = _base(colors[first : first + CHUNK]), np.zeros((len(part), used), np.float32)
-            for weights in (_alike, _trust):  # of the samples; the second rest on the first result
-                samples = (
-                    (photo_id, _samples_between(observations, photo_id, first, first + CHUNK))
-                    for photo_id in progress(list(maps), len(maps), "light on the cloud")
-                )
-                found = _solve_points(samples, maps, base, found, weights)
-            part[:, :used], part[:, used:] = encode_lighting(found), encode_lighting(np.zeros(1))
+            part[:, :used], part[:, used:] = found, encode_lighting(np.zeros(1))
         lighting.flush()
 
 

@@ -1,4 +1,4 @@
-"""The colors that the training photos show of the cloud's points.
+"""Samples of the training photos: the points of the cloud that each sees, and their colors in it.
 
 Each photo is decoded and the cloud projected into it once, by `sample_photos`. Its samples go to scratch files, from
 which `recolor` and `lighting` read them as often as they need.
@@ -19,8 +19,8 @@ from nrw.geometry.rasterize import pyramid
 from nrw.mvs.workspace import Workspace
 
 DEPTH_TOLERANCE = 0.02  # of the depth: within it, a point belongs to the surface that the photo sees
-MIN_PIXELS = 100  # fewer do not tell a photo's exposure
-MIN_SPREAD = 2.0  # of 255, and of a photo's channel as of a point's colors: less is rounding
+MIN_PIXELS = 100  # fewer do not determine a photo's exposure
+MIN_SPREAD = 2.0  # of 255, of a photo's channel and of a point's colors: less is rounding
 SAMPLE = np.dtype([("point", "<u4"), ("color", "<f4", 3)])  # 16 bytes per sample
 
 # Point numbers (S,), ascending, and their colors (S, 3) float32, of one photo.
@@ -29,7 +29,7 @@ Samples = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Observed:
-    """A photo and what it can show of the cloud.
+    """A photo and the surface that it sees.
 
     pixels: (H, W, 3) float32, 0 to 255, NaN where masked. camera: of the pixels. depth: (h, w), of the splats of its
     framebuffer, which covers the same field of view; 0 = none.
@@ -110,11 +110,11 @@ def exposure(seen: Observed) -> np.ndarray | None:
 
 
 def sample(seen: Observed, point_chunks: Iterable[np.ndarray]) -> Iterator[Samples]:
-    """The points that a photo sees: their colors in it, bilinear, without those next to a NaN.
+    """Find the points that a photo sees, and their colors in it, bilinear; those next to a NaN are left out.
 
-    The photo is finer than the framebuffer that says what is visible: a render is the mean of the points in a pixel,
-    and colors from pixels as coarse as its own would blur it once more.
-    point_chunks: (M, 3) arrays, numbered through; (S,) and (S, 3) for each.
+    Colors come from the photo at its own size, which is finer than the framebuffer that says what is visible: a render
+    is the mean of the points in a pixel, and colors from pixels as coarse would blur it once more.
+    point_chunks: (M, 3) arrays, numbered through; yields (S,) and (S, 3) for each.
     """
     camera, depth = seen.camera, seen.depth
     scale = np.array(depth.shape[::-1]) / [camera.width, camera.height]

@@ -20,7 +20,7 @@ from nrw.mvs.workspace import Workspace
 
 @dataclass(frozen=True)
 class Coverage:
-    """Row of a chunk's report: size in pixels, share of pixels with a splat, largest depth (world units, 0 if none)."""
+    """A row of a chunk's report: size in pixels, share of pixels with a splat, largest depth (world units, or 0)."""
 
     id: str
     width: int
@@ -66,12 +66,12 @@ def rasterize_photos(
 
 
 def buffer_paths(framebuffers_dir: Path, photo_id: str) -> list[Path]:
-    """Where a photo's index, depth and reach are."""
+    """Return the paths of a photo's index, depth and reach."""
     return [framebuffers_dir / f"{photo_id}_{kind}.npy" for kind in ("index", "depth", "reach")]
 
 
 def save_buffer(framebuffers_dir: Path, photo_id: str, buffer: DeepBuffer) -> None:
-    """Keep the one-pixel points of a photo, with their reach."""
+    """Write the one-pixel points of a photo, with their reach."""
     assert buffer.reach is not None
     arrays = buffer.index, buffer.depth, buffer.reach
     for path, values in zip(buffer_paths(framebuffers_dir, photo_id), arrays, strict=True):
@@ -80,7 +80,7 @@ def save_buffer(framebuffers_dir: Path, photo_id: str, buffer: DeepBuffer) -> No
 
 
 def load_buffer(framebuffers_dir: Path, photo_id: str) -> DeepBuffer:
-    """The one-pixel points of a photo, for `geometry.rasterize.pyramid`."""
+    """Read the one-pixel points of a photo, for `geometry.rasterize.pyramid`."""
     return DeepBuffer(*(np.load(path, allow_pickle=False) for path in buffer_paths(framebuffers_dir, photo_id)))
 
 

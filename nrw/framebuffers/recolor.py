@@ -1,7 +1,7 @@
-"""Point colors from the training photos, each brought to one exposure, robust against what passes in front.
+"""Point colors from the training photos, brought to one exposure, robust against objects that pass in front.
 
-Baseline R, the recolored cloud, rests on them, and the networks get them as input: the cloud's own colors mix the
-exposures of whatever photos fusion happened to use, validation photos among them.
+Baseline R, the recolored cloud, uses them, and so do the networks: the cloud's own colors mix the exposures of the
+photos that fusion used, validation photos included.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -7,20 +7,20 @@ from PIL import Image
 
 
 def read_photo(path: Path, width: int, height: int) -> np.ndarray:
-    """(height, width, 3) uint8: an undistorted photo, each pixel the mean of the area it covers."""
+    """Read an undistorted photo as (height, width, 3) uint8, each pixel the mean of the area it covers."""
     with Image.open(path) as image:
         return np.array(image.convert("RGB").resize((width, height), Image.Resampling.BOX))
 
 
 def label_path(segmentation_dir: Path, photo_id: str) -> Path:
-    """Where a photo's label map is."""
+    """Return the path of a photo's label map."""
     return segmentation_dir / f"{photo_id}.png"
 
 
 def read_labels(segmentation_dir: Path | None, photo_id: str, width: int, height: int) -> np.ndarray:
-    """(height, width) uint8: ADE20K labels 1–150 of the undistorted photo, nearest pixel; 0 = unknown.
+    """Read ADE20K labels 1–150 of an undistorted photo as (height, width) uint8, nearest pixel; 0 = unknown.
 
-    All unknown without a segmentation.
+    Without a segmentation all are unknown.
     """
     if segmentation_dir is None:
         return np.zeros((height, width), np.uint8)

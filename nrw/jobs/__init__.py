@@ -1,1 +1,1 @@
-"""What jobs ask for (`requests`), took (`records`) and will take (`estimate`), and say (`messages`, `stage_log`)."""
+"""Jobs of the workflow: their `requests`, `records` of costs, an `estimate`, `messages` and the `stage_log`."""

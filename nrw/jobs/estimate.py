@@ -1,7 +1,7 @@
-"""How long a run takes on this machine, from the cost model (`requests`) and the whole runs that were timed.
+"""Estimate of a run's time on this machine, from the cost model (`requests`) and the whole runs that were timed.
 
-The cost model is on the slow side: its seconds are of a busy machine, and it plans for the whole length of training,
-which ends earlier where validation no longer improves. Two whole runs of `draft` on 2 idle cores, of 74 and of 10
+The cost model is on the slow side: its seconds are of a busy machine, and it plans for the full length of training,
+which ends earlier when validation no longer improves. Two whole runs of `draft` on 2 idle cores, of 74 and of 10
 photos, took 0.62 and 0.58 of what it says (benchmarks/RESULTS.md).
 """
 
@@ -18,7 +18,7 @@ NEVER_TIMED = {"segment_photos", "patch_match", "import_aligned"}
 
 
 def estimate(photos: int, config: Mapping, cores: int) -> tuple[float, float] | None:
-    """(least, most) seconds of a complete run without labelling; None where nothing comparable was measured.
+    """Return (least, most) seconds of a complete run without labelling; None if nothing comparable was measured.
 
     photos: files in the folder.
     """
@@ -41,7 +41,7 @@ def estimate(photos: int, config: Mapping, cores: int) -> tuple[float, float] | 
 
 
 def _cores_used(rule: str, config: Mapping, cores: int) -> int:
-    """Cores that the jobs of a rule keep busy, of those of the machine."""
+    """Count the cores that the jobs of a rule keep busy."""
     if rule in TRAINING or rule == "evaluate":
         return min(cores, config["training"]["threads"])
     if rule == "film":

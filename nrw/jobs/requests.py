@@ -121,7 +121,7 @@ def _samples(load: Load) -> float:
 
 
 def _seconds_per_sample(load: Load) -> float:
-    """Of coloring and, growing with the square of its numbers, of lighting: 2.6e-6 for 10 numbers on the demo."""
+    """Coloring, plus lighting, which grows with the square of its numbers: 2.6e-6 s for 10 numbers on the demo."""
     return 1e-6 * (0.5 + 4 * (load.config["buffer"]["lighting"] / 12) ** 2)
 
 

@@ -1,4 +1,4 @@
-"""Where the files of a scene are, and how a trained scene is opened from them.
+"""Paths of a scene, and opening a trained scene from them.
 
 Nothing else spells a path under `results/<scene>/`: the rules of the workflow take theirs from here as well, with
 `{scene}` in place of the name.
@@ -267,7 +267,7 @@ class SceneFiles:
         return SceneModel.load(self.stage("finetune"), completion, device), PackedDataset(self.dataset)
 
     def open_with_cloud(self, device: str) -> tuple["SceneModel", "PackedDataset", "Cloud"]:
-        """As `open`, with the coloured cloud. Raises UserError also for a scene that came aligned: it has no cloud."""
+        """Open, with the coloured cloud. Raises UserError also for a scene that came aligned: it has no cloud."""
         model, dataset = self.open(device)
         if not dataset.meta["has_index"]:
             raise UserError(

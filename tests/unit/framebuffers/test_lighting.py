@@ -48,11 +48,13 @@ def scene(tmp_path_factory):
     return root, ids
 
 
-def light(scene, channels=2, masked=()):
+def light(scene, channels=2, masked=(), threads=1):
     root, ids = scene
     observations = observe(root, ids[:TRAINING], masked)
     out = root / "lighting.npy"
-    light_cloud(observations, root / "mvs/cloud.ply", root / "colors.npy", out, channels=channels, seed=0)
+    light_cloud(
+        observations, root / "mvs/cloud.ply", root / "colors.npy", out, channels=channels, seed=0, threads=threads
+    )
     return np.load(root / "lighting.npy")
 
 
@@ -115,8 +117,10 @@ def test_unseen_points_have_none(scene, lighting):
     assert np.all(lighting[-1] == encode_lighting(np.zeros(2)))
 
 
-def test_two_runs_agree(scene, lighting):
-    np.testing.assert_array_equal(light(scene), lighting)
+@pytest.mark.parametrize("threads", [1, 4])
+def test_two_runs_agree(scene, lighting, threads, monkeypatch):
+    monkeypatch.setattr("nrw.framebuffers.lighting.CHUNK", 5000)  # several, to have something to share
+    np.testing.assert_array_equal(light(scene, threads=threads), lighting)
 
 
 def test_photos_that_show_nothing_are_an_error(scene):
