@@ -143,13 +143,13 @@ def test_what_the_failed_jobs_had_done_is_not_done_again(interrupted, reconstruc
     assert len(interrupted) >= 2
     assert {path: path.stat().st_mtime_ns for path in interrupted} == interrupted
     for piece in ("1-of-2", "2-of-2"):
-        log = (reconstructed / "logs" / "depths" / f"{piece}.log").read_text()
+        log = (reconstructed / "logs" / "photometric_depths" / f"{piece}.log").read_text()
         photos, done = map(int, re.search(r"(\d+) photos, (\d+) of them done before", log).groups())
         assert 1 <= done < photos
 
 
 def test_the_training_goes_on_where_it_was(survived):
-    assert "resuming after step" in (survived / "logs" / "rerender.log").read_text()
+    assert "resuming after step" in (survived / "logs" / "train_rerender.log").read_text()
 
 
 def test_nothing_half_written_is_left(survived):
@@ -165,7 +165,7 @@ def test_the_results_are_those_of_one_machine(finished, survived):
 def test_two_gpus_are_one_job_of_two_processes(cluster, survived, on_two_gpus):
     job = [job for job in cluster.jobs() if job.rule == "train_completion"][-1]
     assert (job.state, job.gpus) == ("COMPLETED", 2)
-    assert (survived / "logs" / "completion.log").read_text().count("on 2 processes") == 1
+    assert (survived / "logs" / "train_completion.log").read_text().count("on 2 processes") == 1
     before, after = on_two_gpus
     assert before.keys() == after.keys()
     for name, weights in before.items():
