@@ -2,7 +2,7 @@
 
 The cost model is on the slow side: its seconds are of a busy machine, and it plans for the full length of training,
 which ends earlier when validation no longer improves. Two whole runs of `draft` on 2 idle cores, of 74 and of 10
-photos, took 0.62 and 0.58 of what it says (benchmarks/RESULTS.md).
+photos, took 0.63 and 0.60 of what it says (benchmarks/RESULTS.md).
 """
 
 from collections.abc import Mapping

@@ -181,8 +181,8 @@ COSTS = {
     "split_photos": Cost(lambda x: 0.001 * x.photos, lambda x: 310),
     "color_cloud": Cost(
         lambda x: ((0.06 + 0.2 * x.points / 1e6) / x.threads + _samples(x) * _seconds_per_sample(x)) * x.photos,
-        lambda x: 380 + 2 * min(x.points / 1e6, 0.26) * x.config["buffer"]["lighting"] ** 2 * 4 + 100 * x.points / 1e6
-        + (30 + 60 * x.mvs) * x.threads,
+        lambda x: 380 + 2 * min(x.points / 1e6, 0.066 * x.threads) * x.config["buffer"]["lighting"] ** 2 * 4
+        + 100 * x.points / 1e6 + (30 + 60 * x.mvs) * x.threads,
     ),
     "compose_aligned": Cost(
         lambda x: (0.15 * x.buffer / 0.077 + 0.1 * x.points / 1e6) * x.photos, lambda x: 350 + 300 * x.buffer
