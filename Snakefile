@@ -19,6 +19,7 @@ include: "workflow/rules/segmentation.smk"
 include: "workflow/rules/mvs.smk"
 include: "workflow/rules/framebuffers.smk"
 include: "workflow/rules/dataset.smk"
+include: "workflow/rules/detail.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/videos.smk"
@@ -30,7 +31,8 @@ rule all:
     default_target: True
     input:
         [rules.photos.input, rules.sfm.input, rules.segmentation.input, rules.mvs.input],
-        [rules.framebuffers.input, rules.dataset.input, rules.training.input],
+        [rules.framebuffers.input, rules.dataset.input, rules.detail.input],
+        rules.training.input,
         [rules.evaluation.input, rules.videos.input, rules.report.input],
     message:
         "everything is there"

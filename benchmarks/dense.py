@@ -36,7 +36,7 @@ from nrw.mvs.consistency import agrees
 from nrw.mvs.geometric import NEIGHBOURS, PASSES
 from nrw.mvs.sources import read_sparse, select_sources
 from nrw.mvs.undistort import undistort
-from nrw.mvs.workspace import Workspace, read_keep, read_map, write_map
+from nrw.mvs.workspace import Workspace, read_map, read_unmasked, write_map
 from nrw.scene.files import SceneFiles
 
 PROCESSES = 2
@@ -155,7 +155,7 @@ class Judge:
         size = Truth().size
         distance = Surfaces(list(self.views.values())).distance(points)
         far = distance > 0.01 * size
-        dense = np.arange(len(points)) < summary["dense_points"]
+        dense = np.arange(len(points)) < summary["surface_points"]
         print(
             f"{len(points)} points; off any true surface by more than {0.01 * size:.2f} m (1 % of the scene's size):"
             f" {far.mean():.2%} (dense {far[dense].mean():.2%}, sparse {far[~dense].mean():.2%});"
@@ -248,7 +248,7 @@ def _sgbm(mvs: Path, labels: Path, ids: list[str]) -> None:
     workspace = Workspace(mvs)
     scene = read_sparse(workspace.sparse, workspace.cameras)
     for photo in ids:
-        keep = read_keep(labels, photo, frozenset(MASKED), workspace.cameras[photo])
+        keep = read_unmasked(labels, photo, frozenset(MASKED), workspace.cameras[photo])
         write_map(workspace.depth_map(photo, "photometric"), sgbm.estimate(workspace, scene, photo, keep, SGBM_PAIRS))
 
 

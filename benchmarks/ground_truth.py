@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from benchmarks.alignment import aligned
 from benchmarks.demo_truth import DemoTruth, Surfaces, widely_seen
 from benchmarks.truth import (
     FAR,
@@ -36,7 +37,7 @@ from nrw.core.ade20k import label_of
 from nrw.core.io import read_csv, read_image, read_json
 from nrw.core.pictures import Overview, row
 from nrw.dataset.packed import PackedDataset, View
-from nrw.evaluation.baselines import apply_affine, fill, fit_affine, recolored
+from nrw.evaluation.baselines import apply_affine, fill, fit_affine, fitted, renders
 from nrw.evaluation.metrics import compare
 from nrw.geometry.cameras import Camera, fit_size
 from nrw.geometry.pointcloud import Cloud, read_cloud
@@ -48,6 +49,13 @@ MULTIPLE = 8  # of the sides of every picture
 KEYS = (0, 3, 6, 8)  # lights of a sequence whose appearance is taken from the true picture; those between are blended
 SEEN_BY = 3  # photos that must see a surface before it can be asked for
 MAX_POSE_ERROR = 0.02  # of the scene's size: cameras farther off do not count in the alignment
+SCORES = {  # title, format
+    "psnr": ("PSNR", ".2f"),
+    "ssim": ("SSIM", ".3f"),
+    "flip": ("FLIP", ".3f"),
+    "perceptual": ("perceptual", ".3f"),
+    "sharpness": ("sharpness", ".2f"),
+}
 
 
 def main() -> None:
@@ -190,61 +198,88 @@ def labels(scene: Path, truth: Truth, cameras: Mapping[str, Camera]) -> str:
 
 
 def pictures(scene: Path, truth: Truth, similarity: Similarity, sheets: Path | None) -> str:
-    """PSNR and SSIM of the network and of the recoloured cloud (R), and flicker, against true pictures."""
+    """Scores of the network and of the baselines against true pictures, and flicker.
+
+    Pictures at cameras of the truth are scored a second time, each moved onto the true one (`benchmarks.alignment`).
+    """
     files = SceneFiles(scene)
     model, dataset = files.open("cpu")
     cloud, metrics = files.colored_cloud(), read_json(files.metrics)
-    lines = ["| true pictures | pictures | R: PSNR | SSIM | nrw: PSNR | SSIM |\n|---|---|---|---|---|---|"]
+    lines = [
+        f"| true pictures | pictures | method | {' | '.join(title for title, _ in SCORES.values())} |",
+        "|---" * (3 + len(SCORES)) + "|",
+    ]
     for protocol, methods in metrics["protocols"].items():
-        r, ours = methods["R"], methods["ours"]
-        lines.append(
-            f"| validation photos, people included, {protocol} | {len(metrics['photos'])} | {r['psnr']:.2f} | "
-            f"{r['ssim']:.3f} | {ours['psnr']:.2f} | {ours['ssim']:.3f} |"
-        )
+        group = f"validation photos, people included, {protocol}"
+        made = {method: scores for method, scores in methods.items() if method != "raw"}
+        lines += [_line(group, len(metrics["photos"]), method, scores) for method, scores in made.items()]
     studies = {
         "without_transients": empty_views(scene, truth, model, dataset),
         "appearances": appearances(truth, model, dataset, cloud, similarity),
     }
     for name, study in studies.items():
         lines += _scored(name, study, sheets)
-    flicker = []
+    flicker = ["", "| flicker of the fly-through | method | change | of the true frames' |", "|---|---|---|---|"]
     for light in truth.flythrough["appearances"]:
         frames = list(flythrough(truth, model, dataset, cloud, similarity, light))
         lines += _scored(f"flythrough_{light}", iter(frames), sheets)
-        flicker.append((light, *flickers(truth, frames)))
-    lines += ["", "| flicker of the fly-through | true frames | R | nrw | nrw / true |\n|---|---|---|---|---|"]
-    lines += [f"| {light} | {t:.4f} | {r:.4f} | {o:.4f} | {o / t:.2f} |" for light, t, r, o in flicker]
-    return "\n".join(lines)
+        found = flickers(truth, frames)
+        flicker += [f"| {light} | {method} | {v:.4f} | {v / found['true']:.2f} |" for method, v in found.items()]
+    return "\n".join(lines + flicker)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A true picture, R's and the network's, (H, W, 3) uint8; valid (H, W) bool: what counts; None: everything."""
+    """A true picture and those of the methods, (H, W, 3) uint8.
+
+    hit (H, W) bool: where the methods show something, by which they are aligned; None: nothing to align. valid (H, W)
+    bool: what counts; None: everything.
+    """
 
     group: str
     caption: str
     true: np.ndarray
-    r: np.ndarray
-    ours: np.ndarray
+    made: Mapping[str, np.ndarray]
+    hit: np.ndarray | None = None
     valid: np.ndarray | None = None
 
 
 def _scored(name: str, study: Iterator[Compared], sheets: Path | None) -> list[str]:
-    """A row of the table for each group of a study, whose pictures are compared one by one."""
-    groups, overview = {}, Overview()
+    """Rows of the table for each group of a study, whose pictures are compared one by one."""
+    groups: dict[tuple[str, str], list[dict]] = {}  # group, method
+    overview = Overview()
     for item in study:
-        masks = {"valid": np.ones(item.true.shape[:2], bool) if item.valid is None else item.valid}
-        scores = [compare(picture, item.true, masks) for picture in (item.r, item.ours)]
-        groups.setdefault(item.group, []).append([score[f"valid_{f}"] for score in scores for f in ("psnr", "ssim")])
-        captions = [f"true, {item.caption}", f"R {scores[0]['psnr']:.1f} dB", f"nrw {scores[1]['psnr']:.1f} dB"]
-        overview.add(row([item.true, item.r, item.ours], captions))
+        captions = []
+        for method, picture in item.made.items():
+            scores = _compare(picture, item.true, item.valid)
+            groups.setdefault((item.group, method), []).append(scores)
+            captions.append(f"{method} {scores['psnr']:.1f} dB")
+        overview.add(row([item.true, *item.made.values()], [f"true, {item.caption}", *captions]))
+        if item.hit is not None:
+            for method, picture in item.made.items():
+                scores = _compare(aligned(picture, item.true, item.hit), item.true, item.valid)
+                groups.setdefault((f"{item.group}, each aligned", method), []).append(scores)
     if sheets is not None:
         overview.write(sheets / f"{name}.png")
-    lines = []
-    for group, rows in groups.items():
-        r_psnr, r_ssim, psnr, ssim = np.mean(rows, axis=0)
-        lines.append(f"| {group} | {len(rows)} | {r_psnr:.2f} | {r_ssim:.3f} | {psnr:.2f} | {ssim:.3f} |")
-    return lines
+    return [_line(group, len(rows), method, _means(rows)) for (group, method), rows in groups.items()]
+
+
+def _compare(picture: np.ndarray, true: np.ndarray, valid: np.ndarray | None) -> dict[str, float | None]:
+    """SCORES over the pixels that count; the perceptual distance, which knows no pixels, of whole pictures only."""
+    if valid is None:
+        return compare(picture, true, {})
+    scores = compare(picture, true, {"valid": valid})
+    return {score: scores.get(f"valid_{score}") for score in SCORES}
+
+
+def _means(rows: list[dict]) -> dict[str, float | None]:
+    values = {score: [row[score] for row in rows if row[score] is not None] for score in SCORES}
+    return {score: float(np.mean(found)) if found else None for score, found in values.items()}
+
+
+def _line(group: str, count: int, method: str, scores: Mapping[str, float | None]) -> str:
+    texts = ["–" if scores.get(score) is None else format(scores[score], form) for score, (_, form) in SCORES.items()]
+    return f"| {group} | {count} | {method} | {' | '.join(texts)} |"
 
 
 def empty_views(scene: Path, truth: Truth, model: SceneModel, dataset: PackedDataset) -> Iterator[Compared]:
@@ -257,8 +292,8 @@ def empty_views(scene: Path, truth: Truth, model: SceneModel, dataset: PackedDat
         file = truth.clean[names[photo]]
         true, valid = resample(truth.picture(file), truth.camera(truth.photos[names[photo]]), view.camera)
         ours = model.render_view(view, model.encode(view), predict_labels=model.completion is not None)
-        r = recolored(view.color[0], view.depth[0] > 0, np.asarray(view.pixels), (0, 1))
-        yield Compared(f"views without transients, {dataset.split[photo]} photos", photo, true, r, ours, valid)
+        made = {**_baselines(view), "ours": ours}
+        yield Compared(f"views without transients, {dataset.split[photo]} photos", photo, true, made, valid=valid)
 
 
 def appearances(
@@ -275,25 +310,33 @@ def appearances(
                 codes[k] = torch.lerp(codes[first], codes[last], (k - first) / (last - first))
         for k, view in enumerate(views):
             kind = "own appearance" if k in KEYS else "interpolated between others"
-            true = np.asarray(view.pixels)
-            r = recolored(view.color[0], view.depth[0] > 0, true, (0, 1))
-            yield Compared(f"light sequence, {kind}", f"{number}.{k}", true, r, model.render_view(view, codes[k]))
+            made = {**_baselines(view), "ours": model.render_view(view, codes[k])}
+            hit = view.depth[0] > 0
+            yield Compared(f"light sequence, {kind}", f"{number}.{k}", np.asarray(view.pixels), made, hit)
+
+
+def _baselines(view: View) -> dict[str, np.ndarray]:
+    return {method: fitted(render, np.asarray(view.pixels), (0, 1)) for method, render in renders(view).items()}
 
 
 def flythrough(
     truth: Truth, model: SceneModel, dataset: PackedDataset, cloud: Cloud, similarity: Similarity, light: str
 ) -> Iterator[Compared]:
-    """A camera path in one light, in the appearance of its middle frame; R's colours too are fitted to that frame."""
+    """A camera path in one light, in the appearance of its middle frame, to which the baselines' colours are fitted."""
     entries = truth.flythrough["frames"]
     middle = entries[len(entries) // 2]
     model_view = seen(model, cloud, similarity, truth.camera(middle), truth.picture(middle["files"][light]), dataset)
     z = model.encode(model_view)
-    fit = fit_affine(fill(model_view.color[0], model_view.depth[0] > 0), np.asarray(model_view.pixels))
+    fits = {method: fit_affine(shown, np.asarray(model_view.pixels)) for method, shown in _filled(model_view).items()}
     for number, entry in enumerate(entries):
         view = seen(model, cloud, similarity, truth.camera(entry), truth.picture(entry["files"][light]), dataset)
-        r = apply_affine(fill(view.color[0], view.depth[0] > 0), fit)
-        ours = model.render_view(view, z)
-        yield Compared(f"fly-through, {light}", f"{number}", np.asarray(view.pixels), r, ours)
+        made = {method: apply_affine(shown, fits[method]) for method, shown in _filled(view).items()}
+        made["ours"] = model.render_view(view, z)
+        yield Compared(f"fly-through, {light}", f"{number}", np.asarray(view.pixels), made, view.depth[0] > 0)
+
+
+def _filled(view: View) -> dict[str, np.ndarray]:
+    return {method: fill(render.color, render.hit) for method, render in renders(view).items()}
 
 
 def seen(
@@ -313,12 +356,12 @@ def seen(
     return replace(view, pixels=np.array(Image.fromarray(picture).resize(size, Image.Resampling.BOX)))
 
 
-def flickers(truth: Truth, frames: list[Compared]) -> tuple[float, float, float]:
-    """Mean absolute change, in [0, 1], between successive frames after the true motion: true frames, R, network.
+def flickers(truth: Truth, frames: list[Compared]) -> dict[str, float]:
+    """Mean absolute change, in [0, 1], between successive frames after the true motion: `true` frames and each method.
 
     The frame before is warped by the true depth and cameras; pixels that were hidden or outside do not count.
     """
-    sums, count = np.zeros(3), 0
+    sums, count = dict.fromkeys(["true", *frames[0].made], 0.0), 0
     for (before, there), (after, here) in pairwise(zip(truth.flythrough["frames"], frames, strict=True)):
         size = here.true.shape[1::-1]
         first, second = (truth.camera(entry).resized(*size) for entry in (before, after))
@@ -327,12 +370,13 @@ def flickers(truth: Truth, frames: list[Compared]) -> tuple[float, float, float]
         same = (np.abs(look_up(old, uv) / z - 1) < 0.02).reshape(new.shape)  # False outside: looked up as 0
         count += same.sum()
         grid = torch.from_numpy(2 * uv.reshape(*new.shape, 2) / size - 1)[None].float()
-        for i, kind in enumerate(("true", "r", "ours")):
-            past = torch.from_numpy(getattr(there, kind)).permute(2, 0, 1)[None].float()
+        for method in sums:
+            old_frame, new_frame = (item.true if method == "true" else item.made[method] for item in (there, here))
+            past = torch.from_numpy(old_frame).permute(2, 0, 1)[None].float()
             warped = F.grid_sample(past, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
-            change = np.abs(warped.permute(1, 2, 0).numpy() - getattr(here, kind)) / 255
-            sums[i] += change[same].mean(axis=1).sum()
-    return tuple(sums / count)
+            change = np.abs(warped.permute(1, 2, 0).numpy() - new_frame) / 255
+            sums[method] += float(change[same].mean(axis=1).sum())
+    return {method: value / count for method, value in sums.items()}
 
 
 def _far_sky(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:

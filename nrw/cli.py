@@ -172,11 +172,11 @@ def joint(
     from nrw.dataset.packed import known_camera
     from nrw.videos import shots
 
-    model, dataset, cloud = SceneFiles(scene).open_with_cloud(device)
+    views, dataset = SceneFiles(scene).open_views(device)
     cameras = [known_camera(dataset.view(_known(dataset, photo_id))) for photo_id in (photo_a, photo_b)]
-    codes = [_code(model, dataset, photo_id) for photo_id in (photo_a, photo_b)]
+    codes = [_code(views.model, dataset, photo_id) for photo_id in (photo_a, photo_b)]
     planned = shots.joint_shots(cameras, codes, frames, shots.wide(size))
-    drawn = shots.draw(model, cloud, planned, side_by_side=side_by_side, edit=_edit(model, dataset, edit))
+    drawn = shots.draw(views, planned, side_by_side=side_by_side, edit=_edit(views.model, dataset, edit))
     _write_frames(drawn, frames, fps, out)
 
 
@@ -194,9 +194,9 @@ def video(
 
     if out.suffix != ".mp4":
         raise UserError(f"{out}: a name that ends in .mp4 is expected")
-    model, dataset, cloud = SceneFiles(scene).open_with_cloud(device)
-    planned, fps = shots.from_path(model, dataset, path)
-    drawn = shots.draw(model, cloud, planned, side_by_side=side_by_side, edit=_edit(model, dataset, edit))
+    views, dataset = SceneFiles(scene).open_views(device)
+    planned, fps = shots.from_path(views.model, dataset, path)
+    drawn = shots.draw(views, planned, side_by_side=side_by_side, edit=_edit(views.model, dataset, edit))
     writer.write_video(out, _progress(drawn, len(planned)), fps)
     typer.echo(f"{out}: {len(planned)} frames")
 
@@ -219,8 +219,8 @@ def view(
     from nrw.viewer.session import Session
 
     files = SceneFiles(scene)
-    model, dataset, cloud = files.open_with_cloud(device)
-    page = Page(Session(files, model, dataset, cloud, _edit(model, dataset, edit)), host, port)
+    views, dataset = files.open_views(device)
+    page = Page(Session(files, views, dataset, _edit(views.model, dataset, edit)), host, port)
     typer.echo(f"{scene} is at {page.url} (Ctrl-C stops it)")
     try:
         threading.Event().wait()
@@ -329,7 +329,7 @@ def _aligned_views(folder: Path, dataset: "PackedDataset") -> Iterator["View"]:
     with TemporaryDirectory() as scratch:
         ours, split_csv, out = Path(scratch, "aligned"), Path(scratch, "aligned", "split.csv"), Path(scratch, "dataset")
         format2019.import_aligned(folder, ours, min_density=-1, validation_share=0, min_validation=0, seed=0)
-        pack.pack_dataset(ours, None, split_csv, out, levels=dataset.meta["levels"], splat=1)
+        pack.pack_dataset(ours, None, split_csv, out, levels=dataset.meta["levels"])
         inputs = packed.PackedDataset(out)
         yield from map(inputs.view, inputs.ids)
 

@@ -129,8 +129,9 @@ def _geometry(scene: Path, ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
     write_cloud(scene / "mvs" / "cloud.ply", Cloud(points, colors, np.tile(np.float32([0, -1, 0]), (len(points), 1))))
     summary = {
         "points": len(points),
-        "dense_points": len(points) - 600,
-        "ground_points": 100,
+        "triangles": 1000,
+        "surface_points": len(points) - 600,
+        "loose_points": 100,
         "sparse_points": 500,
         "mean_coverage": 0.41,
         "photos_without_depth": [],
@@ -189,13 +190,16 @@ def _trained(scene: Path, stages: list[str]) -> None:
 
 
 def _scored_and_filmed(scene: Path, kinds: list[str]) -> None:
-    figures = {"raw": (9.0, 0.2), "R": (15.0, 0.4), "ours": (16.5, 0.5)}
+    figures = {"raw": (9.0, 0.2, 0.4), "R": (15.0, 0.4, 0.5), "ours": (16.5, 0.5, 0.75)}
     means = {
-        method: dict.fromkeys(COLUMNS) | {"psnr": psnr, "ssim": ssim, "l1": 0.1, "photos": dict.fromkeys(COLUMNS, 2)}
-        for method, (psnr, ssim) in figures.items()
+        method: dict.fromkeys(COLUMNS)
+        | {"psnr": psnr, "ssim": ssim, "l1": 0.1, "flip": 0.2, "sharpness": sharpness}
+        | {"photos": dict.fromkeys(COLUMNS, 2)}
+        for method, (psnr, ssim, sharpness) in figures.items()
     }
     assert set(means) == set(METHODS)
-    result = {"photos": ["0001", "0003"], "refine_steps": 2, "lpips_unavailable": "no weights"}
+    result = {"photos": ["0001", "0003"], "refine_steps": 2}
+    result |= {"perceptual_unavailable": "no package", "lpips_unavailable": "no weights"}
     result["protocols"] = {name: means for name in ("full", "half", "half_refined")}
     write_json(scene / "evaluation" / "metrics.json", result)
     for photo_id in result["photos"]:

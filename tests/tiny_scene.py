@@ -13,11 +13,12 @@ from nrw.core.io import write_csv, write_image, write_json
 from nrw.dataset.pack import pack_dataset
 from nrw.dataset.packed import PackedDataset
 from nrw.dataset.split import write_split
-from nrw.framebuffers.aligned import INDEX_FIELDS, POSE_FIELDS, aligned_paths, lighting_path
+from nrw.framebuffers.aligned import INDEX_FIELDS, POSE_FIELDS, aligned_paths, read_channels
+from nrw.framebuffers.levels import finest_level, level_path, save_level
 from nrw.framebuffers.rasters import save_buffer
 from nrw.geometry.cameras import Camera, look_at
-from nrw.geometry.pointcloud import Cloud, spacing, write_cloud
-from nrw.geometry.rasterize import pyramid, rasterize, reaching, shade
+from nrw.geometry.pointcloud import Cloud, read_cloud, write_cloud
+from nrw.geometry.rasterize import Geometry, rasterize
 from nrw.models.build import build_networks
 from nrw.models.completion import CompletionNet, completion_spec
 from nrw.models.inputs import BufferSpec
@@ -25,12 +26,14 @@ from nrw.scene.files import SceneFiles
 from nrw.training.stage import finish
 
 WIDTH, HEIGHT = 64, 48
+SCALE = 2  # of the pictures over the networks' buffer
 PHOTOS = 6
 BUILDING, SKY = (ade20k.label_of(name) for name in ("building", "sky"))
 CONFIG = {
     "seed": 1,
     "segmentation": {"model": "a model"},
-    "buffer": {"representation": "corrected", "levels": 2, "view_direction": True, "lighting": 2, "point_channels": 2},
+    "buffer": {"representation": "corrected", "levels": 2, "view_direction": True, "lighting": 2, "point_channels": 2,
+               "detail": False},
     "network": {"architecture": "film", "base_width": 4, "max_width": 8, "stages": 2, "z_dim": 4},
     "perceptual": {"weights": "none"},
     "training": {"losses": {"adversarial": 0.0}},
@@ -62,24 +65,24 @@ def make_scene(root: Path) -> None:
     np.save(files.colors, colors)
     lighting = rng.integers(1, 256, (len(points), 2), np.uint8)
     np.save(files.lighting, lighting)
+    geometry, channels = Geometry.of(read_cloud(files.cloud)), read_channels(files.colors, files.lighting)
     rows = []
     for number, azimuth in enumerate(np.radians(np.linspace(-50, 50, PHOTOS))):
         photo_id = f"{number:04d}"
         paths = aligned_paths(files.aligned, photo_id)
         position = np.array([np.cos(azimuth), np.sin(azimuth), 0.05])
         camera = Camera(WIDTH, HEIGHT, 60, 60, WIDTH / 2, HEIGHT / 2, look_at(position, np.zeros(3)))
-        raster = reaching(rasterize([points], camera), spacing(points), camera)
-        splatted = pyramid(raster, 1, 3)[0]
-        save_buffer(files.framebuffers, photo_id, raster)
-        shown = shade([points], np.hstack([colors, lighting]), camera, raster, splatted, 3)
-        color = shown[..., :3]
-        np.save(lighting_path(files.framebuffers, photo_id), shown[..., 3:])
-        write_image(paths["color"], np.dstack([color, np.where(splatted.hit, 255, 0).astype(np.uint8)]))
-        write_image(paths["depth"], (splatted.depth * 10_000).astype(np.uint16))
+        buffer = rasterize(geometry, camera.resized(SCALE * WIDTH, SCALE * HEIGHT), splat=3)
+        save_buffer(files.framebuffers, photo_id, buffer)
+        level, _ = finest_level(geometry, channels, camera.resized(SCALE * WIDTH, SCALE * HEIGHT), buffer, SCALE)
+        save_level(level_path(files.framebuffers, photo_id), level)
+        color, hit = level.color[..., :3].numpy(), level.depth.numpy() > 0
+        write_image(paths["color"], np.dstack([color, level.coverage.numpy()]))
+        write_image(paths["depth"], (level.depth.numpy() * 10_000).astype(np.uint16))
         light = (np.array([1.0, 0.9, 0.8]) * (0.4 + 0.1 * number))[None, None]
-        seen = np.where(splatted.hit[..., None], color, [200, 220, 255]) + rng.normal(0, 5, color.shape)
+        seen = np.where(hit[..., None], color, [200, 220, 255]) + rng.normal(0, 5, color.shape)
         write_image(paths["reference"], (seen * light).clip(0, 255).astype(np.uint8))
-        labels = np.where(splatted.hit, BUILDING, SKY).astype(np.uint8)
+        labels = np.where(hit, BUILDING, SKY).astype(np.uint8)
         write_image(paths["seg"], labels)
         write_image(paths["seg_rgb"], ade20k.colorize(labels))
         lens = {key: getattr(camera, key) for key in ("width", "height", "fx", "fy", "cx", "cy")}
@@ -90,7 +93,7 @@ def make_scene(root: Path) -> None:
     write_split(files.split, [{**row, "reason": ""} for row in split])
     pack_dataset(
         files.aligned, files.framebuffers, files.split, files.dataset,
-        levels=2, splat=3, transient=["person"], sky=["sky"], colors_npy=files.colors, lighting_npy=files.lighting,
+        levels=2, scale=SCALE, splat=3, transient=["person"], sky=["sky"], colors_npy=files.colors, lighting_npy=files.lighting,
     )  # fmt: skip
 
     save_networks(root, CONFIG)
@@ -112,7 +115,7 @@ def save_networks(root: Path, config: dict) -> None:
         parameter.data *= 2
     finish(
         files.stage("finetune"), root / "checkpoints", "finetune", dict(networks.named_children()), config,
-        spec=spec, transient=dataset.meta["transient"], splat=dataset.meta["splat"],
+        spec=spec, transient=dataset.meta["transient"],
     )  # fmt: skip
     labels_spec = completion_spec(spec)
     network = CompletionNet(labels_spec, 2)

@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 from nrw.core import ade20k
 from nrw.core.io import write_csv, write_image
 from nrw.dataset.pack import pack_dataset
-from nrw.framebuffers.aligned import INDEX_FIELDS, POSE_FIELDS, lighting_path
+from nrw.framebuffers.aligned import INDEX_FIELDS, POSE_FIELDS, read_channels
+from nrw.framebuffers.levels import finest_level, level_path, save_level
 from nrw.framebuffers.rasters import save_buffer
 from nrw.geometry.cameras import Camera
 from nrw.geometry.pointcloud import Cloud, write_cloud
-from nrw.geometry.rasterize import pyramid, rasterize, reaching, shade
+from nrw.geometry.rasterize import Geometry, rasterize
 from nrw.training import appearance, completion, rerender
 
 BUILDING, SKY, PERSON = (ade20k.label_of(name) for name in ("building", "sky", "person"))
@@ -29,6 +30,7 @@ BUFFER_OF_2019 = {
     "view_direction": False,
     "lighting": 0,
     "point_channels": 0,
+    "detail": False,
 }
 
 MODULES = {"appearance": appearance, "rerender": rerender, "finetune": rerender, "completion": completion}
@@ -51,17 +53,18 @@ def make_scene(
     np.save(buffers / "colors.npy", cloud.colors)
     lighting = np.random.default_rng(1).integers(1, 256, (len(cloud.points), 2), np.uint8)
     np.save(buffers / "lighting.npy", lighting)
+    geometry, channels = Geometry.of(cloud), read_channels(buffers / "colors.npy", buffers / "lighting.npy")
     cameras, rows, index = [], [], []
     for number in range(photos):
         photo_id = f"{number:04d}"
         width, height = size if number % 2 == 0 else size[::-1]
         pose = np.column_stack([np.eye(3), [0.3 * rng.normal(), 0.2 * rng.normal(), 0]])
         camera = Camera(width, height, 1.1 * size[0], 1.1 * size[0], width / 2, height / 2, pose)
-        raster = reaching(rasterize([points], camera), cloud.spacing, camera)
-        save_buffer(buffers, photo_id, raster)
-        shown = shade([points], np.hstack([cloud.colors, lighting]), camera, raster, pyramid(raster, 1, 3)[0], 3)
-        write_image(aligned / f"{photo_id}_color.png", shown[..., :3])
-        np.save(lighting_path(buffers, photo_id), shown[..., 3:])
+        buffer = rasterize(geometry, camera, splat=3)
+        save_buffer(buffers, photo_id, buffer)
+        level, _ = finest_level(geometry, channels, camera, buffer, 1)
+        save_level(level_path(buffers, photo_id), level)
+        write_image(aligned / f"{photo_id}_color.png", level.color[..., :3].numpy())
         rays = camera.ray_directions()
         x, y = np.moveaxis(camera.center + rays * ((WALL_DEPTH - camera.center[2]) / rays[..., 2:]), -1, 0)[:2]
         gain = 0.3 + 0.7 * number / (photos - 1)
@@ -78,7 +81,7 @@ def make_scene(
         index.append({"id": photo_id, **lens, **dict(zip(POSE_FIELDS, pose.ravel(), strict=True))})
     write_csv(folder / "split.csv", rows, ["id", "split"])
     write_csv(aligned / "index.csv", index, INDEX_FIELDS)
-    options = {"levels": 2, "splat": 3, "transient": ["person"], "sky": ["sky"]}
+    options = {"levels": 2, "scale": 1, "splat": 3, "transient": ["person"], "sky": ["sky"]}
     write_cloud(folder / "cloud.ply", cloud)
     options |= {f"{name}_npy": buffers / f"{name}.npy" for name in ("colors", "lighting")}
     pack_dataset(aligned, buffers, folder / "split.csv", folder / "dataset", **options)
@@ -105,6 +108,7 @@ def make_config(**training: object) -> dict:
             "view_direction": True,
             "lighting": 2,
             "point_channels": 2,
+            "detail": False,
         },
         "network": {"architecture": "film", "base_width": 4, "max_width": 8, "stages": 2, "z_dim": 4},
         "perceptual": {"weights": "random"},
@@ -146,7 +150,7 @@ def run(stage: str, dataset: Path, out: Path, config: dict | None = None, init: 
         completion.train(dataset, *folders, config)
     else:
         before = {"rerender": "appearance", "finetune": "rerender"}[stage]
-        rerender.train(dataset, (init or out) / before, *folders, config, stage=stage)
+        rerender.train(dataset, None, (init or out) / before, *folders, config, stage=stage)
 
 
 def weights(out: Path, stage: str) -> dict[str, torch.Tensor]:

@@ -1,12 +1,14 @@
 """Packing the aligned pictures into the training set that `dataset.packed` reads."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
+import torch
 
 from nrw.core import ade20k
 from nrw.core.errors import UserError
@@ -15,6 +17,7 @@ from nrw.core.limits import SIDE_MULTIPLE
 from nrw.core.progress import in_threads, progress
 from nrw.dataset.packed import (
     COLOR,
+    COVERAGE,
     DEPTH,
     FORMAT,
     INDEX,
@@ -25,9 +28,8 @@ from nrw.dataset.packed import (
     dtype_of,
 )
 from nrw.dataset.split import read_split
-from nrw.framebuffers.aligned import POSE_FIELDS, lighting_path
-from nrw.framebuffers.rasters import buffer_paths
-from nrw.geometry.rasterize import DeepBuffer, color_pyramid, pyramid
+from nrw.framebuffers.aligned import POSE_FIELDS
+from nrw.framebuffers.levels import Level, level_path, load_level, pyramid
 
 
 def pack_dataset(
@@ -37,7 +39,8 @@ def pack_dataset(
     out_dir: Path | str,
     *,
     levels: int,
-    splat: int,
+    scale: int = 1,
+    splat: int = 1,
     transient: Iterable[str] = (),
     sky: Iterable[str] = (),
     colors_npy: Path | str | None = None,
@@ -48,13 +51,11 @@ def pack_dataset(
 
     aligned_dir: index.csv with the cameras, `<id>_reference.png`, `<id>_color.png` and, where there are labels,
       `<id>_seg.png`.
-    framebuffers_dir, colors_npy: `<id>_index.npy`, `_depth.npy` and `_reach.npy` (rasters with points of one pixel), of
-      which every level is made with points of `splat` pixels, and the points' colors (N, 3) uint8. None: the set was
-      imported, and its levels are made from `<id>_depth.png`, whose points have their size already (`splat` is not
-      used): a coarse pixel has the depth of the nearest of the pixels it covers.
-      The colors are those of `<id>_color.png`; a coarse pixel has the mean of the surface that it shows.
-    lighting_npy: the points' lighting (N, K) uint8 (`framebuffers.lighting`), if any; then each photo has an
-      `<id>_lighting.npy` among the framebuffers.
+    framebuffers_dir, colors_npy: `<id>_level.npz` (`framebuffers.levels`), and the points' colors (N, 3) uint8. None:
+      the set was imported, and its finest level is `<id>_color.png` with `<id>_depth.png`.
+    lighting_npy: the points' lighting (N, K) uint8 (`framebuffers.lighting`), if any.
+    scale, splat: how many times larger than the finest level the pictures of the scene are drawn, and the diameter of a
+      loose point in them, pixels.
     transient, sky: ADE20K names.
 
     Raises UserError where files are missing or disagree in size, or a class name is unknown.
@@ -81,7 +82,6 @@ def pack_dataset(
         n_points,
         lighting is not None,
         levels,
-        splat,
     )
     with atomic_path(out_dir) as folder:
         folder.mkdir(parents=True)
@@ -92,7 +92,8 @@ def pack_dataset(
         meta = {
             "format": FORMAT,
             "levels": levels,
-            "splat": splat if source.has_index else 1,
+            "scale": scale,
+            "splat": splat,
             "near": near,
             "far": far,
             "classes": sorted({int(ade20k.GROUPS[label]) for label in labels - transient_labels - {0}}),
@@ -142,7 +143,6 @@ class _Source:
     n_points: int
     has_lighting: bool
     levels: int
-    splat: int
 
     @property
     def has_index(self) -> bool:
@@ -166,24 +166,24 @@ class _Source:
                 f"Photo {photo_id} is in {self.split_csv} but not in {self.aligned_dir}/index.csv; make both again."
             )
         arrays = {PHOTO: reference, LABELS: labels}
-        for level, (picture, buffer) in enumerate(self._levels(photo_id, reference)):
-            arrays |= {COLOR.format(level): picture[..., :3], DEPTH.format(level): buffer.depth}
+        for number, level in enumerate(pyramid(self._finest(photo_id, reference), self.levels)):
+            arrays |= {COLOR.format(number): level.color[..., :3], DEPTH.format(number): level.depth}
+            arrays[COVERAGE.format(number)] = level.coverage
             if self.has_index:
-                arrays[INDEX.format(level)] = buffer.index
+                arrays[INDEX.format(number)] = level.index
             if self.has_lighting:
-                arrays[LIGHTING.format(level)] = picture[..., 3:]
-        return arrays
+                arrays[LIGHTING.format(number)] = level.color[..., 3:]
+        return {name: np.asarray(array) for name, array in arrays.items()}
 
-    def _levels(self, photo_id: str, reference: np.ndarray) -> Iterator[tuple[np.ndarray, DeepBuffer]]:
-        """Picture (h, w, 3 + K) uint8, color and lighting, and buffer of each level."""
-        picture = _image(self.aligned_dir / f"{photo_id}_color.png", (3, 4), like=reference)[..., :3]
-        if self.framebuffers_dir is None:
-            return _imported_levels(self.aligned_dir, photo_id, picture, self.levels)
-        raster = _raster(self.framebuffers_dir, photo_id, reference.shape[:2], self.n_points)
-        if self.has_lighting:
-            lighting = _fitting(lighting_path(self.framebuffers_dir, photo_id), reference.shape[:2])
-            picture = np.dstack([picture, lighting])
-        return _levels_of(raster, picture, self.levels, self.splat)
+    def _finest(self, photo_id: str, reference: np.ndarray) -> Level:
+        """The finest level of a photo; of an imported set, the pixels of the render are the points."""
+        if self.framebuffers_dir is not None:
+            return _level(self.framebuffers_dir, photo_id, reference.shape[:2], self.n_points)
+        color = _image(self.aligned_dir / f"{photo_id}_color.png", (3, 4), like=reference)[..., :3]
+        png = _image(self.aligned_dir / f"{photo_id}_depth.png", (), np.uint16, like=color)
+        depth = torch.from_numpy(png.astype(np.float32))
+        index = torch.where(depth > 0, torch.arange(depth.numel()).view(depth.shape), -1).int()
+        return Level(torch.from_numpy(np.array(color)), depth, index, 255 * (depth > 0).byte())
 
 
 class DepthPercentiles:
@@ -215,44 +215,23 @@ class DepthPercentiles:
         return [float(value) for value in middles.astype(np.uint32).view(np.float32)]
 
 
-def _raster(folder: Path, photo_id: str, size: tuple[int, int], n_points: int) -> DeepBuffer:
-    """The cloud of n_points as a photo of (height, width) shows it. Raises UserError where it is of another run."""
-    files = buffer_paths(folder, photo_id)
-    raster = DeepBuffer(*(_fitting(file, size) for file in files))
-    if raster.index.max(initial=-1) >= n_points:
+def _level(folder: Path, photo_id: str, size: tuple[int, int], n_points: int) -> Level:
+    """The finest level of a photo of (height, width) in a cloud of n_points. Raises UserError where it is not that."""
+    file, again = level_path(folder, photo_id), "delete the framebuffers folder and run again."
+    try:
+        level = load_level(file)
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise UserError(f"{file} cannot be read ({error}); {again}") from error
+    if level.depth.shape != size:
         raise UserError(
-            f"{files[0]} names point {raster.index.max()}, but colors.npy has {n_points} points: "
-            "they are of different clouds; delete the framebuffers folder and run again."
+            f"{file} has shape {tuple(level.depth.shape)}, its photo {size}: they are of different runs; {again}"
         )
-    return raster
-
-
-def _fitting(file: Path, size: tuple[int, int]) -> np.ndarray:
-    """An array of the framebuffers of a photo of (height, width). Raises UserError where it has another size."""
-    array = _load(file)
-    if array.shape[:2] != size:
+    if int(level.index.max()) >= n_points:
         raise UserError(
-            f"{file} has shape {array.shape}, its photo {size}: they are of "
-            "different runs; delete the framebuffers folder and run again."
+            f"{file} names point {int(level.index.max())}, but colors.npy has {n_points} points: they are of different "
+            f"clouds; {again}"
         )
-    return array
-
-
-def _levels_of(
-    raster: DeepBuffer, picture: np.ndarray, levels: int, splat: int
-) -> Iterator[tuple[np.ndarray, DeepBuffer]]:
-    """Picture (h, w, C) uint8 and buffer of each level, from those at full size."""
-    buffers = pyramid(raster, levels, splat)
-    return zip(color_pyramid(picture, buffers, splat), buffers, strict=True)
-
-
-def _imported_levels(
-    aligned_dir: Path, photo_id: str, color: np.ndarray, levels: int
-) -> Iterator[tuple[np.ndarray, DeepBuffer]]:
-    """Color (h, w, 3) uint8 and buffer of each level, from aligned PNGs: the pixels of the render are the points."""
-    depth = _image(aligned_dir / f"{photo_id}_depth.png", (), np.uint16, like=color).astype(np.float32)
-    index = np.where(depth > 0, np.arange(depth.size, dtype=np.int32).reshape(depth.shape), -1).astype(np.int32)
-    return _levels_of(DeepBuffer(index, depth), color, levels, splat=1)
+    return level
 
 
 def _cameras(index_csv: Path) -> dict[str, dict | None]:

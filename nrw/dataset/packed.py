@@ -2,9 +2,9 @@
 
 A packed set is a folder of headerless little-endian files, one for each kind of array, each holding the photos one
 after the other in the order of dataset.json: photo.u8 and labels.u8, and for each level l of the deep buffer
-color_l.u8, depth_l.f32 and, only where the set comes from a point cloud, index_l.i32 and lighting_l.u8 (where the cloud
-has lighting; points.u8 then holds that of all points). Nothing is decoded when it is read, the operating system caches
-what is used, and any number of readers share that cache.
+color_l.u8, depth_l.f32, coverage_l.u8 and, only where the set comes from a point cloud, index_l.i32 and lighting_l.u8
+(where the cloud has lighting; points.u8 then holds that of all points). Nothing is decoded when it is read, the
+operating system caches what is used, and any number of readers share that cache.
 """
 
 import json
@@ -18,10 +18,11 @@ from nrw.core.errors import UserError
 from nrw.core.io import read_json
 from nrw.geometry.cameras import Camera
 
-FORMAT = 2  # of dataset.json and the raw files
+FORMAT = 3  # of dataset.json and the raw files
 
 PHOTO, LABELS, COLOR, DEPTH, INDEX = "photo.u8", "labels.u8", "color_{}.u8", "depth_{}.f32", "index_{}.i32"
-LIGHTING, POINTS = "lighting_{}.u8", "points.u8"
+DETAIL_CHANNELS = 5
+COVERAGE, LIGHTING, POINTS = "coverage_{}.u8", "lighting_{}.u8", "points.u8"
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,12 @@ class View:
     pixels: (H, W, 3) uint8, of the photo. labels: (H, W) uint8, ADE20K 1–150, 0 = unknown. H and W are multiples of 8.
     color, depth, index: a list with one array for each level l, of size h = ceil(H / 2^l), w = ceil(W / 2^l):
     (h, w, 3) uint8, 0 where no point is seen; (h, w) float32, z in the camera, 0 = none; (h, w) int32 point index,
-    -1 = none. index is None where the set has no point cloud. lighting: the same of (h, w, K) uint8,
-    means of the points, 0 where no point is seen; None where the cloud has none.
-    camera: of the full size; None where unknown.
+    -1 = none. index is None where the set has no point cloud. coverage: the same of (h, w) uint8, the share of the
+    pixel that shows the cloud, times 255. lighting: the same of (h, w, K) uint8, means of the points, 0 where no point
+    is seen; None where the cloud has none.
+    camera: of the full size; None where unknown. detail: (H, W, 5) uint8, of other photos that show the same
+    (`models.inputs.encode_detail`); None where the set was opened without.
+    The arrays of a view that was drawn, not packed, are tensors on the device that drew them.
     """
 
     id: str
@@ -42,8 +46,10 @@ class View:
     color: list[np.ndarray]
     depth: list[np.ndarray]
     index: list[np.ndarray] | None
+    coverage: list[np.ndarray]
     camera: Camera | None
     lighting: list[np.ndarray] | None = None
+    detail: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -56,7 +62,8 @@ class PackedDataset:
     """A packed set, opened by memory map; cheap to open, cheap to send to another process.
 
     meta: what dataset.json holds beside the photos:
-      levels: number of levels. splat: diameter of a point, pixels, in each level.
+      levels: number of levels. scale: how many times larger than the finest level the scene's pictures are drawn.
+        splat: diameter of a loose point in these, pixels.
       near, far: 1st and 99th percentile of the positive depths of the training photos.
       classes: sorted indices of the 29 groups (`core.ade20k`) that the training photos show beside transient and
         unknown pixels; empty where there are no labels. transient, sky: sorted ADE20K labels 1–150.
@@ -64,11 +71,13 @@ class PackedDataset:
         numbers of each point's lighting, 0 where there is none.
     ids: all photos in order; split: train or val by id. point_lighting: (n_points, lighting) uint8, or None.
 
+    detail: the file of the photos' detail, (H, W, 5) uint8 one after the other (`detail.training`), if any.
+
     Raises UserError where the folder is missing, damaged or of another format.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, detail: Path | str | None = None) -> None:
+        self.path, self.detail = Path(path), None if detail is None else Path(detail).absolute()
         self.meta, photos = _read_meta(self.path)
         self.ids: list[str] = [photo["id"] for photo in photos]
         self.split: dict[str, str] = {photo["id"]: photo["split"] for photo in photos}
@@ -78,6 +87,8 @@ class PackedDataset:
         self._color = [self._open(COLOR.format(level), level, 3) for level in levels]
         self._depth = [self._open(DEPTH.format(level), level) for level in levels]
         self._index = [self._open(INDEX.format(level), level) for level in levels] if self.meta["has_index"] else None
+        self._coverage = [self._open(COVERAGE.format(level), level) for level in levels]
+        self._detail = None if self.detail is None else self._open(self.detail, 0, DETAIL_CHANNELS)
         channels = self.meta["lighting"]
         self._lighting = [self._open(LIGHTING.format(level), level, channels) for level in levels] if channels else None
         self.point_lighting = None
@@ -88,7 +99,7 @@ class PackedDataset:
         return len(self.ids)
 
     def __reduce__(self) -> tuple:
-        return PackedDataset, (self.path,)  # another process maps the files itself, rather than receive their contents
+        return PackedDataset, (self.path, self.detail)  # another process maps the files itself
 
     @property
     def train_ids(self) -> list[str]:
@@ -108,12 +119,14 @@ class PackedDataset:
             [level[photo_id] for level in self._color],
             [level[photo_id] for level in self._depth],
             [level[photo_id] for level in self._index] if self._index is not None else None,
+            [level[photo_id] for level in self._coverage],
             camera and camera_of(camera),
             [level[photo_id] for level in self._lighting] if self._lighting is not None else None,
+            self._detail[photo_id] if self._detail is not None else None,
         )
 
-    def _open(self, name: str, level: int, channels: int = 0) -> dict[str, np.ndarray]:
-        """The arrays of one file by photo id, (h, w) or (h, w, channels)."""
+    def _open(self, name: str | Path, level: int, channels: int = 0) -> dict[str, np.ndarray]:
+        """The arrays of one file, in the set's folder or anywhere, by photo id: (h, w) or (h, w, channels)."""
         shapes = {
             photo_id: (*level_size(info["height"], info["width"], level), *([channels] if channels else []))
             for photo_id, info in self._photos.items()
@@ -126,9 +139,9 @@ class PackedDataset:
             offset += count
         return arrays
 
-    def _map(self, name: str, count: int) -> np.ndarray:
+    def _map(self, name: str | Path, count: int) -> np.ndarray:
         """The `count` numbers of a file."""
-        dtype, file = dtype_of(name), self.path / name
+        dtype, file = dtype_of(str(name)), self.path / name
         found = file.stat().st_size if file.is_file() else None
         if found != count * dtype.itemsize:
             state = "is missing" if found is None else f"has {found} bytes instead of {count * dtype.itemsize}"

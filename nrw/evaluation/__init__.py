@@ -1,1 +1,4 @@
-"""Stage 8, evaluation: `scores` of the validation photos by `metrics`, beside `baselines` without learning."""
+"""Stage 8, evaluation: `scores` of the validation photos, beside `baselines` without learning.
+
+Pictures are compared by `metrics`, one of which, `feature_distance`, needs an extra.
+"""

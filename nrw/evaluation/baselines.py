@@ -1,20 +1,36 @@
-"""Baseline R, which needs no learning: the difference to it is what the network adds.
+"""Baselines, which need no learning: the difference to them is what the network adds.
 
-R is the recoloured cloud: the render in colours gathered from the training photos, holes filled with the nearest pixel,
-and one affine colour transform fitted per photo.
+A baseline is a render in colours gathered from the training photos, its holes filled with the nearest pixel, and one
+affine colour transform fitted per photo. R renders the recoloured cloud.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from nrw.dataset.packed import View
 
-def recolored(color: np.ndarray, hit: np.ndarray, pixels: np.ndarray, region: tuple[float, float]) -> np.ndarray:
-    """Baseline R for one photo: (H, W, 3) uint8.
 
-    color: (H, W, 3) uint8, the render of the recoloured cloud. hit: (H, W) bool, True where the render shows a point.
+@dataclass(frozen=True)
+class Render:
+    """A picture without learning: color (H, W, 3) uint8; hit (H, W) bool, True where it shows something."""
+
+    color: np.ndarray
+    hit: np.ndarray
+
+
+def renders(view: View) -> dict[str, Render]:
+    """Draw what the baselines of a photo's view are made of: method -> render, before holes and colours."""
+    return {"R": Render(np.asarray(view.color[0]), np.asarray(view.depth[0]) > 0)}
+
+
+def fitted(render: Render, pixels: np.ndarray, region: tuple[float, float]) -> np.ndarray:
+    """Fill the holes of a render and fit its colours to a photo: (H, W, 3) uint8.
+
     pixels: (H, W, 3) uint8, the photo; only the columns of `region` (first and last, as shares of the width) are used.
     """
-    filled = fill(color, hit)
+    filled = fill(render.color, render.hit)
     seen = columns(pixels.shape[1], region)
     return apply_affine(filled, fit_affine(filled[:, seen], pixels[:, seen]))
 

@@ -1,4 +1,4 @@
-"""Scores of a trained scene on its validation photos, beside two baselines that need no learning.
+"""Scores of a trained scene on its validation photos, beside baselines that need no learning.
 
 A protocol says which part of a photo the appearance is taken from and which part is scored: `full` takes and scores
 the whole photo, as in 2019; `half` takes the left half and scores the right one (NeRF-W); `half_refined` also refines
@@ -22,7 +22,8 @@ from nrw.core.io import atomic_path, write_csv, write_image, write_json
 from nrw.core.pictures import Overview, row
 from nrw.core.progress import progress
 from nrw.dataset.packed import PackedDataset, View
-from nrw.evaluation.baselines import columns, recolored
+from nrw.evaluation.baselines import columns, fitted, renders
+from nrw.evaluation.feature_distance import perceptual_unavailable
 from nrw.evaluation.metrics import compare, lpips_unavailable
 
 if TYPE_CHECKING:
@@ -47,8 +48,19 @@ PROTOCOLS = {  # by the name used in metrics.csv and metrics.json
     "half_refined": Protocol((0.0, 0.5), (0.5, 1.0), "The same, appearance refined on the left half"),
 }
 METHODS = {"raw": "render of the cloud", "R": "cloud, holes filled, colours fitted (R)", "ours": "nrw"}
-METRICS = ("l1", "psnr", "ssim")  # over all pixels and over each mask
-COLUMNS = (*METRICS, "lpips", *(f"{mask}_{metric}" for mask in ("static", "hit") for metric in METRICS))
+METRICS = ("l1", "psnr", "ssim", "flip", "sharpness")  # over all pixels and over each mask
+COLUMNS = (*METRICS, "perceptual", "lpips", *(f"{mask}_{metric}" for mask in ("static", "hit") for metric in METRICS))
+TABLE = {  # of the log: title, width, format
+    "psnr": ("PSNR", 6, ".2f"),
+    "ssim": ("SSIM", 6, ".3f"),
+    "l1": ("L1", 6, ".3f"),
+    "flip": ("FLIP", 6, ".3f"),
+    "perceptual": ("perceptual", 10, ".3f"),
+    "lpips": ("LPIPS", 6, ".3f"),
+    "sharpness": ("sharpness", 9, ".2f"),
+    "static_psnr": ("static PSNR", 11, ".2f"),
+    "static_ssim": ("static SSIM", 11, ".3f"),
+}
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +68,10 @@ logger = logging.getLogger(__name__)
 def evaluate(model: "SceneModel", dataset: PackedDataset, out_dir: Path | str, *, refine_steps: int) -> dict:
     """Score the validation photos, write metrics.csv, metrics.json and sheets/ to `out_dir`, and return the means.
 
-    metrics.csv has one row per photo, protocol and method: l1, psnr (dB), ssim and lpips over all pixels, and the first
-    three over `static` pixels (no transient class in the photo's labels) and `hit` pixels (covered by the cloud).
-    metrics.json has the means, the number of photos in each mean, and why LPIPS is missing if it is. sheets/<id>.png
-    shows render | labels | output | photo under `full`; sheets/overview.png shows up to 24 of these rows.
+    metrics.csv has one row per photo, protocol and method: COLUMNS, as `metrics.compare` defines them, over all pixels,
+    `static` pixels (no transient class in the photo's labels) and `hit` pixels (covered by the cloud). metrics.json has
+    the means, the number of photos in each mean, and why perceptual or LPIPS is missing if it is. sheets/<id>.png shows
+    render | labels | output | photo under `full`; sheets/overview.png shows up to 24 of these rows.
     refine_steps: 0 skips `half_refined`. Photos are processed one at a time. Raises UserError where there are none.
     """
     if not dataset.val_ids:
@@ -89,7 +101,7 @@ def evaluate(model: "SceneModel", dataset: PackedDataset, out_dir: Path | str, *
         overview.write(sheets / "overview.png")
     means = summarize(rows, protocols)
     result = {"photos": dataset.val_ids, "refine_steps": refine_steps, "protocols": means}
-    result["lpips_unavailable"] = lpips_unavailable()
+    result |= {"perceptual_unavailable": perceptual_unavailable(), "lpips_unavailable": lpips_unavailable()}
     write_csv(out_dir / "metrics.csv", rows, ["id", "protocol", "method", *COLUMNS])
     write_json(out_dir / "metrics.json", result)
     logger.info("%s", table(means))
@@ -110,28 +122,33 @@ def output(model: "SceneModel", view: View, protocol: str, refine_steps: int) ->
 
 def score(view: View, outputs: Mapping[str, np.ndarray], transient: Sequence[int]) -> list[dict]:
     """Compute the rows of metrics.csv for one photo. outputs: protocol -> the network's picture (H, W, 3) uint8."""
-    pixels, color, hit = np.asarray(view.pixels), np.asarray(view.color[0]), view.depth[0] > 0
-    masks = {"static": ~np.isin(view.labels, transient), "hit": hit}
+    pixels, baselines = np.asarray(view.pixels), renders(view)
+    masks = {"static": ~np.isin(view.labels, transient), "hit": view.depth[0] > 0}
     rows, known = [], {}
     for name, ours in outputs.items():
         seen, scored = PROTOCOLS[name].seen, PROTOCOLS[name].scored
         part = columns(pixels.shape[1], scored)
         if (seen, scored) not in known:  # the two half protocols share their baselines
-            pictures = {"raw": color, "R": recolored(color, hit, pixels, seen)}
+            pictures = {"raw": np.asarray(view.color[0])}
+            pictures |= {method: fitted(render, pixels, seen) for method, render in baselines.items()}
             known[seen, scored] = {
                 method: _compare(picture, pixels, masks, part) for method, picture in pictures.items()
             }
         scores = {**known[seen, scored], "ours": _compare(ours, pixels, masks, part)}
-        rows += [{"id": view.id, "protocol": name, "method": method, **scores[method]} for method in METHODS]
+        rows += [{"id": view.id, "protocol": name, "method": method, **figures} for method, figures in scores.items()]
     return rows
 
 
 def summarize(rows: Sequence[Mapping], protocols: Sequence[str]) -> dict:
-    """Average the rows: protocol -> method -> {metric: mean or None, ..., "photos": {metric: photos that have it}}."""
+    """Average the rows: protocol -> method -> {metric: mean or None, ..., "photos": {metric: photos that have it}}.
+
+    Methods come in the order of METHODS, and only those that have rows.
+    """
     means: dict[str, dict[str, dict]] = {}
     for protocol in protocols:
         means[protocol] = {}
-        for method in METHODS:
+        made = {row["method"] for row in rows if row["protocol"] == protocol}
+        for method in [method for method in METHODS if method in made]:
             chosen = [row for row in rows if (row["protocol"], row["method"]) == (protocol, method)]
             values = {metric: [row[metric] for row in chosen if row[metric] is not None] for metric in COLUMNS}
             means[protocol][method] = {
@@ -142,12 +159,10 @@ def summarize(rows: Sequence[Mapping], protocols: Sequence[str]) -> dict:
 
 def table(means: Mapping) -> str:
     """Format the means as text, with the difference between the network and R."""
-    lines = [
-        f"{'protocol':13} {'method':9} {'PSNR':>6} {'SSIM':>6} {'L1':>6} {'LPIPS':>6} | {'static PSNR':>11} {'SSIM':>6}"
-    ]
+    titles = " ".join(f"{title:>{width}}" for title, width, _ in TABLE.values())
+    lines = [f"{'protocol':13} {'method':9} {titles}"]
     for protocol, methods in means.items():
-        for method in METHODS:
-            lines.append(_line(protocol, method, methods[method]))
+        lines += [_line(protocol, method, scores) for method, scores in methods.items()]
         gain = {
             metric: None if methods["ours"][metric] is None else methods["ours"][metric] - methods["R"][metric]
             for metric in COLUMNS
@@ -157,12 +172,11 @@ def table(means: Mapping) -> str:
 
 
 def _line(protocol: str, method: str, scores: Mapping) -> str:
-    def text(metric: str, width: int, digits: int) -> str:
-        value = scores[metric]
-        return f"{'-' if value is None else format(value, f'.{digits}f'):>{width}}"
-
-    whole = f"{text('psnr', 6, 2)} {text('ssim', 6, 3)} {text('l1', 6, 3)} {text('lpips', 6, 3)}"
-    return f"{protocol:13} {method:9} {whole} | {text('static_psnr', 11, 2)} {text('static_ssim', 6, 3)}"
+    texts = [
+        f"{'-' if scores[metric] is None else format(scores[metric], form):>{width}}"
+        for metric, (_, width, form) in TABLE.items()
+    ]
+    return f"{protocol:13} {method:9} {' '.join(texts)}"
 
 
 def _compare(picture: np.ndarray, pixels: np.ndarray, masks: Mapping[str, np.ndarray], part: slice) -> dict:

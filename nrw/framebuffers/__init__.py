@@ -1,5 +1,6 @@
-"""Stage 5, the cloud as each photo's camera sees it.
+"""Stage 5, the scene as each photo's camera sees it.
 
-`rasters`: one point per pixel. `undistorted`: photos and labels at that size. `coloring`: colors (`recolor`) and
-`lighting` of the points, from the photos' samples of them (`observations`). `aligned`: the PNGs in the format of 2019.
+`rasters`: the surface and points, rasterized at the size of the pictures. `undistorted`: photos and labels at such
+sizes. `coloring`: colors (`recolor`) and `lighting` of the points, from the photos' samples of them (`observations`).
+`levels`: what the networks see, at their sizes. `aligned`: the PNGs in the format of 2019.
 """

@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from nrw.core import ade20k
-from nrw.core.io import atomic_path, read_csv, write_csv, write_image
+from nrw.core.io import read_csv, write_csv, write_image
 from nrw.core.pieces import pending
 from nrw.core.progress import progress
+from nrw.framebuffers.levels import finest_level, level_path, save_level
 from nrw.framebuffers.rasters import buffer_paths, load_buffer
 from nrw.framebuffers.undistorted import label_path, read_labels, read_photo
-from nrw.geometry.pointcloud import stream_points
-from nrw.geometry.rasterize import pyramid, shade
+from nrw.geometry.pointcloud import read_cloud
+from nrw.geometry.rasterize import Geometry
 from nrw.mvs.workspace import Workspace
 
 ALIGNED_KINDS = ("reference", "color", "depth", "seg", "seg_rgb")
@@ -24,11 +26,6 @@ INDEX_FIELDS = ("id", "file", "width", "height", "density", "max_depth", "fx", "
 def aligned_paths(aligned_dir: Path, photo_id: str) -> dict[str, Path]:
     """Return the paths of a photo's aligned images, by kind."""
     return {kind: aligned_dir / f"{photo_id}_{kind}.png" for kind in ALIGNED_KINDS}
-
-
-def lighting_path(framebuffers_dir: Path, photo_id: str) -> Path:
-    """Return the path of a photo's render of the cloud's lighting, for scenes that have lighting."""
-    return framebuffers_dir / f"{photo_id}_lighting.npy"
 
 
 def compose_aligned(
@@ -42,17 +39,17 @@ def compose_aligned(
     ids: Sequence[str],
     key_file: Path,
     *,
-    splat: int,
+    scale: int,
     max_depth: float,
 ) -> None:
-    """Write the aligned images of a chunk of photos, all of the size of the photo's framebuffer.
+    """Write the aligned images of a chunk of photos, all of the size of the networks' buffer, and its finest level.
 
-    reference: the photo. color: RGBA of the splatted points in the colors of `colors_npy`, anti-aliased, alpha 255
-    where there is one, else all 0. depth: uint16, `png / 65535 * max_depth` is z in the camera in world units, 0 =
-    none; `max_depth` is the largest of all photos' reports, one scale for the set. seg: uint8 ADE20K labels, 0 =
-    unknown. seg_rgb: the same in the palette's colors.
-    lighting_npy: the points' lighting (N, K) uint8, if any: shaded like the colors it becomes `<id>_lighting.npy`
-    (H, W, K) uint8 among the framebuffers, which the format of 2019 has no place for.
+    reference: the photo. color: RGBA of the geometry in the colors of `colors_npy`, alpha the share of the pixel that
+    it covers, 0 in all channels where it covers none. depth: uint16, `png / 65535 * max_depth` is z in the camera in
+    world units, 0 = none; `max_depth` is the largest of all photos' reports, one scale for the set. seg: uint8 ADE20K
+    labels, 0 = unknown. seg_rgb: the same in the palette's colors.
+    `<id>_level.npz`, among the framebuffers: `levels.Level`. lighting_npy: the points' lighting (N, K) uint8, if any.
+    scale: how many times larger than this level the framebuffers are.
     Photos that are done are skipped (`core.pieces`; `key_file` belongs to this chunk).
     """
     workspace = Workspace(mvs_dir)
@@ -64,36 +61,41 @@ def compose_aligned(
         "labels": segmentation_dir and [label_path(segmentation_dir, photo_id) for photo_id in ids],
         "colors": colors_npy,
         "lighting": lighting_npy,
-        "splat": splat,
+        "scale": scale,
         "max_depth": max_depth,
     }
 
     def paths_of(photo_id: str) -> list[Path]:
-        lighting = [lighting_path(framebuffers_dir, photo_id)] if lighting_npy else []
-        return [*aligned_paths(aligned_dir, photo_id).values(), *lighting]
+        return [*aligned_paths(aligned_dir, photo_id).values(), level_path(framebuffers_dir, photo_id)]
 
-    arrays = [np.load(path, allow_pickle=False) for path in (colors_npy, lighting_npy) if path]
-    channels = np.concatenate(arrays, axis=1)  # (N, 3 + K) uint8
     todo = pending(ids, key_file, fingerprint, paths_of)
+    if not todo:
+        return
+    geometry = Geometry.of(read_cloud(cloud_ply))
+    channels = read_channels(colors_npy, lighting_npy)
     for photo_id in progress(todo, len(todo), "aligned images"):
-        raster = load_buffer(framebuffers_dir, photo_id)
-        splats = pyramid(raster, levels=1, splat=splat)[0]
-        height, width = raster.index.shape
+        buffer = load_buffer(framebuffers_dir, photo_id)
+        height, width = buffer.depth.shape
         camera = workspace.cameras[photo_id].resized(width, height)
-        shaded = shade(stream_points(cloud_ply), channels, camera, raster, splats, splat)
-        if lighting_npy:
-            with atomic_path(lighting_path(framebuffers_dir, photo_id)) as temporary:
-                np.save(temporary, shaded[..., 3:])
+        level, _ = finest_level(geometry, channels, camera, buffer, scale)
+        save_level(level_path(framebuffers_dir, photo_id), level)
+        height, width = level.depth.shape
         labels = read_labels(segmentation_dir, photo_id, width, height)
         images = {
             "reference": read_photo(workspace.image(photo_id), width, height),
-            "color": np.dstack([shaded[..., :3], np.where(splats.hit, 255, 0).astype(np.uint8)]),
-            "depth": encode_depth(splats.depth, max_depth),
+            "color": np.dstack([level.color[..., :3].numpy(), level.coverage.numpy()]),
+            "depth": encode_depth(level.depth.numpy(), max_depth),
             "seg": labels,
             "seg_rgb": ade20k.colorize(labels),
         }
         for kind, path in aligned_paths(aligned_dir, photo_id).items():
             write_image(path, images[kind])
+
+
+def read_channels(colors_npy: Path, lighting_npy: Path | None) -> torch.Tensor:
+    """(N, 3 + K) uint8: the points' colors and lighting."""
+    arrays = [np.load(path, allow_pickle=False) for path in (colors_npy, lighting_npy) if path]
+    return torch.from_numpy(np.concatenate(arrays, axis=1))
 
 
 def encode_depth(depth: np.ndarray, max_depth: float) -> np.ndarray:

@@ -19,7 +19,6 @@ def color_cloud(
     lighting_npy: Path | None,
     *,
     masked: Iterable[int],
-    splat: int,
     channels: int,
     seed: int,
     threads: int,
@@ -27,9 +26,8 @@ def color_cloud(
     """Write the points' colors (`recolor`) and, where `lighting_npy` names a file, their lighting (`lighting`).
 
     ids: the training photos. masked: ADE20K labels whose pixels show nothing of the cloud: transient objects, sky.
-    splat: diameter of a point, pixels. channels: numbers of the lighting per point. The photos are sampled once,
-    into scratch files beside colors_npy: 16 bytes per point and photo that sees it. threads: photos sampled, and chunks
-    of points lit, at a time.
+    channels: numbers of the lighting per point. The photos are sampled once, into scratch files beside colors_npy: 16
+    bytes per point and photo that sees it. threads: photos sampled, and chunks of points lit, at a time.
 
     Raises UserError if no training photo shows enough of the cloud.
     """
@@ -38,7 +36,6 @@ def color_cloud(
         observations = sample_photos(
             *(cloud_ply, framebuffers_dir, mvs_dir, segmentation_dir, ids, Path(scratch)),
             masked=masked,
-            splat=splat,
             threads=threads,
         )
         recolor(observations, cloud_ply, colors_npy)

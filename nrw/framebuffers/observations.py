@@ -12,11 +12,10 @@ import numpy as np
 
 from nrw.core.progress import in_threads, progress
 from nrw.framebuffers.rasters import load_buffer
-from nrw.framebuffers.undistorted import read_labels, read_photo
+from nrw.framebuffers.undistorted import read_photo
 from nrw.geometry.cameras import Camera
 from nrw.geometry.pointcloud import stream_points
-from nrw.geometry.rasterize import pyramid
-from nrw.mvs.workspace import Workspace
+from nrw.mvs.workspace import Workspace, read_keep
 
 DEPTH_TOLERANCE = 0.02  # of the depth: within it, a point belongs to the surface that the photo sees
 MIN_PIXELS = 100  # fewer do not determine a photo's exposure
@@ -74,22 +73,21 @@ def sample_photos(
     folder: Path,
     *,
     masked: Iterable[int],
-    splat: int,
     threads: int,
 ) -> Observations:
     """Write the samples of some photos into an existing folder: 16 bytes per point and photo that sees it.
 
-    masked: ADE20K labels whose pixels show nothing of the cloud: transient objects, sky. splat: diameter of a point,
-    pixels. `threads` photos are in memory at a time.
+    masked: ADE20K labels whose pixels show nothing of the cloud: transient objects, sky. `threads` photos are in memory
+    at a time.
     """
-    workspace, masked = Workspace(mvs_dir), sorted(masked)
+    workspace, masked = Workspace(mvs_dir), frozenset(masked)
     cameras = workspace.cameras
 
     def sample_one(photo_id: str) -> np.ndarray | None:
         camera = cameras[photo_id]
-        depth = pyramid(load_buffer(framebuffers_dir, photo_id), levels=1, splat=splat)[0].depth
+        depth = load_buffer(framebuffers_dir, photo_id).depth.numpy()
         pixels = read_photo(workspace.image(photo_id), camera.width, camera.height).astype(np.float32)
-        pixels[np.isin(read_labels(segmentation_dir, photo_id, camera.width, camera.height), masked)] = np.nan
+        pixels[~read_keep(workspace, segmentation_dir, photo_id, masked)] = np.nan
         seen = Observed(pixels, depth, camera)
         chunks = [_records(*found) for found in sample(seen, stream_points(cloud_ply))]
         np.save(folder / f"{photo_id}.npy", np.concatenate(chunks))

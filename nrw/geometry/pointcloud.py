@@ -1,7 +1,7 @@
-"""Coloured point clouds: the PLY files of COLMAP's fusion, streamed by memory map; cleaning; point spacing."""
+"""Coloured point clouds, with the triangles of a surface: PLY files, read by memory map; cleaning; point spacing."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +27,9 @@ POSITION = ("x", "y", "z")
 NORMAL = ("nx", "ny", "nz")
 COLOR = ("red", "green", "blue")
 SPACING = "spacing"  # after COLMAP's properties; COLMAP's own files and clouds of earlier versions have none
+FACE = np.dtype([("corners", "u1"), ("points", "<i4", 3)])
 VERTEX = np.dtype([(name, "<f4") for name in POSITION + NORMAL] + [(name, "u1") for name in COLOR] + [(SPACING, "<f4")])
+FACE_LISTS = (["list", "uchar", "int"], ["list", "uint8", "int32"])
 MAX_HEADER_LINES = 1000
 
 
@@ -37,12 +39,14 @@ class Cloud:
 
     stored_spacing: (N,) float32, as read from the cloud's file; None where it has none. It is valid for these points
     only: do not pass it on to a cloud of other points, cleaned or joined.
+    faces: (F, 3) int32, the triangles of a surface by the numbers of their corners, which are the first of the points.
     """
 
     points: np.ndarray
     colors: np.ndarray
     normals: np.ndarray
     stored_spacing: np.ndarray | None = None
+    faces: np.ndarray = field(default_factory=lambda: np.empty((0, 3), np.int32))
 
     def __len__(self) -> int:
         return len(self.points)
@@ -54,16 +58,18 @@ class Cloud:
 
 
 def read_cloud(path: Path | str) -> Cloud:
-    """Read a whole cloud into memory, with its spacing where the file has it: 31 bytes per point.
+    """Read a whole cloud into memory, with its spacing and faces where the file has them.
 
-    Raises UserError if the file is missing, truncated, not binary little-endian PLY, or lacks a property.
+    31 bytes per point, 12 per face. Raises UserError if the file is missing, truncated, not binary little-endian PLY,
+    lacks a property, or has faces that are not triangles.
     """
-    vertices = _map_vertices(Path(path))
+    vertices, faces = _map_file(Path(path))
     return Cloud(
         _columns(vertices, POSITION, np.float32),
         _columns(vertices, COLOR, np.uint8),
         _columns(vertices, NORMAL, np.float32),
         np.array(vertices[SPACING], np.float32) if SPACING in _names(vertices.dtype) else None,
+        np.array(faces["points"]),
     )
 
 
@@ -72,20 +78,21 @@ def stream_points(path: Path | str, chunk: int = 1 << 20) -> Iterator[np.ndarray
 
     Only one chunk is in memory. An empty cloud gives no chunk. Raises UserError as `read_cloud`.
     """
-    vertices = _map_vertices(Path(path))
+    vertices, _ = _map_file(Path(path))
     for start in range(0, len(vertices), chunk):
         yield _columns(vertices[start : start + chunk], POSITION, np.float32)
 
 
 def count_points(path: Path | str) -> int:
     """The number of points of a PLY file, from its header. Raises UserError as `read_cloud`."""
-    return len(_map_vertices(Path(path)))
+    return len(_map_file(Path(path))[0])
 
 
 def write_cloud(path: Path | str, cloud: Cloud) -> None:
-    """Write binary little-endian PLY, 31 bytes per point: COLMAP's properties in its order, then `spacing`.
+    """Write binary little-endian PLY: COLMAP's properties of the points in its order, then `spacing`; then the faces.
 
-    The spacing is computed where the cloud has none stored, so that no reader computes it.
+    31 bytes per point, 13 per face. The spacing is computed where the cloud has none stored, so that no reader computes
+    it.
     """
     vertices = np.empty(len(cloud), VERTEX)
     for names, values in ((POSITION, cloud.points), (NORMAL, cloud.normals), (COLOR, cloud.colors)):
@@ -94,10 +101,15 @@ def write_cloud(path: Path | str, cloud: Cloud) -> None:
     vertices[SPACING] = cloud.spacing
     ply_type = {"f": "float", "u": "uchar"}
     properties = [f"property {ply_type[VERTEX[name].kind]} {name}" for name in _names(VERTEX)]
+    triangles = np.empty(len(cloud.faces), FACE)
+    triangles["corners"], triangles["points"] = 3, cloud.faces
+    if len(triangles):
+        properties += [f"element face {len(triangles)}", "property list uchar int vertex_indices"]
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(cloud)}", *properties, "end_header", ""]
     with atomic_path(path) as temporary, open(temporary, "wb") as stream:
         stream.write("\n".join(header).encode("ascii"))
         vertices.tofile(stream)
+        triangles.tofile(stream)
 
 
 def clean(cloud: Cloud, neighbours: int = 16, std_ratio: float = 2.0, voxel_size: float | None = None) -> Cloud:
@@ -108,7 +120,7 @@ def clean(cloud: Cloud, neighbours: int = 16, std_ratio: float = 2.0, voxel_size
     """
     if len(cloud) == 0:
         return cloud
-    open3d = _import_open3d()
+    open3d = import_open3d()
     legacy = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(cloud.points.astype(np.float64)))
     legacy.colors = open3d.utility.Vector3dVector(cloud.colors / 255.0)
     legacy.normals = open3d.utility.Vector3dVector(cloud.normals.astype(np.float64))
@@ -145,32 +157,41 @@ def _columns(vertices: np.ndarray, names: tuple[str, ...], dtype: type) -> np.nd
     return np.stack([vertices[name] for name in names], axis=1).astype(dtype, copy=False)
 
 
-def _map_vertices(path: Path) -> np.ndarray:
-    """The vertex records of a PLY file as a read-only memory map with named fields."""
+def _map_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The vertex records of a PLY file, with named fields, and its FACE records: read-only memory maps."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such point cloud; run the dense step (target mvs) first")
     with open(path, "rb") as stream:
-        count, dtype = _read_header(stream, path)
+        count, dtype, n_faces = _read_header(stream, path)
         offset = stream.tell()
     missing = [name for name in POSITION + NORMAL + COLOR if name not in _names(dtype)]
     if missing:
         raise UserError(f"{path}: the points lack {', '.join(missing)}; write the cloud with normals and colours")
-    found, expected = path.stat().st_size - offset, count * dtype.itemsize
+    size = count * dtype.itemsize
+    found, expected = path.stat().st_size - offset, size + n_faces * FACE.itemsize
     if found < expected:
         raise UserError(
-            f"{path}: truncated: its header promises {count} points ({expected} bytes), {found} bytes are there; "
-            "delete it and run the dense step again"
+            f"{path}: truncated: its header promises {count} points and {n_faces} faces ({expected} bytes), {found} "
+            "bytes are there; delete it and run the dense step again"
         )
-    if count == 0:  # an empty range cannot be mapped
-        return np.empty(0, dtype)
-    return np.memmap(path, dtype, mode="r", offset=offset, shape=(count,))
+    vertices, faces = np.empty(0, dtype), np.empty(0, FACE)  # an empty range cannot be mapped
+    if count:
+        vertices = np.memmap(path, dtype, mode="r", offset=offset, shape=(count,))
+    if n_faces:
+        faces = np.memmap(path, FACE, mode="r", offset=offset + size, shape=(n_faces,))
+        if (faces["corners"] != 3).any():
+            raise UserError(f"{path}: some faces are not triangles; write the surface as triangles")
+        if int(faces["points"].min()) < 0 or int(faces["points"].max()) >= count:
+            raise UserError(f"{path}: faces name points that are not there; delete it and run the dense step again")
+    return vertices, faces
 
 
-def _read_header(stream: BinaryIO, path: Path) -> tuple[int, np.dtype]:
-    """Number and record type of the vertices; leaves the stream at the first record."""
+def _read_header(stream: BinaryIO, path: Path) -> tuple[int, np.dtype, int]:
+    """Number and record type of the vertices, and number of faces; leaves the stream at the first record."""
     if stream.readline().strip() != b"ply":
         raise UserError(f"{path}: not a PLY file; point to a binary PLY point cloud")
     count: int | None = None
+    faces = 0
     element: str | None = None
     fields: list[tuple[str, str]] = []
     for _ in range(MAX_HEADER_LINES):
@@ -180,20 +201,26 @@ def _read_header(stream: BinaryIO, path: Path) -> tuple[int, np.dtype]:
                 raise UserError(f"{path}: PLY format {kind}; convert the cloud to binary_little_endian")
             case ["element", "vertex", number] if element is None:
                 element, count = "vertex", int(number)
+            case ["element", name, *_] if count is None:
+                raise UserError(f"{path}: element {name} comes before the vertices; write the vertices first")
+            case ["element", "face", number] if element == "vertex":
+                element, faces = "face", int(number)
             case ["element", name, *_]:
-                if count is None:
-                    raise UserError(f"{path}: element {name} comes before the vertices; write the vertices first")
-                element = name  # what follows the vertices is not read
+                element = name  # what follows vertices and faces is not read
             case ["property", kind, name] if element == "vertex" and kind in PLY_TYPES:
                 fields.append((name, PLY_TYPES[kind]))
             case ["property", *rest] if element == "vertex":
                 raise UserError(f"{path}: vertex property {' '.join(rest)} has no fixed size; write plain numbers only")
+            case ["property", *rest] if element == "face" and rest[:3] not in FACE_LISTS:
+                raise UserError(
+                    f"{path}: face property {' '.join(rest)}; write a list uchar int of corners, nothing else"
+                )
             case ["end_header"] if count is not None:
-                return count, np.dtype(fields)
+                return count, np.dtype(fields), faces
     raise UserError(f"{path}: the PLY header names no vertices or has no end; delete it and run the dense step again")
 
 
-def _import_open3d() -> ModuleType:
+def import_open3d() -> ModuleType:
     try:
         import open3d  # slow to load, and only cleaning needs it
     except ImportError as error:

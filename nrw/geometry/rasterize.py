@@ -1,236 +1,302 @@
-"""Exact z-buffered point rasterization in torch.
+"""Exact z-buffered rasterization of triangles and points in torch.
 
-A pixel's key is an int64 that holds, from the highest bits down, the bits of the nearest point's float32 depth, the
-point's index, and its reach. Positive floats sort as their bits do, so the smallest key is the nearest point, and of
-equally near ones that with the lower index. One scatter with `amin` is a z-buffer that does not depend on the order of
-points, chunks or threads.
+A pixel's key is an int64 that holds, from the highest bits down, the bits of the nearest primitive's float32 depth, the
+primitive's number, and its reach. Positive floats sort as their bits do, so the smallest key is the nearest primitive,
+and of equally near ones that with the lower number. One scatter with `amin` is a z-buffer that does not depend on the
+order of primitives, chunks or threads.
 
-Points are drawn as squares of a few pixels (splats). A point that is farther than that from its neighbours in the
-picture, on a surface close to the camera, reaches farther where no other point is.
+Triangles are tested at the centres of the pixels in their bounding boxes, all boxes of about one size together: no loop
+runs over triangles or pixels. Points are drawn as squares of a few pixels (splats). A point that is farther than that
+from its neighbours in the picture, on a surface close to the camera, reaches farther where nothing else is.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
 from nrw.core.device import torch_device
 from nrw.core.errors import UserError
 from nrw.geometry.cameras import Camera
+from nrw.geometry.pointcloud import Cloud
 
-EMPTY = torch.iinfo(torch.int64).max  # key of a pixel without a point
-SAME_SURFACE = 0.02  # relative to depth: points at most this far behind the nearest one are on the same surface
+EMPTY = torch.iinfo(torch.int64).max  # key of a pixel without a primitive
+SAME_SURFACE = 0.02  # relative to depth: what is at most this far behind the nearest is on the same surface
 REACH_BITS = 4
-MAX_POINTS = 1 << 32 - REACH_BITS
+MAX_PRIMITIVES = 1 << 32 - REACH_BITS
 LARGEST = 8  # pixels, the largest reach
 REACH = 0.75  # spacings: half a spacing would leave the corners between the points empty
-NEIGHBOUR = 0.05  # weight of a neighbouring pixel's points in a splat; the pixel's own have 1. A larger one blurs
+CHUNK = 1 << 20  # primitives at a time
+CANDIDATES = 1 << 20  # pixels that triangles are tested at, at a time
+EDGE = 1e-5  # a pixel's centre this far outside a triangle, in barycentric units, still belongs to it: no cracks
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What is drawn of a scene, on one device.
+
+    points: (N, 3) float32, world. faces: (F, 3) int64, the corners of each triangle, of the first points. loose:
+    (L,) int64, the points that are drawn as such: those of no triangle. spacing: (L,) float32, theirs, world
+    units, within which they reach; 0 beside a surface.
+    Primitives are numbered: the faces first, then the loose points.
+    """
+
+    points: Tensor
+    faces: Tensor
+    loose: Tensor
+    spacing: Tensor
+
+    @classmethod
+    def of(cls, cloud: Cloud, device: torch.device | str = "cpu") -> "Geometry":
+        """The geometry of a cloud. Raises UserError for CUDA without a CUDA device, and for too many primitives."""
+        first = int(cloud.faces.max()) + 1 if len(cloud.faces) else 0  # the surface's vertices come first
+        loose = torch.arange(first, len(cloud.points))
+        if len(cloud.faces) + len(loose) > MAX_PRIMITIVES:
+            raise UserError(f"the cloud has more than {MAX_PRIMITIVES} points; set mvs.voxel_size to thin it")
+        # beside a surface loose points do not reach: they are thin things, or stray
+        spacing = np.zeros(len(loose), np.float32) if first else cloud.spacing
+        target = torch_device(str(device))
+        return cls(
+            torch.from_numpy(np.array(cloud.points, np.float32)).to(target),
+            torch.from_numpy(np.array(cloud.faces)).long().to(target),
+            loose.to(target),
+            torch.from_numpy(np.array(spacing)).to(target),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self.points.device
 
 
 @dataclass(frozen=True)
 class DeepBuffer:
-    """The points of a cloud that a camera sees.
+    """What a camera sees of a geometry, on its device.
 
-    index: (H, W) int32, the point seen, counted over all chunks; -1 where there is none.
-    depth: (H, W) float32, its z in the camera, world units, > 0; 0 where there is none.
-    reach: (H, W) uint8, pixels around its own that the point covers where there is no other point; None: 0 everywhere.
+    primitive: (H, W) int32, the primitive seen; -1 where there is none. depth: (H, W) float32, its z in the camera at
+    the pixel's centre, world units, > 0; 0 where there is none.
     """
 
-    index: np.ndarray
-    depth: np.ndarray
-    reach: np.ndarray | None = None
+    primitive: Tensor
+    depth: Tensor
 
     @property
-    def hit(self) -> np.ndarray:
-        """(H, W) bool: pixels that show a point."""
-        return self.index >= 0
-
-    @property
-    def density(self) -> float:
-        """Share of the pixels that show a point."""
-        return float(np.mean(self.hit))
+    def hit(self) -> Tensor:
+        """(H, W) bool: pixels that show something."""
+        return self.primitive >= 0
 
 
-def rasterize(
-    point_chunks: Iterable[np.ndarray | torch.Tensor],
-    camera: Camera,
-    splat: int = 1,
-    near: float = 0.0,
-    device: str = "cpu",
-) -> DeepBuffer:
-    """Find the nearest point of every pixel.
+@dataclass(frozen=True)
+class Samples:
+    """The places on the geometry that the pixels of a buffer show.
 
-    point_chunks: (M, 3) float arrays, world; one chunk at a time is in memory, indices run on over the chunks.
-    A point at image coordinates (u, v) falls into pixel (floor(v), floor(u)); points at depth <= `near` (world units)
-    or outside the image are not seen. With `splat` > 1 each point is a square of that many pixels (odd) that faces the
-    camera, at the point's depth.
-    Raises UserError for a `splat` that is not positive and odd, for more than MAX_POINTS points, and for CUDA where
-    there is no CUDA device.
+    pixel: (M,) int64, the pixels with a hit, numbered row by row, in order. corners: (M, 3) int64, points of the cloud,
+    three times the same for a loose point. weights: (M, 3) float32, barycentric, sum 1. size: (H, W) of the buffer.
     """
-    keys = torch.full((camera.height * camera.width,), EMPTY, dtype=torch.int64, device=torch_device(device))
-    first = 0
-    for points in point_chunks:
-        _draw(keys, torch.as_tensor(points, dtype=torch.float32, device=keys.device), first, camera, near)
-        first += len(points)
-    return _buffer(_splat(keys.view(camera.height, camera.width), splat))
+
+    pixel: Tensor
+    corners: Tensor
+    weights: Tensor
+    size: tuple[int, int]
+
+    def shade(self, channels: Tensor) -> Tensor:
+        """Interpolate channels (N, C) of the points, of any type: (H, W, C) float32, 0 where nothing is seen."""
+        mixed = torch.zeros(len(self.pixel), channels.shape[1], device=channels.device)
+        for corner, weight in zip(self.corners.unbind(1), self.weights.unbind(1), strict=True):
+            mixed += channels[corner] * weight[:, None]
+        picture = torch.zeros(self.size[0] * self.size[1], channels.shape[1], device=channels.device)
+        picture[self.pixel] = mixed
+        return picture.view(*self.size, -1)
+
+    def index(self) -> Tensor:
+        """(H, W) int32: the point with the largest weight, -1 where nothing is seen."""
+        index = torch.full((self.size[0] * self.size[1],), -1, dtype=torch.int32, device=self.pixel.device)
+        nearest = self.weights.argmax(dim=1, keepdim=True)
+        index[self.pixel] = self.corners.gather(1, nearest).squeeze(1).int()
+        return index.view(self.size)
 
 
-def reaching(buffer: DeepBuffer, spacing: np.ndarray, camera: Camera) -> DeepBuffer:
-    """The buffer with a reach that closes the gaps between the points.
+def rasterize(geometry: Geometry, camera: Camera, splat: int = 1, near: float = 0.0) -> DeepBuffer:
+    """Find the nearest primitive of every pixel.
 
-    buffer: of one-pixel points. spacing: (N,) world units, `geometry.pointcloud.spacing` of all points of the cloud.
+    A triangle is seen at the pixels whose centres it covers, from both sides; one with a corner at depth <= `near`
+    (world units) is not drawn. A loose point at image coordinates (u, v) is a square of `splat` pixels (odd) around
+    pixel (floor(v), floor(u)) that faces the camera, at the point's depth, if it is in the picture and beyond `near`.
+    Pixels that stay empty show the nearest loose point in whose reach they are.
+    Raises UserError for a `splat` that is not positive and odd.
     """
-    pixels = np.zeros(buffer.depth.shape)
-    np.divide(REACH * camera.fx * spacing[buffer.index.clip(0)], buffer.depth, out=pixels, where=buffer.hit)
-    return replace(buffer, reach=np.rint(pixels.clip(0, LARGEST)).astype(np.uint8))
+    if splat < 1 or splat % 2 == 0:
+        raise UserError(f"framebuffers.splat is {splat}, which is not an odd number of pixels; use 1, 3, 5, …")
+    pixels = camera.width * camera.height
+    keys = torch.full((pixels,), EMPTY, dtype=torch.int64, device=geometry.device)
+    if len(geometry.loose):
+        for first in range(0, len(geometry.loose), CHUNK):
+            _draw_points(keys, geometry, slice(first, first + CHUNK), camera, near)
+        keys = _splat(keys.view(camera.height, camera.width), splat).flatten()
+    if len(geometry.faces):
+        u, v, z = _projected(geometry.points, camera)
+        for first in range(0, len(geometry.faces), CHUNK):
+            _draw_faces(keys, geometry.faces[first : first + CHUNK], first, (u, v, z), camera, near)
+    keys = keys.view(camera.height, camera.width)
+    return _buffer(_grow(keys, splat) if len(geometry.loose) else keys)
 
 
-def pyramid(buffer: DeepBuffer, levels: int, splat: int = 1) -> list[DeepBuffer]:
-    """Buffers of halved sizes from one made with splat=1: level l is (ceil(H / 2^l), ceil(W / 2^l)).
+def locate(geometry: Geometry, camera: Camera, buffer: DeepBuffer) -> Samples:
+    """Find the places on the geometry that a buffer of this camera shows."""
+    pixel = buffer.hit.flatten().nonzero().squeeze(1)
+    primitive = buffer.primitive.flatten()[pixel].long()
+    corners = torch.empty(len(pixel), 3, dtype=torch.int64, device=pixel.device)
+    weights = torch.zeros(len(pixel), 3, device=pixel.device)
+    on_face = primitive < len(geometry.faces)
+    corners[~on_face] = geometry.loose[primitive[~on_face] - len(geometry.faces)][:, None]
+    weights[~on_face, 0] = 1
+    corners[on_face] = geometry.faces[primitive[on_face]]
+    u, v, z = _projected(geometry.points, camera)
+    inverse = 1 / z[corners[on_face]]
+    x, y = pixel[on_face] % camera.width + 0.5, pixel[on_face] // camera.width + 0.5
+    weights[on_face] = _barycentric(u[corners[on_face]], v[corners[on_face]], x[:, None], y[:, None]).squeeze(1)
+    weights[on_face] *= inverse  # linear on the screen times inverse depth is linear on the triangle, up to its sum
+    weights[on_face] /= weights[on_face].sum(dim=1, keepdim=True)
+    return Samples(pixel, corners, weights, (camera.height, camera.width))
 
-    The nearest point of a 2x2 block of pixels is the nearest point of the coarse pixel, so each level equals
-    rasterizing the cloud with the intrinsics divided by 2^l. Then each level gets its splats, in its own pixels, and
-    its empty pixels get the points that reach them.
-    """
-    keys = _keys(buffer)
-    buffers = []
-    for level in range(levels):
-        if level > 0:
-            keys = _halve(_halve(keys).T).T
-        buffers.append(_buffer(_grow(_splat(keys, splat), splat, level)))
-    return buffers
 
+def halved(buffer: DeepBuffer, samples: Samples) -> tuple[DeepBuffer, Samples]:
+    """The buffer of half the size (ceil(H / 2), ceil(W / 2)), and its samples.
 
-def shade(
-    point_chunks: Iterable[np.ndarray | torch.Tensor],
-    colors: np.ndarray,
-    camera: Camera,
-    buffer: DeepBuffer,
-    splats: DeepBuffer,
-    splat: int = 1,
-    device: str = "cpu",
-) -> np.ndarray:
-    """The anti-aliased picture (H, W, C) uint8 of a cloud: a pixel is the mean of all points of the surface it shows.
-
-    The nearest point alone is one of dozens, and another one after every camera motion: the picture would flicker.
-    point_chunks, camera: those that `rasterize` made `buffer` from, with splat=1. colors: (N, C) uint8, of all points.
-    splats: the finest level that `pyramid` makes of `buffer` with this `splat`. The points of neighbouring pixels weigh
-    less than a pixel's own. 0 where no point is seen. Pixels that only the reach of a point covers are filled from
-    their neighbours.
+    A coarse pixel shows the nearest of its up to four pixels. samples: of the buffer.
     """
     height, width = buffer.depth.shape
-    channels = colors.shape[1] + 1
-    front = torch.as_tensor(buffer.depth.ravel(), device=device)  # (H*W,)
-    sums = torch.zeros(height * width, channels, device=device)  # of integers: exact in any order
-    first = 0
-    for chunk in point_chunks:
-        points = torch.as_tensor(chunk, dtype=torch.float32, device=device)
-        seen, pixel, depth = _project(points, camera)
-        shown = depth <= front[pixel] * (1 + SAME_SURFACE)
-        seen, pixel = seen[shown], pixel[shown]
-        colored = torch.as_tensor(np.array(colors[first : first + len(points)]), device=device)
-        sums.index_add_(0, pixel, torch.cat([colored[seen].float(), torch.ones_like(pixel[:, None]).float()], dim=1))
-        first += len(points)
-    sums = sums.view(height, width, channels).cpu()
-    return _blend(sums, torch.as_tensor(buffer.depth), splat, splats)
+    pixels = torch.arange(height * width, device=buffer.depth.device).view(height, width)
+    depth = torch.where(buffer.hit, buffer.depth, torch.inf)
+    blocks, numbers = _blocks(depth, torch.inf), _blocks(pixels, 0)  # (h, w, 4)
+    nearest = blocks.argmin(dim=2, keepdim=True)
+    chosen = numbers.gather(2, nearest).squeeze(2)  # (h, w), of the fine pixels
+    found = torch.isfinite(blocks).any(dim=2)
+    primitive = torch.where(found, buffer.primitive.flatten()[chosen], -1)
+    coarse = DeepBuffer(primitive, torch.where(found, buffer.depth.flatten()[chosen], 0))
+    place = torch.full((height * width,), -1, dtype=torch.int64, device=chosen.device)
+    place[samples.pixel] = torch.arange(len(samples.pixel), device=chosen.device)
+    kept = place[chosen[found]]
+    size = (coarse.depth.shape[0], coarse.depth.shape[1])
+    where = found.flatten().nonzero().squeeze(1)
+    return coarse, Samples(where, samples.corners[kept], samples.weights[kept], size)
 
 
-def color_pyramid(color: np.ndarray, buffers: Sequence[DeepBuffer], splat: int = 1) -> list[np.ndarray]:
-    """The anti-aliased pictures (h, w, C) uint8 of a pyramid's buffers.
+def coverage(hit: Tensor) -> Tensor:
+    """(ceil(H / 2), ceil(W / 2)) float32: the share of the 2x2 pixels of (H, W), bool or shares, that are hit."""
+    return _blocks(hit.float(), torch.nan).nanmean(dim=2)
 
-    color: (H, W, C) uint8, the picture of the first buffer. splat: as for `pyramid`.
+
+def nearest_of_four(depth: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Halve depth (H, W), 0 = none, and index (H, W), -1 = none: of each 2x2 pixels those of the nearest."""
+    blocks = _blocks(torch.where(depth > 0, depth, torch.inf), torch.inf)
+    nearest = blocks.argmin(dim=2, keepdim=True)
+    front = blocks.gather(2, nearest).squeeze(2)
+    return torch.where(torch.isinf(front), 0, front), _blocks(index, -1).gather(2, nearest).squeeze(2)
+
+
+def shrink(picture: Tensor, depth: Tensor) -> Tensor:
+    """Halve a picture (H, W, C): each pixel is the mean of those of its four that show its nearest surface.
+
+    depth: (H, W), 0 = none. Returns (ceil(H / 2), ceil(W / 2), C) float32, 0 where nothing is seen.
     """
-    colors = [color]
-    for above, buffer in pairwise(buffers):
-        colors.append(_shrink(colors[-1], above, splat, buffer))
-    return colors
+    blocks = _blocks(torch.where(depth > 0, depth, torch.inf), torch.inf)  # (h, w, 4)
+    front = blocks.amin(dim=2, keepdim=True)
+    shown = (torch.isfinite(blocks) & (blocks <= front * (1 + SAME_SURFACE))).float()
+    channels = torch.stack([_blocks(channel, 0) for channel in picture.float().unbind(2)], dim=3)  # (h, w, 4, C)
+    return (channels * shown.unsqueeze(3)).sum(dim=2) / shown.sum(dim=2, keepdim=True).clamp_min(1)
 
 
-def _shrink(color: np.ndarray, above: DeepBuffer, splat: int, buffer: DeepBuffer) -> np.ndarray:
-    """The picture (h, w, C) uint8 of `buffer`, from the picture (H, W, C) and the buffer of the level above."""
-    depth = torch.as_tensor(above.depth)
-    height, width = depth.shape
-    odd = (0, width % 2, 0, height % 2)
-    depth = F.pad(depth, odd)
-    sums = F.pad(torch.as_tensor(np.array(color)).float(), (0, 0, *odd))
-    blocks = depth.unfold(0, 2, 2).unfold(1, 2, 2)  # (h, w, 2, 2)
-    front = torch.where(blocks > 0, blocks, torch.inf).amin(dim=(2, 3))
-    shown = (blocks > 0) & (blocks <= front[..., None, None] * (1 + SAME_SURFACE))
-    sums = (sums.unfold(0, 2, 2).unfold(1, 2, 2) * shown.unsqueeze(2)).sum(dim=(3, 4))  # (h, w, C)
-    sums = torch.cat([sums, shown.sum(dim=(2, 3)).unsqueeze(2)], dim=2)
-    return _blend(sums, torch.where(torch.isinf(front), 0, front), splat, buffer)
+def _blocks(values: Tensor, fill: float) -> Tensor:
+    """The 2x2 blocks of (H, W): (ceil(H / 2), ceil(W / 2), 4), with `fill` beyond an odd border."""
+    height, width = values.shape
+    if height % 2 or width % 2:
+        padded = values.new_full((height + height % 2, width + width % 2), fill)
+        padded[:height, :width] = values
+        values = padded
+    return torch.stack([values[0::2, 0::2], values[0::2, 1::2], values[1::2, 0::2], values[1::2, 1::2]], dim=2)
 
 
-def _blend(sums: torch.Tensor, front: torch.Tensor, splat: int, buffer: DeepBuffer) -> np.ndarray:
-    """(H, W, C) uint8 mean colours over splats.
-
-    sums: (H, W, C + 1), of the points' colours and of their number. front: (H, W), depth of each pixel's surface.
-    buffer: with splats and reach; its pixels that no splat of the sums covers get the mean of the pixels beside them.
-    """
-    means = F.pad(_means(sums, front, splat), (0, 0, 1, 1, 1, 1))
-    shown = F.pad(torch.as_tensor(buffer.depth), (1, 1, 1, 1))
-    around = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
-    for _ in range(LARGEST):
-        row, column = ((shown > 0) & (means[..., -1] == 0)).nonzero(as_tuple=True)
-        if not len(row):
-            break
-        beside = torch.stack([means[row + y, column + x] for y, x in around])  # (8, M, C + 1)
-        depths = torch.stack([shown[row + y, column + x] for y, x in around])
-        depths = torch.where(beside[..., -1] > 0, depths, torch.inf)
-        same = torch.isfinite(depths) & (depths <= depths.amin(dim=0) * (1 + SAME_SURFACE))
-        count = same.sum(dim=0)[:, None]
-        means[row, column] = (beside * same[..., None]).sum(dim=0) / count.clamp_min(1)
-    return means[1:-1, 1:-1, :-1].round().byte().numpy()
-
-
-def _means(sums: torch.Tensor, front: torch.Tensor, splat: int) -> torch.Tensor:
-    """(H, W, C + 1): mean colours over splats, then 1 where there is a mean, else 0. sums, front: as for `_blend`."""
-    height, width = front.shape
-    radius = splat // 2
-    padded = F.pad(sums, (0, 0, radius, radius, radius, radius))
-    depths = F.pad(torch.where(sums[..., -1] > 0, front, torch.inf), [radius] * 4, value=torch.inf)
-    shifts = [(y, x) for y in range(splat) for x in range(splat)]
-    nearest = torch.stack([depths[y : y + height, x : x + width] for y, x in shifts]).amin(dim=0)
-    total = torch.zeros_like(sums)
-    for y, x in shifts:
-        part = slice(y, y + height), slice(x, x + width)
-        weight = NEIGHBOUR ** ((y - radius) ** 2 + (x - radius) ** 2)
-        total += weight * padded[part] * (depths[part] <= nearest * (1 + SAME_SURFACE)).unsqueeze(2)
-    return total / torch.where(total[..., -1:] > 0, total[..., -1:], 1)
-
-
-def _project(
-    points: torch.Tensor, camera: Camera, near: float = 0.0
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The points (M, 3) that are in the picture: their indices in `points`, pixels and depths, each (S,)."""
+def _projected(points: Tensor, camera: Camera) -> tuple[Tensor, Tensor, Tensor]:
+    """Image coordinates and depths of points (M, 3): u, v and z, each (M,)."""
     # (3, 4), whose rows give u z, v z and z
     img_from_world = torch.as_tensor(camera.K @ camera.cam_from_world, dtype=torch.float32, device=points.device)
     a, b, c, d = img_from_world.unsqueeze(2).unbind(1)  # columns, each (3, 1)
     x, y, z = points.T.contiguous()  # each (M,)
     # not a matrix product: its rounding of a point depends on the point's place in the chunk
     uz, vz, z = a * x + b * y + c * z + d
-    u, v = uz / z, vz / z
+    return uz / z, vz / z, z
+
+
+def _draw_points(keys: Tensor, geometry: Geometry, part: slice, camera: Camera, near: float) -> None:
+    """Lower the keys (H*W,) in place to those of some of the loose points."""
+    u, v, z = _projected(geometry.points[geometry.loose[part]], camera)
     # compared as floats: close to the camera's plane, coordinates may exceed the integers
     seen = ((z > near) & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)).nonzero().squeeze(1)
-    return seen, v[seen].long() * camera.width + u[seen].long(), z[seen]
+    pixel, depth = v[seen].long() * camera.width + u[seen].long(), z[seen]
+    spacing = geometry.spacing[part][seen]
+    reach = (REACH * camera.fx * spacing / depth).clamp_max(LARGEST).round().long()
+    number = seen + (part.start + len(geometry.faces))
+    keys.scatter_reduce_(0, pixel, (_bits(depth) << 32) | number << REACH_BITS | reach, "amin")
 
 
-def _draw(keys: torch.Tensor, points: torch.Tensor, first: int, camera: Camera, near: float) -> None:
-    """Lower the keys (H*W,) in place to those of the points (M, 3), whose indices start at `first`."""
-    if first + len(points) > MAX_POINTS:
-        raise UserError(f"the cloud has more than {MAX_POINTS} points; set mvs.voxel_size to thin it")
-    seen, pixel, depth = _project(points, camera, near)
-    depth_bits = depth.view(torch.int32).long()
-    keys.scatter_reduce_(0, pixel, (depth_bits << 32) | (seen + first) << REACH_BITS, "amin")
+def _draw_faces(
+    keys: Tensor, faces: Tensor, first: int, projected: tuple[Tensor, Tensor, Tensor], camera: Camera, near: float
+) -> None:
+    """Lower the keys (H*W,) in place to those of the faces (M, 3), whose numbers start at `first`.
+
+    projected: of all points.
+    """
+    u, v, z = (values[faces] for values in projected)  # (M, 3)
+    # centres of pixels are at +0.5: the first and last column and row whose centres lie in the bounding box
+    left, right = (u.amin(1) - 0.5).ceil().clamp_min(0), (u.amax(1) - 0.5).floor().clamp_max(camera.width - 1)
+    top, bottom = (v.amin(1) - 0.5).ceil().clamp_min(0), (v.amax(1) - 0.5).floor().clamp_max(camera.height - 1)
+    # most triangles of a fine mesh lie between the centres, and are gone here
+    drawn = ((z > near).all(dim=1) & (right >= left) & (bottom >= top)).nonzero().squeeze(1)
+    side = torch.maximum(right - left, bottom - top)[drawn] + 1
+    box = torch.stack([left, right, top, bottom], dim=1)
+    doubling = side.log2().ceil().long()
+    for power in torch.unique(doubling).tolist():
+        some = drawn[doubling == power]
+        for part in some.split(max(1, CANDIDATES >> 2 * power)):
+            _test_boxes(keys, part + first, (u[part], v[part], z[part]), box[part], 1 << power, camera)
 
 
-def _splat(keys: torch.Tensor, diameter: int) -> torch.Tensor:
+def _test_boxes(
+    keys: Tensor, numbers: Tensor, corners: tuple[Tensor, Tensor, Tensor], box: Tensor, side: int, camera: Camera
+) -> None:
+    """Draw triangles of these numbers (M,) whose bounding boxes (M, 4) are at most `side` pixels wide and high."""
+    u, v, z = corners
+    left, right, top, bottom = box.unsqueeze(2).unbind(1)  # each (M, 1)
+    place = torch.arange(side * side, device=keys.device)
+    column, row = left + place % side, top + place // side  # (M, side^2)
+    weights = _barycentric(u, v, column + 0.5, row + 0.5)  # (M, side^2, 3)
+    covered = (weights >= -EDGE).all(dim=2) & (column <= right) & (row <= bottom)
+    triangle, candidate = covered.nonzero(as_tuple=True)
+    inverse = (weights[triangle, candidate] / z[triangle]).sum(dim=1)
+    pixel = (row * camera.width + column)[triangle, candidate].long()
+    keys.scatter_reduce_(0, pixel, (_bits(1 / inverse) << 32) | numbers[triangle] << REACH_BITS, "amin")
+
+
+def _barycentric(u: Tensor, v: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """(M, P, 3): barycentric coordinates on the screen of the places x, y (M, P) in triangles with corners u, v (M, 3).
+
+    Not finite in triangles without an area.
+    """
+    (u0, u1, u2), (v0, v1, v2) = u.unsqueeze(2).unbind(1), v.unsqueeze(2).unbind(1)
+    area = (u1 - u0) * (v2 - v0) - (v1 - v0) * (u2 - u0)
+    second = ((x - u0) * (v2 - v0) - (y - v0) * (u2 - u0)) / area
+    third = ((u1 - u0) * (y - v0) - (v1 - v0) * (x - u0)) / area
+    return torch.stack([1 - second - third, second, third], dim=2)
+
+
+def _bits(depth: Tensor) -> Tensor:
+    """The bits of positive float32 depths, as int64."""
+    return depth.view(torch.int32).long()
+
+
+def _splat(keys: Tensor, diameter: int) -> Tensor:
     """The minimum of the keys (H, W) over squares of an odd diameter: of overlapping splats the nearest is seen."""
-    if diameter < 1 or diameter % 2 == 0:
-        raise UserError(f"framebuffers.splat is {diameter}, which is not an odd number of pixels; use 1, 3, 5, …")
     radius = diameter // 2
     height, width = keys.shape
     for dim, size in ((0, height), (1, width)):
@@ -244,35 +310,18 @@ def _splat(keys: torch.Tensor, diameter: int) -> torch.Tensor:
     return keys
 
 
-def _grow(keys: torch.Tensor, splat: int, level: int) -> torch.Tensor:
-    """Fill empty pixels of a level's keys (H, W), ring by ring around the splats, with the nearest points in reach."""
+def _grow(keys: Tensor, splat: int) -> Tensor:
+    """Fill empty pixels of keys (H, W), ring by ring around the splats, with the nearest points in reach."""
     for radius in range(splat // 2 + 1, LARGEST + 1):
-        far = torch.where(((keys & (1 << REACH_BITS) - 1) >= (radius << level)) & (keys != EMPTY), keys, EMPTY)
+        far = torch.where(((keys & (1 << REACH_BITS) - 1) >= radius) & (keys != EMPTY), keys, EMPTY)
         if (far == EMPTY).all():
             break
         keys = torch.where(keys == EMPTY, _splat(far, 3), keys)
     return keys
 
 
-def _halve(keys: torch.Tensor) -> torch.Tensor:
-    """The minimum of rows 0 and 1, 2 and 3, …; an odd last row stands alone."""
-    halved = keys[0::2].clone()
-    pairs = halved[: len(keys) // 2]
-    torch.minimum(pairs, keys[1::2], out=pairs)
-    return halved
-
-
-def _keys(buffer: DeepBuffer) -> torch.Tensor:
-    """(H, W) int64 keys of a buffer."""
-    index = torch.from_numpy(np.asarray(buffer.index)).long()
-    depth = torch.from_numpy(np.asarray(buffer.depth))
-    reach = 0 if buffer.reach is None else torch.from_numpy(np.asarray(buffer.reach)).long()
-    return torch.where(index >= 0, (depth.view(torch.int32).long() << 32) | index << REACH_BITS | reach, EMPTY)
-
-
-def _buffer(keys: torch.Tensor) -> DeepBuffer:
-    """The buffer of keys (H, W) int64, without reach."""
+def _buffer(keys: Tensor) -> DeepBuffer:
+    """The buffer of keys (H, W) int64."""
     hit = keys != EMPTY
-    index = torch.where(hit, (keys & 0xFFFFFFFF) >> REACH_BITS, -1).to(torch.int32)
-    depth = torch.where(hit, keys >> 32, 0).to(torch.int32).view(torch.float32)
-    return DeepBuffer(index.cpu().numpy(), depth.cpu().numpy())
+    primitive = torch.where(hit, (keys & 0xFFFFFFFF) >> REACH_BITS, -1).to(torch.int32)
+    return DeepBuffer(primitive, torch.where(hit, keys >> 32, 0).to(torch.int32).view(torch.float32))

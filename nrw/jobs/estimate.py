@@ -32,6 +32,8 @@ def estimate(photos: int, config: Mapping, cores: int) -> tuple[float, float] | 
     left_out = set(NEVER_TIMED)
     if config["segmentation"]["model"] == "none":
         left_out |= {"gather_classes", "train_completion"}
+    else:
+        left_out.add("mask_sky")
     seconds = sum(
         cost.start + cost.seconds(load) / _cores_used(rule, config, cores)
         for rule, cost in COSTS.items()

@@ -20,7 +20,7 @@ SNAKEMAKE_MB = 600  # Snakemake's own processes inside a cluster job count again
 MIN_MINUTES = 10
 # rules that are cut into pieces: of photos that take seconds each, of photos that take a fraction of one, of pairs
 CHUNKED = ("segment_photos", "photometric_depths", "consensus_depths", "geometric_depths")
-BATCHED = ("rasterize_photos", "compose_aligned")
+BATCHED = ("mask_sky", "rasterize_photos", "compose_aligned", "measure_residuals")
 PAIRED = ("match_pairs",)
 SCATTERED = CHUNKED + BATCHED + PAIRED
 PAIRS_KEPT = 0.75  # of photos x neighbours: two photos often choose each other
@@ -170,6 +170,9 @@ COSTS = {
         lambda x: 380 + 1360 * x.mvs + x.photos / 5,
         gpu=GPU_GEOMETRY,
     ),
+    "mask_sky": Cost(
+        lambda x: (0.2 + 0.2 * x.mvs / 0.31) * x.photos, lambda x: 320 + 300 * x.mvs + x.photos / 5
+    ),
     "fuse_depths": Cost(
         lambda x: 0.2 * x.mvs / 0.31 * x.photos,
         lambda x: 300 + min(2000, 19 * x.mvs * x.photos) + 400 * x.points / 1e6 + x.mvs * x.photos,
@@ -192,6 +195,17 @@ COSTS = {
     "pack_dataset": Cost(
         lambda x: (0.04 * x.buffer / 0.077 + 0.1 * x.points / 1e6) * x.photos,
         lambda x: 330 + 200 * x.buffer * (1 + x.threads),
+        parallel=True,
+    ),
+    "measure_residuals": Cost(
+        lambda x: (1.0 * x.buffer / 0.077 + 0.3 * x.points / 1e6) * x.photos,
+        lambda x: 700 + 1200 * x.buffer,
+        gpu=GPU_GEOMETRY,
+    ),
+    "pack_detail": Cost(
+        lambda x: 1.5 * x.buffer / 0.077 * x.photos,
+        lambda x: 500 + 2500 * x.buffer * x.threads,
+        gpu=GPU_GEOMETRY,
         parallel=True,
     ),
     "train_appearance": Cost(

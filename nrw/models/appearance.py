@@ -1,5 +1,7 @@
 """Our appearance encoder: from a photo and its deep buffer to the code z of its light, weather and season."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,16 +10,20 @@ from nrw.models.inputs import BufferSpec, color_terms
 from nrw.models.layers import LEAK, initialize
 
 WIDTHS = (32, 64, 96, 128)
-RIDGE = 3e-4  # weight of the usual colours in the regression, as a share of the photo's pixels
-LIGHTING_RIDGE = 3e-3  # more: a part of a photo says less about the light elsewhere than about the exposure
+RIDGE = 3e-4  # weight of the usual colours in the regression, as a share of the photo's pixels, before `fit_prior`
+INDEPENDENT = 500.0  # a photo's residuals tell as much as this many independent ones: those of neighbours are alike
+ROUNDS = 30  # of expectation and maximization
+LEAST_NOISE = 1e-3  # variance of colours in [-1, 1] about what is measured
+LEAST_VARIANCE = 1e-5  # of a term's colour over the photos
 
 
 class AppearanceEncoder(nn.Module):
     """Encode a photo as the colours measured in it and what a small network finds beside them.
 
-    z is (B, 3 K + z_dim). Its first part is a linear map from the K terms of `color_terms` to RGB, the ridge regression
-    of the photo on its own deep buffer: exposure and white balance of what the cloud shows, the colours of sky, ground
-    and classes, and the light that falls on the cloud (`framebuffers.lighting`). The rest comes from four strided
+    z is (B, 3 K + z_dim). Its first part is a linear map from the K terms of `color_terms` to RGB, the regression of
+    the photo on its own deep buffer: exposure and white balance of what the cloud shows, the colours of sky, ground and
+    classes, and the light that falls on the cloud (`framebuffers.lighting`). What a photo, or the part of it that is
+    used, does not tell comes from what is usual among the training photos (`set_prior`). The rest comes from strided
     convolutions, a mean over the kept pixels, and a linear map followed by tanh. Both parts lie in convex sets, so any
     point between two codes is a valid code.
 
@@ -25,7 +31,7 @@ class AppearanceEncoder(nn.Module):
     normalised, since the brightness of a photo belongs in its z.
     """
 
-    ridge: Tensor
+    precision: Tensor
 
     def __init__(self, spec: BufferSpec, z_dim: int):
         super().__init__()
@@ -38,9 +44,7 @@ class AppearanceEncoder(nn.Module):
             initialize(layer)
         self.convolutions = nn.ModuleList(convolutions)
         self.to_z = nn.Linear(WIDTHS[-1], z_dim)
-        ridge = torch.full((spec.color_terms,), RIDGE)
-        ridge[spec.color_terms - spec.lighting :] = LIGHTING_RIDGE
-        self.register_buffer("ridge", ridge, persistent=False)
+        self.register_buffer("precision", RIDGE * torch.eye(spec.color_terms))
         # Of terms that a photo does not show. The name is a key of the model files, hence its spelling.
         self.usual_colours = nn.Parameter(torch.eye(spec.color_terms, 3))
 
@@ -61,21 +65,73 @@ class AppearanceEncoder(nn.Module):
         return torch.cat([colors.flatten(1), torch.tanh(self.to_z(mean))], dim=1)
 
     def measure_colors(self, x: Tensor, keep: Tensor) -> Tensor:
-        """Regress the photo on its colour terms over the kept pixels (ridge regression towards the usual colours).
+        """Regress the photo on its colour terms over the kept pixels, with the prior of `set_prior`.
 
         x, keep: of `forward`. Returns (B, K, 3), the RGB of each term.
         """
         with torch.autocast(x.device.type, enabled=False):
-            terms = color_terms(self.spec, x[:, 3:].float()).flatten(2)  # (B, K, N)
-            weighted = terms * (keep / keep.sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)).flatten(2)
-            pixels = x[:, :3].float().flatten(2).mT  # (B, N, 3)
+            moments = self.moments(x, keep)
             return torch.linalg.solve(
-                weighted @ terms.mT + self.ridge.diag(), weighted @ pixels + self.ridge[:, None] * self.usual_colours
+                moments.terms + self.precision, moments.mixed + self.precision @ self.usual_colours
             )
+
+    def moments(self, x: Tensor, keep: Tensor) -> "Moments":
+        """The second moments of colour terms and photo over the kept pixels. x, keep: of `forward`."""
+        terms = color_terms(self.spec, x[:, 3:].float()).flatten(2)  # (B, K, N)
+        weighted = terms * (keep / keep.sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)).flatten(2)
+        pixels = x[:, :3].float().flatten(2).mT  # (B, N, 3)
+        share = (keep / keep.sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)).flatten(1)
+        return Moments(weighted @ terms.mT, weighted @ pixels, torch.einsum("bn,bnc->bc", share, pixels**2))
+
+    @torch.no_grad()
+    def set_prior(self, mean: Tensor, precision: Tensor) -> None:
+        """Take the usual colours (K, 3) and their precision (K, K) from `fit_prior`."""
+        self.usual_colours.copy_(mean)
+        self.precision.copy_(precision)
 
     def learned(self, z: Tensor) -> Tensor:
         """Return the part of z (B, 3 K + z_dim) that the convolutions found, (B, z_dim)."""
         return z[:, -self.z_dim :]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Second moments of N photos: terms (N, K, K), of the terms; mixed (N, K, 3), with RGB; pixels (N, 3), of RGB."""
+
+    terms: Tensor
+    mixed: Tensor
+    pixels: Tensor
+
+
+def fit_prior(photos: Moments) -> tuple[Tensor, Tensor]:
+    """Find what is usual among photos: mean (K, 3) and precision (K, K) of their maps, for `measure_colors`.
+
+    A hierarchical linear model: each photo's map is drawn from one normal distribution, with a covariance of the terms
+    that the three channels share, and its pixels from the map with equal noise. Expectation and maximization alternate
+    (Dempster, Laird & Rubin 1977; empirical Bayes), so that photos count by what they show of each term.
+    The precision is scaled as the second moments are: means over a photo's pixels.
+    """
+    terms, mixed, pixels = (values.double() for values in (photos.terms, photos.mixed, photos.pixels))
+    count, size = mixed.shape[:2]
+    mean, covariance = torch.eye(size, 3, dtype=torch.float64), 0.1 * torch.eye(size, dtype=torch.float64)
+    noise = torch.tensor(0.02, dtype=torch.float64)
+    for _ in range(ROUNDS):
+        precision = torch.linalg.inv(covariance)
+        uncertainty = torch.linalg.inv(terms * (INDEPENDENT / noise) + precision)  # (N, K, K)
+        maps = uncertainty @ (mixed * (INDEPENDENT / noise) + precision @ mean)  # (N, K, 3)
+        mean = maps.mean(dim=0)
+        away = maps - mean
+        covariance = torch.einsum("nkc,nlc->kl", away, away) / (3 * count) + uncertainty.mean(dim=0)
+        covariance += LEAST_VARIANCE * torch.eye(size, dtype=torch.float64)
+        error = pixels - 2 * (maps * mixed).sum(dim=1) + (maps * (terms @ maps)).sum(dim=1)  # (N, 3)
+        noise = error.mean().clamp_min(LEAST_NOISE)
+    return mean.float(), (torch.linalg.inv(covariance) * noise / INDEPENDENT).float()
+
+
+def cloud_map(spec: BufferSpec, z: Tensor) -> Tensor:
+    """The part of a code z (Z,) that paints points: (4 + spec.lighting, 3), from RGB, 1 and lighting to RGB."""
+    colors = z[: 3 * spec.color_terms].view(-1, 3)
+    return torch.cat([colors[:4], colors[spec.color_terms - spec.lighting :]])
 
 
 def paint_measured(spec: BufferSpec, raster: Tensor, z: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The networks that a configuration asks for."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from nrw.models import paper2019
 from nrw.models.appearance import AppearanceEncoder, paint_measured
 from nrw.models.discriminator import MultiScaleDiscriminator
 from nrw.models.generator import FilmUNet
-from nrw.models.inputs import BufferSpec, PointFeatures, PointLighting
+from nrw.models.inputs import DARKEST, DETAIL, BufferSpec, PointFeatures, PointLighting
 
 
 class Networks(nn.Module):
@@ -20,7 +21,7 @@ class Networks(nn.Module):
     cloud's points, for novel views, not trained; None where the deep buffer has no such channels.
 
     color_spec: the spec of the deep buffer if the first part of z is a linear map from it to a picture
-    (`appearance.AppearanceEncoder`), which the renderer sees at every level and adds to; else None.
+    (`appearance.AppearanceEncoder`), which the renderer sees at every level and corrects; else None.
     """
 
     def __init__(
@@ -43,19 +44,57 @@ class Networks(nn.Module):
     def render(self, raster_levels: Sequence[Tensor], index_levels: Sequence[Tensor] | None, z: Tensor) -> Tensor:
         """Render a picture (B, 3, H, W), roughly in [-1, 1], not clamped.
 
-        raster_levels: (B, C_raster, h_l, w_l) and index_levels: (B, h_l, w_l) int64, or None, as `raster_tensors` gives
-        them; z: (B, Z).
+        raster_levels: (B, C_raster, h_l, w_l), then the detail (B, 5, H, W) where the spec has it, and index_levels:
+        (B, h_l, w_l) int64, or None, as `crop_buffer` gives them; z: (B, Z).
         """
-        levels = list(raster_levels)
-        if self.points is not None:
-            assert index_levels is not None  # a spec with point channels gives them
-            pairs = zip(raster_levels, index_levels, strict=True)
-            levels = [torch.cat([raster, self.points(index)], dim=1) for raster, index in pairs]
         if self.color_spec is None:
-            return self.renderer(levels, z)
-        measured = [paint_measured(self.color_spec, raster, z) for raster in raster_levels]
+            return self.renderer(self._inputs(raster_levels, index_levels), z)
+        correction = self.correct(raster_levels, index_levels, z)
+        picture = paint_measured(self.color_spec, raster_levels[0], z)
+        if correction.trust is not None:
+            picture = with_detail(picture, raster_levels[-1][:, :3], correction.trust)
+        return picture + correction.color
+
+    def correct(
+        self, raster_levels: Sequence[Tensor], index_levels: Sequence[Tensor] | None, z: Tensor
+    ) -> "Correction":
+        """Compute what the renderer changes of the measured picture. Arguments: of `render`."""
+        assert self.color_spec is not None
+        levels = self._inputs(raster_levels, index_levels)
+        measured = [paint_measured(self.color_spec, raster, z) for raster in raster_levels[: len(levels)]]
         levels = [torch.cat(pair, dim=1) for pair in zip(levels, measured, strict=True)]
-        return measured[0] + self.renderer(levels, z)
+        if not self.color_spec.detail:
+            return Correction(self.renderer(levels, z), None)
+        levels[0] = torch.cat([levels[0], raster_levels[-1]], dim=1)
+        found = self.renderer(levels, z)
+        return Correction(found[:, :3], 2 * torch.sigmoid(found[:, 3:]))  # full trust to begin with
+
+    def _inputs(self, raster_levels: Sequence[Tensor], index_levels: Sequence[Tensor] | None) -> list[Tensor]:
+        """The levels with the points' learned channels, without the detail."""
+        detail = self.color_spec is not None and self.color_spec.detail
+        levels = list(raster_levels[:-1] if detail else raster_levels)
+        if self.points is None:
+            return levels
+        assert index_levels is not None  # a spec with point channels gives them
+        pairs = zip(levels, index_levels, strict=True)
+        return [torch.cat([raster, self.points(index)], dim=1) for raster, index in pairs]
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a renderer changes of the measured picture: color (B, 3, H, W) is added.
+
+    trust: (B, 1, H, W), 0 to 2, the power to which the detail of source photos is raised; None without detail.
+    """
+
+    color: Tensor
+    trust: Tensor | None
+
+
+def with_detail(picture: Tensor, logs: Tensor, trust: Tensor) -> Tensor:
+    """Multiply a picture (…, 3, H, W) in [-1, 1] by the detail: log ratios (…, 3, H, W), times trust (…, 1, H, W)."""
+    brightness = ((picture + 1) / 2).clamp_min(0) + DARKEST
+    return 2 * (brightness * torch.exp(logs * trust) - DARKEST) - 1
 
 
 def build_networks(config: Mapping, spec: BufferSpec) -> Networks:
@@ -78,7 +117,9 @@ def build_networks(config: Mapping, spec: BufferSpec) -> Networks:
     if architecture == "film":
         adversarial = config["training"]["losses"]["adversarial"] > 0
         encoder = AppearanceEncoder(spec, z_dim)
-        renderer = FilmUNet(network, [spec.channels + 3] * spec.levels, encoder.z_size)
+        channels = [spec.channels + 3] * spec.levels
+        channels[0] += DETAIL * spec.detail
+        renderer = FilmUNet(network, channels, encoder.z_size, 4 if spec.detail else 3)
         for parameter in renderer.to_rgb.parameters():  # training starts from the picture in the measured colours
             nn.init.zeros_(parameter)
         discriminator = MultiScaleDiscriminator(conditioned) if adversarial else None

@@ -77,11 +77,11 @@ class FilmUNet(nn.Module):
     normalisation the network ignored z in a short comparison. Bilinear upsampling leaves no checkerboard artefacts.
 
     network: `base_width`, `max_width`, `stages` (halvings). in_channels: channels of each level, finest first. z_size:
-    length of z.
+    length of z. out_channels: of the picture, more than 3 where there is more to learn than its colours.
     Raises UserError when the buffer has more levels than the U-Net.
     """
 
-    def __init__(self, network: Mapping, in_channels: Sequence[int], z_size: int):
+    def __init__(self, network: Mapping, in_channels: Sequence[int], z_size: int, out_channels: int = 3):
         super().__init__()
         stages = network["stages"]
         if len(in_channels) > stages + 1:
@@ -106,10 +106,10 @@ class FilmUNet(nn.Module):
         # Scaling the last features by z, with no non-linearity after it, is a colour transform of the whole picture.
         # The name is a key of the model files, hence its spelling.
         self.colour = Film(HIDDEN, widths[0])
-        self.to_rgb = nn.Conv2d(widths[0], 3, 1)
+        self.to_rgb = nn.Conv2d(widths[0], out_channels, 1)
 
     def forward(self, levels: Sequence[Tensor], z: Tensor) -> Tensor:
-        """Render a picture (B, 3, H, W), roughly in [-1, 1], not clamped; any H and W.
+        """Render a picture (B, out_channels, H, W), roughly in [-1, 1], not clamped; any H and W.
 
         levels: level l (B, C_l, h_l, w_l) float, h_l = ceil(H / 2^l) and w_l = ceil(W / 2^l). z: appearance, (B, Z).
         """

@@ -16,6 +16,10 @@ from nrw.geometry.pointcloud import decode_lighting
 
 ENCODER_SIZE = 256  # pixels, longer side: the encoder sees the finest level of the pyramid within it
 HORIZON = 0.05  # sine of the elevation above which an empty pixel is sky only
+SKY_TERMS = 16  # spherical harmonics up to degree 3
+DETAIL = 5  # channels: log ratio of RGB, spread, weight
+DETAIL_LIMIT = 1.6  # largest log ratio
+DARKEST = 0.04  # added to colours in [0, 1] before their ratio is taken: black says nothing of detail
 
 Array = np.ndarray | Tensor
 
@@ -32,6 +36,7 @@ class BufferSpec:
     classes: groups of labels (`core.ade20k.GROUPS`) with a channel of their own, all other labels share one more;
       empty without segmentation.
     near, far: depths at which the depth channel saturates, world units.
+    detail: whether the finest level has the detail of source photos beside it.
     """
 
     representation: str
@@ -43,10 +48,11 @@ class BufferSpec:
     classes: tuple[int, ...]
     near: float
     far: float
+    detail: bool = False
 
     @classmethod
     def from_config(cls, config: Mapping, meta: Mapping) -> "BufferSpec":
-        """Derive the spec from a configuration and the `meta` of a packed data set.
+        """Derive the spec from a configuration and the `meta` of a packed data set, opened with its detail if any.
 
         Raises UserError if the data set lacks what the configuration asks for.
         """
@@ -68,16 +74,21 @@ class BufferSpec:
                 "(sets in the 2019 format have none): set buffer.point_channels to 0"
             )
         if representation == "paper2019":
-            extras = {"levels": 1, "view_direction": False, "lighting": 0, "point_channels": 0}
+            extras = {"levels": 1, "view_direction": False, "lighting": 0, "point_channels": 0, "detail": False}
             wrong = [f"buffer.{key}: {buffer[key]}" for key, value in extras.items() if buffer[key] != value]
             if wrong:
                 raise UserError(
                     f"buffer.representation paper2019 has 7 channels at one size, but the configuration has "
-                    f"{', '.join(wrong)}: set buffer.levels to 1, buffer.view_direction to false, buffer.lighting and "
-                    "buffer.point_channels to 0"
+                    f"{', '.join(wrong)}: set buffer.levels to 1, buffer.view_direction and "
+                    "buffer.detail to false, buffer.lighting and buffer.point_channels to 0"
                 )
         elif representation != "corrected":
             raise UserError(f"buffer.representation is {representation!r}: choose corrected or paper2019")
+        if buffer["detail"] and not meta["has_index"]:
+            raise UserError(
+                "buffer.detail is true, but the data set has no cameras and no cloud (sets in the 2019 format have "
+                "none): set buffer.detail to false"
+            )
         return cls(
             representation,
             buffer["levels"],
@@ -88,7 +99,13 @@ class BufferSpec:
             tuple(meta["classes"]) if representation == "corrected" else (),
             meta["near"],
             meta["far"],
+            buffer["detail"],
         )
+
+    @classmethod
+    def from_record(cls, record: Mapping) -> "BufferSpec":
+        """Restore the spec from its fields as JSON holds them."""
+        return cls(**{**record, "classes": tuple(record["classes"])})
 
     @property
     def raster_channels(self) -> int:
@@ -102,7 +119,8 @@ class BufferSpec:
         """Number of terms of the function `color_terms`; 0 in the representation of 2019."""
         if self.representation == "paper2019":
             return 0
-        return 4 + (4 if self.view_direction else 1) + (len(self.classes) + 1 if self.classes else 0) + self.lighting
+        empty = SKY_TERMS + 2 if self.view_direction else 1
+        return 4 + empty + (len(self.classes) + 1 if self.classes else 0) + self.lighting
 
     @property
     def channels(self) -> int:
@@ -114,15 +132,16 @@ def raster_tensors(spec: BufferSpec, levels: Sequence[Mapping]) -> tuple[list[Te
     """Compute the fixed channels of each level, and its point indices.
 
     levels: `spec.levels` mappings, finest first, of arrays or tensors (on any device) with any leading batch
-    dimensions: color (…, h, w, 3) uint8; depth (…, h, w) float32, 0 without a hit; lighting (…, h, w, at least
-    spec.lighting) uint8, or None where the spec has none; index (…, h, w) int32, -1 without a hit, or None where the
+    dimensions: color (…, h, w, 3) uint8; depth (…, h, w) float32, 0 without a hit; coverage (…, h, w) uint8, the share
+    of the pixel with a hit, times 255; lighting (…, h, w, at least spec.lighting) uint8, or None where the spec has
+    none; index (…, h, w) int32, -1 without a hit, or None where the
     spec has no point channels; labels (…, h, w) uint8, or None where it has no classes; rays (…, h, w, 3) float32 unit
     vectors in the world, or None without view direction.
 
     Returns per level (…, C, h, w) float32, C = spec.raster_channels, and per level (…, h, w) int64, or None where the
-    spec has no learned channels. The channels in order, for `corrected`: RGB in [-1, 1], 0 without a hit; inverse
-    depth, 0 at `far` and 1 at `near`, clamped, 0 without a hit; hit (0 or 1); view direction; one-hot labels, the last
-    for all other labels; lighting in [-1, 1], 0 without a hit. For `paper2019`: RGB, depth, label colour.
+    spec has no learned channels. The channels in order, for `corrected`: RGB in [-1, 1], times hit; inverse
+    depth, 0 at `far` and 1 at `near`, clamped, 0 without a hit; hit (0 to 1); view direction; one-hot labels, the last
+    for all other labels; lighting in [-1, 1], times hit. For `paper2019`: RGB, depth, label colour.
 
     Raises UserError if the spec has view directions and there are no rays.
     """
@@ -145,11 +164,11 @@ def _signed(pixels: Tensor) -> Tensor:
 
 def _corrected_channels(spec: BufferSpec, level: Mapping) -> Tensor:
     depth = _tensor(level["depth"])  # (…, h, w)
-    hit = depth > 0
+    hit = _tensor(level["coverage"]) / 255
     out = depth.new_zeros((*depth.shape[:-2], spec.raster_channels, *depth.shape[-2:]))
     out[..., :3, :, :] = _signed(_tensor(level["color"])) * hit.unsqueeze(-3)
     inverse = (1 / depth - 1 / spec.far) / (1 / spec.near - 1 / spec.far)  # infinite without a hit
-    out[..., 3, :, :] = torch.where(hit, inverse.clamp(0, 1), 0)
+    out[..., 3, :, :] = torch.where(depth > 0, inverse.clamp(0, 1), 0)
     out[..., 4, :, :] = hit
     filled = 5
     if spec.view_direction:
@@ -158,7 +177,7 @@ def _corrected_channels(spec: BufferSpec, level: Mapping) -> Tensor:
                 "buffer.view_direction is true, but this view has no camera (sets in the 2019 format have none): "
                 "set buffer.view_direction to false"
             )
-        out[..., 5:8, :, :] = _tensor(level["rays"]).movedim(-1, -3)
+        out[..., 5:8, :, :] = _tensor(level["rays"]).to(depth.device).movedim(-1, -3)
         filled = 8
     if spec.classes:
         slot = _class_slots(spec.classes).to(depth.device)[_tensor(level["labels"]).long()]
@@ -194,9 +213,9 @@ def color_terms(spec: BufferSpec, raster: Tensor) -> Tensor:
     """Return the terms of which a photo's colours are, to a first approximation, a linear function.
 
     raster: (…, C, h, w), channels of `raster_tensors`. Returns (…, K, h, w), K = spec.color_terms, no terms in the
-    representation of 2019. The terms are the render's RGB and hit; for pixels without a hit, sky and ground (above and
-    below the horizon) and both times the sine of the elevation, or, without view directions, a single term; the labels;
-    the lighting.
+    representation of 2019. The terms are the render's RGB and hit; for the share without a hit, spherical harmonics up
+    to degree 3 of the direction above the horizon (the sky), and below it (the ground) a constant and the sine of the
+    elevation, or, without view directions, a single term; the labels; the lighting.
     """
     if spec.representation == "paper2019":
         return raster[..., :0, :, :]
@@ -205,10 +224,42 @@ def color_terms(spec: BufferSpec, raster: Tensor) -> Tensor:
     if spec.view_direction:
         elevation, labels = raster[..., 7:8, :, :], 8
         above = (elevation / HORIZON).clamp(0, 1)
-        terms = torch.cat([above, above * elevation, 1 - above, (1 - above) * elevation], dim=-3) * empty
+        sky = spherical_harmonics(raster[..., 5:8, :, :])
+        terms = torch.cat([above * sky, 1 - above, (1 - above) * elevation], dim=-3) * empty
     else:
         terms = empty
     return torch.cat([color, hit, terms, raster[..., labels:, :, :]], dim=-3)
+
+
+def spherical_harmonics(directions: Tensor) -> Tensor:
+    """Real spherical harmonics up to degree 3, up to constant factors, as polynomials of unit vectors (…, 3, h, w).
+
+    Returns (…, 16, h, w). Ramamoorthi & Hanrahan, "An Efficient Representation for Irradiance Environment Maps", 2001.
+    """
+    x, y, z = directions.unbind(-3)
+    terms = [torch.ones_like(x), x, y, z, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y]
+    terms += [y * (3 * x * x - y * y), x * y * z, y * (5 * z * z - 1), z * (5 * z * z - 3), x * (5 * z * z - 1)]
+    terms += [z * (x * x - y * y), x * (x * x - 3 * y * y)]
+    return torch.stack(terms, dim=-3)
+
+
+def without_cloud(spec: BufferSpec, raster: Tensor) -> Tensor:
+    """The channels (…, C, h, w) of a view in which nothing of the cloud is seen."""
+    bare = raster.clone()
+    bare[..., :5, :, :] = 0
+    if spec.lighting:
+        bare[..., -spec.lighting :, :, :] = 0
+    return bare
+
+
+def without_labels(spec: BufferSpec, raster: Tensor) -> Tensor:
+    """The channels (…, C, h, w) of a view without any label, not even the one of all others."""
+    if not spec.classes:
+        return raster
+    first = 8 if spec.view_direction else 5
+    bare = raster.clone()
+    bare[..., first : first + len(spec.classes) + 1, :, :] = 0
+    return bare
 
 
 class PointFeatures(nn.Module):
@@ -264,6 +315,8 @@ def crop_buffer(
 ) -> tuple[list[Tensor], list[Tensor] | None]:
     """Crop a view's deep buffer: level l (C, h_l, w_l) float32 and, with point channels, (h_l, w_l) int64.
 
+    Behind the levels, where the spec has it, is the detail (5, h, w) float32 of the finest (`decode_detail`).
+
     box: x, y, width, height in pixels of pyramid level `shift`, which becomes level 0; None: the whole view.
     """
     height, width = level_size(*view.shape, shift)
@@ -272,7 +325,38 @@ def crop_buffer(
     for level in range(spec.levels):
         rows, columns = level_size(h, w, level)
         levels.append(_level(view, spec, shift + level, (x >> level, y >> level, columns, rows)))
-    return raster_tensors(spec, levels)
+    rasters, index = raster_tensors(spec, levels)
+    return [*rasters, _detail(view, (x, y, w, h), shift)] if spec.detail else rasters, index
+
+
+def encode_detail(detail: Tensor) -> Tensor:
+    """uint8 of detail (…, 5): log ratios of RGB within DETAIL_LIMIT, spread and weight from 0 to 1."""
+    logs = 128 + detail[..., :3].clamp(-DETAIL_LIMIT, DETAIL_LIMIT) * (127 / DETAIL_LIMIT)
+    return torch.cat([logs, 255 * detail[..., 3:].clamp(0, 1)], dim=-1).round().byte()
+
+
+def decode_detail(detail: Tensor) -> Tensor:
+    """Invert `encode_detail`, and move the channels before rows and columns: (…, h, w, 5) to (…, 5, h, w) float32."""
+    logs = (detail[..., :3].float() - 128) * (DETAIL_LIMIT / 127)
+    return torch.cat([logs, detail[..., 3:] / 255], dim=-1).movedim(-1, -3)
+
+
+def pooled_detail(detail: Tensor, factor: int) -> Tensor:
+    """Reduce detail (5, H, W) by a factor: the log ratios and the spread are means weighted with the weight."""
+    weight = detail[4:]
+    mass = F.avg_pool2d(weight, factor)
+    return torch.cat([F.avg_pool2d(detail[:4] * weight, factor) / mass.clamp_min(1e-6), mass])
+
+
+def _detail(view: View, box: tuple[int, int, int, int], shift: int) -> Tensor:
+    """Crop the detail of a view: (5, h, w) float32. box: in pixels of level `shift`. 0 where the view has none."""
+    x, y, width, height = box
+    if view.detail is None:
+        return torch.zeros(DETAIL, height, width)
+    found = _tensor(view.detail[y << shift : (y + height) << shift, x << shift : (x + width) << shift])
+    detail = decode_detail(found)
+    padding = (0, (width << shift) - detail.shape[2], 0, (height << shift) - detail.shape[1])
+    return pooled_detail(F.pad(detail, padding), 1 << shift) if shift else detail
 
 
 def encoder_input(
@@ -325,14 +409,17 @@ def _level(view: View, spec: BufferSpec, level: int, box: tuple[int, int, int, i
     part = slice(y, y + height), slice(x, x + width)
     if level < len(view.depth):
         color, depth = view.color[level][part], view.depth[level][part]
+        coverage = view.coverage[level][part]
         lighting = _of_cloud(view.lighting, "lighting", "lighting")[level][part] if spec.lighting else None
         index = _of_cloud(view.index, "point_channels", "point indices")[level][part] if spec.point_channels else None
     else:  # beyond the packed pyramid: the nearest hit of each 2x2 pixels of the level above
         above = _level(view, spec, level - 1, (2 * x, 2 * y, 2 * width, 2 * height))
-        color, depth, lighting, index = _halve(*(above[kind] for kind in ("color", "depth", "lighting", "index")))
+        kinds = ("color", "depth", "coverage", "lighting", "index")
+        color, depth, coverage, lighting, index = _halve(*(above[kind] for kind in kinds))
     found = {
         "color": color,
         "depth": depth,
+        "coverage": coverage,
         "lighting": lighting,
         "index": index,
         "labels": view.labels[:: 1 << level, :: 1 << level][part],
@@ -356,9 +443,9 @@ def _of_cloud(levels: list[np.ndarray] | None, key: str, what: str) -> list[np.n
 
 
 def _halve(
-    color: np.ndarray, depth: np.ndarray, lighting: np.ndarray | None, index: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Halve colour, depth, lighting and index: of each 2x2 block the nearest pixel with a hit."""
+    color: np.ndarray, depth: np.ndarray, coverage: np.ndarray, lighting: np.ndarray | None, index: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Halve colour, depth, lighting and index: of each 2x2 block the nearest pixel with a hit; coverage: the mean."""
 
     def blocks(array: np.ndarray) -> np.ndarray:
         """(h, w, …) to (h / 2, w / 2, 4, …); an odd last row or column is repeated."""
@@ -378,6 +465,7 @@ def _halve(
     return (
         pick(color),
         pick(depth),
+        blocks(coverage).mean(axis=2).round().astype(np.uint8),
         None if lighting is None else pick(lighting),
         None if index is None else pick(index),
     )

@@ -13,7 +13,7 @@ import numpy as np
 import pycolmap
 
 from nrw.core.errors import UserError
-from nrw.mvs.workspace import Workspace, read_keep, read_map, write_map
+from nrw.mvs.workspace import Workspace, read_map, read_unmasked, write_map
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def patch_match(mvs_dir: Path | str, segmentation_dir: Path | str | None, *, mas
     masked = frozenset(masked)
     _run_colmap(workspace)
     for photo_id, camera in workspace.cameras.items():
-        keep = read_keep(segmentation_dir, photo_id, masked, camera)
+        keep = read_unmasked(segmentation_dir, photo_id, masked, camera)
         for path in (workspace.depth_map(photo_id, "geometric"), workspace.normal_map(photo_id, "geometric")):
             values = read_map(path)
             if values.shape[:2] != keep.shape:

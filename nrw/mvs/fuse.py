@@ -1,8 +1,13 @@
-"""Fusion of the consistent depth maps into one clean cloud (COLMAP's fusion), with sparse points in its holes."""
+"""Fusion of the consistent depth maps: the surface, and loose points where there is none.
+
+Loose points are those of COLMAP's fusion that lie on no surface and hold up against all photos, and well-observed
+sparse points in the remaining holes: thin things, branches, what two photos saw.
+"""
 
 import logging
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +19,8 @@ from nrw.core.io import write_json
 from nrw.geometry import pointcloud
 from nrw.geometry.pointcloud import Cloud
 from nrw.mvs.ground import in_the_open, write_ground_maps
+from nrw.mvs.ground_mesh import ground_mesh, joined
+from nrw.mvs.surface import colored_like, pixel_footprint, reconstruct_surface
 from nrw.mvs.workspace import Workspace, read_keep, read_map
 
 logger = logging.getLogger(__name__)
@@ -24,6 +31,11 @@ FILL_PIXELS = 5.0  # a sparse point fills a hole if there is no dense point with
 MAX_FILL_ERROR = 2.0  # pixels, reprojection error of a sparse point
 MIN_FILL_TRACK = 3  # photos that see it
 GROUND_VIEWS = 2  # photos that must see a point of the ground plane; its position is known
+KEPT = 0.9  # of the photos that see a sparse point, at an unmasked pixel
+LOOSE = 2.0  # spacings of the surface: fused points that near are on it
+AGREES, SEEN_THROUGH = 0.01, 0.03  # relative to depth: a photo confirms a point, or sees what is behind it
+STANDS = 2.0  # a loose point is confirmed by this many times the photos that see through it
+VOXEL = 1.7  # of the surface, in footprints of a pixel at the median depth: finer voxels add noise and size, no truth
 MAPS = ("depth_maps", "normal_maps")
 EMPTY = Cloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.float32))
 
@@ -31,6 +43,7 @@ EMPTY = Cloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros
 def fuse_depths(
     mvs_dir: Path | str,
     cloud_out: Path | str,
+    surface_out: Path | str | None,
     summary_out: Path | str,
     *,
     min_views: int,
@@ -40,26 +53,36 @@ def fuse_depths(
     masked: Iterable[int] = (),
     ground: Iterable[int] = (),
 ) -> None:
-    """Fuse the geometric maps of all photos into `cloud_out` (PLY with spacing) and write `summary_out` (JSON).
+    """Fuse the geometric maps of all photos into `cloud_out` (PLY with faces) and write `summary_out` (JSON).
 
-    min_views: photos that must see a point. voxel_size: world units; thins the cloud. A point's colour is the median of
-    the photos that see it. Sparse points fill holes, except those that most of their photos see at `masked` labels.
-    Where two photos show `ground` labels without a depth, points of the ground plane are added (`mvs.ground`).
+    The cloud begins with the vertices of the surface (`surface.reconstruct_surface`), which is also written alone to
+    `surface_out`; loose points follow. surface_out: None: the cloud has no surface, only points.
+    min_views: photos that must see a point. voxel_size: world units, of the surface; it also thins the points. A
+    point's colour is the median of the photos that see it. Sparse points fill holes, except those that most of their
+    photos see at `masked` labels. Where photos show ground without a depth, the ground plane is added (`mvs.ground`).
 
     Raises UserError if a map is missing or truncated, or no points result.
     """
     workspace = Workspace(Path(mvs_dir))
     consistent = _coverage(workspace)
-    segmentation_dir = None if segmentation_dir is None else Path(segmentation_dir)
+    labels = None if segmentation_dir is None else Path(segmentation_dir)
+    keep = Keep(labels, frozenset(masked))
     with tempfile.TemporaryDirectory(dir=workspace.stereo) as folder:
-        dense = _fuse_matched(workspace, Path(folder) / "matched", min_views, threads)
-        plane = EMPTY
-        if segmentation_dir is not None and ground:
-            plane = _fuse_ground(workspace, Path(folder) / "ground", segmentation_dir, ground, threads)
-    cleaned, cleaned_plane = (pointcloud.clean(cloud, voxel_size=voxel_size) for cloud in (dense, plane))
-    found = _joined(cleaned, cleaned_plane)
-    filling = _sparse_filling(workspace, found, segmentation_dir, frozenset(masked))
-    cloud = _joined(found, filling)
+        dense = pointcloud.clean(
+            _fuse_matched(workspace, Path(folder) / "matched", min_views, threads), voxel_size=voxel_size
+        )
+        plane = _ground_maps(workspace, Path(folder) / "ground", labels, ground)
+        if surface_out is None:
+            surface, loose = EMPTY, dense
+            if plane is not None and labels is not None:
+                loose = _joined(dense, _fuse_plane(workspace, plane, labels, ground, voxel_size, threads))
+        else:
+            surface = _surface(workspace, plane, dense, keep, voxel_size)
+            loose = _standing(workspace, dense, surface, keep, min_views)
+            pointcloud.write_cloud(surface_out, surface)
+    found = _joined(surface, loose)
+    filling = _sparse_filling(workspace, found, keep)
+    cloud = replace(_joined(found, filling), faces=surface.faces)
     if not len(cloud):
         raise UserError(
             f"{mvs_dir}: no point was seen alike by {min_views} photos; lower mvs.min_views, raise mvs.max_size, or add"
@@ -75,19 +98,93 @@ def fuse_depths(
         }
     summary = {
         "points": len(cloud),
-        "dense_points": len(cleaned),
-        "ground_points": len(cleaned_plane),
+        "triangles": len(surface.faces),
+        "surface_points": len(surface),
+        "loose_points": len(loose),
         "sparse_points": len(filling),
-        "outliers_removed": len(dense) + len(plane) - len(found) if voxel_size is None else None,
         "mean_coverage": round(float(np.mean(list(consistent.values()))), 4),
         "photos_without_depth": [photo_id for photo_id, coverage in consistent.items() if coverage == 0],
         "photos": photos,
     }
     write_json(summary_out, summary)
     logger.info(
-        "%d points: %d dense, %d of the ground plane, %d sparse",
-        *(len(part) for part in (cloud, cleaned, cleaned_plane, filling)),
+        "%d triangles; %d points: %d of the surface, %d loose, %d sparse",
+        len(surface.faces),
+        *(len(part) for part in (cloud, surface, loose, filling)),
     )
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Which pixels of the photos show something lasting: not of a `masked` label, where there are labels."""
+
+    segmentation_dir: Path | None
+    masked: frozenset[int]
+
+    def of(self, workspace: Workspace, photo_id: str) -> np.ndarray:
+        """(H, W) bool."""
+        return read_keep(workspace, self.segmentation_dir, photo_id, self.masked)
+
+
+def _surface(
+    workspace: Workspace, plane: Workspace | None, dense: Cloud, keep: Keep, voxel_size: float | None
+) -> Cloud:
+    """The surface of the kept depths, with the ground plane, in the colours of the fused points."""
+
+    def depths(photo_id: str) -> np.ndarray:
+        return read_map(workspace.depth_map(photo_id, "geometric")) * keep.of(workspace, photo_id)
+
+    voxel_size = voxel_size or VOXEL * pixel_footprint(workspace.cameras, depths)
+    surface = _carved(workspace, reconstruct_surface(workspace.cameras, depths, voxel_size), keep)
+    if plane is not None and voxel_size:
+        surface = joined(surface, ground_mesh(workspace, plane, voxel_size, surface))
+    return replace(surface, colors=colored_like(surface, dense))
+
+
+def _standing(workspace: Workspace, dense: Cloud, surface: Cloud, keep: Keep, min_views: int) -> Cloud:
+    """The fused points away from the surface that more photos confirm than see through them."""
+    loose = np.ones(len(dense), bool)
+    if len(surface):
+        loose = cKDTree(surface.points).query(dense.points)[0] > LOOSE * np.median(surface.spacing)
+    confirmed, refuted = _votes(workspace, dense.points[loose], keep)
+    stands = np.flatnonzero(loose)[(confirmed > min_views) & (confirmed > STANDS * refuted)]
+    return Cloud(dense.points[stands], dense.colors[stands], dense.normals[stands])
+
+
+def _carved(workspace: Workspace, surface: Cloud, keep: Keep) -> Cloud:
+    """The surface without what more photos see through, or see as sky, than confirm: rims of sky around outlines."""
+    confirmed, refuted = _votes(workspace, surface.points, keep)
+    stands = confirmed >= refuted
+    faces = surface.faces[stands[surface.faces].all(axis=1)]
+    used, faces = np.unique(faces, return_inverse=True)
+    parts = (surface.points[used], surface.colors[used], surface.normals[used])
+    return Cloud(*parts, faces=faces.reshape(-1, 3).astype(np.int32))
+
+
+def _votes(workspace: Workspace, points: np.ndarray, keep: Keep) -> tuple[np.ndarray, np.ndarray]:
+    """How many photos confirm each of (N, 3) points, and how many see through it or something masked: (N,) each."""
+    confirmed, refuted = np.zeros(len(points), int), np.zeros(len(points), int)
+    for photo_id, camera in workspace.cameras.items():
+        uv, z = camera.project(points)
+        inside = camera.contains(uv, z)
+        column, row = uv[inside].astype(int).T
+        depth = read_map(workspace.depth_map(photo_id, "geometric"))[row, column]
+        kept = keep.of(workspace, photo_id)[row, column]
+        confirmed[inside] += kept & (np.abs(depth - z[inside]) <= AGREES * z[inside])
+        refuted[inside] += ~kept | (depth > (1 + SEEN_THROUGH) * z[inside])
+    return confirmed, refuted
+
+
+def _ground_maps(
+    workspace: Workspace, folder: Path, segmentation_dir: Path | None, ground: Iterable[int]
+) -> Workspace | None:
+    """A workspace with maps of the ground plane where the photos' ground was not matched; None without a plane."""
+    if not ground:
+        return None
+    prepared = _prepared(workspace, folder)
+    for name in MAPS:
+        (prepared.stereo / name).mkdir()
+    return prepared if write_ground_maps(workspace, segmentation_dir, ground, prepared) else None
 
 
 def _coverage(workspace: Workspace) -> dict[str, float]:
@@ -108,18 +205,20 @@ def _fuse_matched(workspace: Workspace, folder: Path, min_views: int, threads: i
     return _fuse_maps(prepared, min_views, threads)
 
 
-def _fuse_ground(
-    workspace: Workspace, folder: Path, segmentation_dir: Path, ground: Iterable[int], threads: int
+def _fuse_plane(
+    workspace: Workspace,
+    plane: Workspace,
+    segmentation_dir: Path,
+    ground: Iterable[int],
+    voxel_size: float | None,
+    threads: int,
 ) -> Cloud:
-    """Points of the ground plane where the photos' ground was not matched."""
-    prepared = _prepared(workspace, folder)
-    for name in MAPS:
-        (prepared.stereo / name).mkdir()
-    if not write_ground_maps(workspace, segmentation_dir, ground, prepared):
-        return EMPTY
-    filled = _fuse_maps(prepared, GROUND_VIEWS, threads)
+    """Points of the ground plane, for a cloud without a surface."""
+    filled = _fuse_maps(plane, GROUND_VIEWS, threads)
     kept = in_the_open(workspace, segmentation_dir, ground, filled.points)
-    return Cloud(filled.points[kept], filled.colors[kept], filled.normals[kept])
+    return pointcloud.clean(
+        Cloud(filled.points[kept], filled.colors[kept], filled.normals[kept]), voxel_size=voxel_size
+    )
 
 
 def _prepared(workspace: Workspace, folder: Path) -> Workspace:
@@ -154,7 +253,7 @@ def _fuse_maps(workspace: Workspace, min_views: int, threads: int) -> Cloud:
     return pointcloud.read_cloud(out)
 
 
-def _sparse_filling(workspace: Workspace, dense: Cloud, segmentation_dir: Path | None, masked: frozenset[int]) -> Cloud:
+def _sparse_filling(workspace: Workspace, dense: Cloud, keep_pixels: Keep) -> Cloud:
     """The well-observed sparse points without a dense point near, with normals towards the photos that see them."""
     model = pycolmap.Reconstruction(str(workspace.sparse))
     photo_of = {id_: Path(image.name).stem for id_, image in model.images.items() if image.has_pose}
@@ -165,9 +264,9 @@ def _sparse_filling(workspace: Workspace, dense: Cloud, segmentation_dir: Path |
             points.append(point)
             tracks.append(sorted(track))
     positions = np.array([point.xyz for point in points]).reshape(-1, 3)
-    keep = np.ones(len(points), bool)
-    if segmentation_dir is not None:
-        keep = _share_unmasked(workspace, positions, tracks, segmentation_dir, masked) >= 0.5
+    keep = _share_kept(workspace, positions, tracks, keep_pixels) >= KEPT
+    _, refuted = _votes(workspace, positions, keep_pixels)
+    keep &= np.array([len(track) for track in tracks]) > STANDS * refuted
     normals, footprints = np.zeros_like(positions), np.zeros(len(points))
     for number, (position, seen_by) in enumerate(zip(positions, tracks, strict=True)):
         cameras = [workspace.cameras[photo_id] for photo_id in seen_by]
@@ -180,20 +279,18 @@ def _sparse_filling(workspace: Workspace, dense: Cloud, segmentation_dir: Path |
     return Cloud(positions[keep].astype(np.float32), colors[keep], normals[keep].astype(np.float32))
 
 
-def _share_unmasked(
-    workspace: Workspace, positions: np.ndarray, tracks: list[list[str]], segmentation_dir: Path, masked: frozenset[int]
-) -> np.ndarray:
-    """(N,): per point of (N, 3), the share of the photos that see it (`tracks`) in which its label is not masked."""
+def _share_kept(workspace: Workspace, positions: np.ndarray, tracks: list[list[str]], keep: Keep) -> np.ndarray:
+    """(N,): per point of (N, 3), the share of the photos that see it (`tracks`) in which its pixel is kept."""
     seen_in: dict[str, list[int]] = {}
     for number, track in enumerate(tracks):
         for photo_id in track:
             seen_in.setdefault(photo_id, []).append(number)
     votes = np.zeros(len(positions))
-    for photo_id, numbers in seen_in.items():  # one photo's labels at a time
+    for photo_id, numbers in seen_in.items():  # one photo's mask at a time
         camera = workspace.cameras[photo_id]
-        keep = read_keep(segmentation_dir, photo_id, masked, camera)
         x, y = np.floor(camera.project(positions[numbers])[0]).astype(int).T
-        votes[numbers] += keep[y.clip(0, camera.height - 1), x.clip(0, camera.width - 1)]
+        kept = keep.of(workspace, photo_id)
+        votes[numbers] += kept[y.clip(0, camera.height - 1), x.clip(0, camera.width - 1)]
     return votes / np.array([len(track) for track in tracks])
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from nrw.core.io import read_image
 from nrw.geometry.cameras import Camera
 from nrw.mvs.sources import SparseScene
-from nrw.mvs.workspace import Workspace, read_keep
+from nrw.mvs.workspace import Workspace, read_unmasked
 
 LUMA = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
 
@@ -68,9 +68,9 @@ class Photos:
 def read_gray_view(
     workspace: Workspace, segmentation_dir: Path | None, masked: frozenset[int], photo_id: str, device: torch.device
 ) -> GrayView:
-    """Read an undistorted photo without the pixels whose label is in `masked`. Raises UserError as `read_keep`."""
+    """Read an undistorted photo without the pixels whose label is in `masked`. Raises UserError as `read_unmasked`."""
     camera = workspace.cameras[photo_id]
     pixels = torch.from_numpy(read_image(workspace.image(photo_id))).to(device).float() / 255  # (H, W, 3)
     gray = pixels @ torch.tensor(LUMA, device=device) if pixels.ndim == 3 else pixels
-    keep = torch.from_numpy(read_keep(segmentation_dir, photo_id, masked, camera)).to(device).float()
+    keep = torch.from_numpy(read_unmasked(segmentation_dir, photo_id, masked, camera)).to(device).float()
     return GrayView(gray, keep, camera)

@@ -1,66 +1,60 @@
-"""The ground plane, for the ground that matching does not find.
+"""The ground plane's depth maps, for the ground that matching does not find.
 
 Each photo shows only a part of the square in front of a landmark, at a grazing angle: a slab of its paving is less than
-a pixel high in one photo and near and large in another, and few photos share any of it. But the ground is flat, and the
-labels show where it is: a ground pixel without depth gets the depth of the plane that fits most of the matched ground.
+a pixel high in one photo and near and large in another, and few photos share any of it. But the ground is flat: a
+ground pixel without depth gets the depth of the plane that fits most of the matched ground. Where the ground is, the
+labels show; without labels, the photos' agreement does (`ground_support`).
 """
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from nrw.geometry.cameras import Camera
-from nrw.mvs.planes import facing
+from nrw.mvs.ground_plane import find_plane
+from nrw.mvs.ground_support import find_ground
 from nrw.mvs.sources import MIN_FALL
 from nrw.mvs.workspace import Workspace, read_labels, read_map, write_map
 
 logger = logging.getLogger(__name__)
 
-TOLERANCE = 0.01  # world units, difference in height of points on the plane (cameras are about 1 from the scene)
-MIN_SHARE = 0.3  # of the ground points that must be on the plane, else there is none
-MIN_POINTS = 1000  # that must be on the plane, else there is none
 IN_FRONT = 0.1  # relative to depth: a surface nearer by more than this hides a point
 SAMPLED = 5000  # ground pixels per photo that the plane is fitted to
-# half widths of the band of points in each round of least squares, in TOLERANCE: wide at first, since the plane may
-# slope; narrow at last, since steps and kerbs rise on one side of it
-WIDTHS = (4, 4, 3, 2, 1, 0.5, 0.3, 0.3)
-LEVEL = 1e-2  # strength of the prior that the plane is level, per point and unit of distance
+# without labels: vertical component of the normals of ground; the prior that the plane is level, since steps and slopes
+# are among these points; and how many must be on the plane, for the photos can refute it
+UPRIGHT, LEVEL, MIN_POINTS = 0.9, 0.1, 300
+
+Pixels = Callable[[str], np.ndarray]  # (H, W) bool of a photo, by id
 
 
-@dataclass(frozen=True)
-class Plane:
-    """The points x with normal · x = offset. normal: (3,) unit vector, upwards. offset: world units."""
-
-    normal: np.ndarray
-    offset: float
-
-    def depth(self, camera: Camera) -> np.ndarray:
-        """(H, W) float32 depth of the plane in a photo; 0 near and above the horizon, and for a camera below it."""
-        x = np.arange(camera.width) + 0.5
-        y = (np.arange(camera.height) + 0.5)[:, None]
-        fall = -facing(camera.rotation @ self.normal, x, y, camera)
-        height = self.normal @ camera.center - self.offset
-        return np.where(fall > MIN_FALL, max(height, 0) / np.maximum(fall, MIN_FALL), 0).astype(np.float32)
-
-
-def write_ground_maps(workspace: Workspace, segmentation_dir: Path, ground: Iterable[int], out: Workspace) -> bool:
+def write_ground_maps(
+    workspace: Workspace, segmentation_dir: Path | None, ground: Iterable[int], out: Workspace
+) -> bool:
     """Write to `out` geometric maps of the ground plane alone, where the photos' ground has no depth.
 
-    Returns whether there is a plane. ground: labels of flat and level surfaces. Reads one photo's maps at a time, all
-    of them twice. Raises UserError if a map or a label map is missing or does not fit.
+    Returns whether there is a plane. segmentation_dir: None without labels; the sky masks should be there then. ground:
+    labels of flat and level surfaces, if there are labels. Reads one photo's maps at a time, all of them twice, without
+    labels four times. Raises UserError if a map or a label map is missing or does not fit.
     """
-    ground = list(ground)
-    plane = find_plane(_ground_points(workspace, segmentation_dir, ground, photo_id) for photo_id in workspace.cameras)
-    if plane is None:
-        return False
+    ids = list(workspace.cameras)
+    if segmentation_dir is None:
+        upright = (_points(workspace, photo_id, _upright(workspace, photo_id)) for photo_id in ids)
+        plane = find_plane(upright, level=LEVEL, least=MIN_POINTS)
+        found = find_ground(workspace, plane) if plane is not None else None
+        if plane is None or found is None:
+            return False
+        shown: Pixels = partial(found.shown, workspace)
+    else:
+        shown = partial(_labelled, workspace, segmentation_dir, list(ground))
+        plane = find_plane(_points(workspace, photo_id, shown(photo_id)) for photo_id in ids)
+        if plane is None:
+            return False
     filled = []  # per photo, share of its pixels
     for photo_id, camera in workspace.cameras.items():
         empty = read_map(workspace.depth_map(photo_id, "geometric")) == 0
-        empty &= np.isin(read_labels(segmentation_dir, photo_id, camera), ground)
-        depth = np.where(empty, plane.depth(camera), 0)
+        depth = np.where(empty & shown(photo_id), plane.depth(camera), 0)
         write_map(out.depth_map(photo_id, "geometric"), depth)
         write_map(out.normal_map(photo_id, "geometric"), (depth > 0)[..., None] * (camera.rotation @ plane.normal))
         filled.append(np.mean(depth > 0))
@@ -85,39 +79,23 @@ def in_the_open(workspace: Workspace, segmentation_dir: Path, ground: Iterable[i
     return votes > 0
 
 
-def find_plane(chunks: Iterable[np.ndarray]) -> Plane | None:
-    """Fit the nearly level plane with most of the ground points on it; None if there is none.
-
-    chunks: (M, 3) arrays of points, world. Starts at the height with most points around it; least squares of the points
-    near the plane follow, round by round.
-    """
-    points = np.concatenate([np.zeros((0, 3)), *chunks])
-    if not len(points):
-        return None
-    heights = np.sort(points[:, 2])
-    ends = np.searchsorted(heights, heights + 2 * TOLERANCE)  # of the windows that begin at the points
-    middle = points[:, :2].mean(axis=0)
-    terms = np.column_stack([points[:, :2] - middle, np.ones(len(points))])
-    solution = np.array([0, 0, heights[np.argmax(ends - np.arange(len(heights)))] + TOLERANCE])
-    for width in WIDTHS:
-        near = np.abs(points[:, 2] - terms @ solution) <= width * TOLERANCE
-        prior = np.diag([LEVEL * near.sum()] * 2 + [0])
-        solution = np.linalg.solve(terms[near].T @ terms[near] + prior, terms[near].T @ points[near, 2])
-    found = int(np.sum(np.abs(points[:, 2] - terms @ solution) <= TOLERANCE))
-    if found < max(MIN_POINTS, MIN_SHARE * len(points)):
-        logger.info("no ground plane: %d of %d ground points lie on the best one", found, len(points))
-        return None
-    logger.info("ground plane: %d of %d ground points lie on it", found, len(points))
-    normal = np.array([-solution[0], -solution[1], 1.0])
-    length = float(np.linalg.norm(normal))
-    return Plane(normal / length, float(solution[2] - solution[:2] @ middle) / length)
+def _labelled(workspace: Workspace, segmentation_dir: Path, ground: list[int], photo_id: str) -> np.ndarray:
+    """(H, W) bool: the pixels of a photo that are labelled as ground."""
+    return np.isin(read_labels(segmentation_dir, photo_id, workspace.cameras[photo_id]), ground)
 
 
-def _ground_points(workspace: Workspace, segmentation_dir: Path, ground: list[int], photo_id: str) -> np.ndarray:
-    """(M, 3) world points of a photo's ground pixels that have a depth, evenly sampled: at most SAMPLED."""
+def _upright(workspace: Workspace, photo_id: str) -> np.ndarray:
+    """(H, W) bool: the pixels of a photo below the horizon whose normals point up."""
+    camera = workspace.cameras[photo_id]
+    up = read_map(workspace.normal_map(photo_id, "geometric")) @ camera.rotation[:, 2]
+    return (up > UPRIGHT) & (camera.ray_directions()[..., 2] < -MIN_FALL)
+
+
+def _points(workspace: Workspace, photo_id: str, pixels: np.ndarray) -> np.ndarray:
+    """(M, 3) world points of a photo's `pixels`, (H, W) bool, that have a depth, evenly sampled: at most SAMPLED."""
     camera = workspace.cameras[photo_id]
     depth = read_map(workspace.depth_map(photo_id, "geometric"))
-    row, column = np.nonzero(np.isin(read_labels(segmentation_dir, photo_id, camera), ground) & (depth > 0))
+    row, column = np.nonzero(pixels & (depth > 0))
     step = -(-len(row) // SAMPLED) or 1
     row, column = row[::step], column[::step]
     rays = camera.ray_directions()[row, column]

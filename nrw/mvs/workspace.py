@@ -50,6 +50,10 @@ class Workspace:
     def confidence_map(self, photo_id: str) -> Path:
         return self.stereo / "confidence_maps" / f"{photo_id}.jpg.photometric.bin"
 
+    def sky_mask(self, photo_id: str) -> Path:
+        """PNG of the photo's size, 255 = sky; only where photos have no label maps (`sky.mask_sky`)."""
+        return self.root / "sky_masks" / f"{photo_id}.png"
+
     def report(self, photo_id: str) -> Path:
         """JSON: how the photo's depth map was made."""
         return self.stereo / "reports" / f"{photo_id}.json"
@@ -132,11 +136,30 @@ def read_labels(segmentation_dir: Path, photo_id: str, camera: Camera) -> np.nda
     return labels
 
 
-def read_keep(segmentation_dir: Path | None, photo_id: str, masked: frozenset[int], camera: Camera) -> np.ndarray:
-    """Read which pixels of a photo may match and fuse: (H, W) bool, False where the label is one of `masked`.
+def read_unmasked(segmentation_dir: Path | None, photo_id: str, masked: frozenset[int], camera: Camera) -> np.ndarray:
+    """Read which pixels of a photo may match: (H, W) bool, False where the label is one of `masked`.
 
     All True if `segmentation_dir` is None. Raises UserError as `read_labels`.
     """
     if segmentation_dir is None:
         return np.ones((camera.height, camera.width), bool)
     return ~np.isin(read_labels(segmentation_dir, photo_id, camera), list(masked))
+
+
+def read_keep(workspace: Workspace, segmentation_dir: Path | None, photo_id: str, masked: frozenset[int]) -> np.ndarray:
+    """Read which pixels of a photo show something lasting: (H, W) bool, False where masked by labels, or sky.
+
+    Without labels (`segmentation_dir` None) the sky is that of the photo's sky mask, where there is one. For what comes
+    after the depth maps: sky masks are made of them. Raises UserError as `read_labels`, and if the sky mask has another
+    size than the photo.
+    """
+    camera, path = workspace.cameras[photo_id], workspace.sky_mask(photo_id)
+    if segmentation_dir is not None or not path.is_file():
+        return read_unmasked(segmentation_dir, photo_id, masked, camera)
+    sky = read_image(path)
+    if sky.shape != (camera.height, camera.width):
+        raise UserError(
+            f"{path}: {sky.shape} pixels, but the undistorted photo has {(camera.height, camera.width)};"
+            f" delete {path.parent} and run again"
+        )
+    return sky == 0

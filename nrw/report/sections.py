@@ -52,7 +52,15 @@ VIDEO_TEXTS = {  # title, caption
     "appearance": ("Appearance", "One view in the light of several photos."),
     "joint": ("Both together", "Viewpoint and light change from photo to photo."),
 }
-METRICS = {"psnr": ("PSNR, dB", ".2f"), "ssim": ("SSIM", ".3f"), "l1": ("L1", ".3f"), "lpips": ("LPIPS", ".3f")}
+METRICS = {  # title, format
+    "psnr": ("PSNR, dB", ".2f"),
+    "ssim": ("SSIM", ".3f"),
+    "l1": ("L1", ".3f"),
+    "flip": ("FLIP", ".3f"),
+    "perceptual": ("perceptual", ".3f"),
+    "lpips": ("LPIPS", ".3f"),
+    "sharpness": ("sharpness", ".2f"),
+}
 VIRIDIS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]])
 NOTHING = 236  # gray of pixels without a point
 
@@ -187,10 +195,13 @@ def validation_curve(files: SceneFiles) -> list[tuple[str, float, float]]:
 
 
 def metrics(summary: Mapping) -> list[dict]:
-    """Make the tables of metrics.json, one per protocol: [{title, columns, rows [(method, [text], ours: bool)]}]."""
-    columns = [metric for metric in METRICS if metric != "lpips" or not summary["lpips_unavailable"]]
+    """Make the tables of metrics.json, one per protocol: [{title, columns, rows [(method, [text], ours: bool)]}].
+
+    A metric that no method has is left out.
+    """
     tables = []
     for protocol, methods in summary["protocols"].items():
+        columns = [metric for metric in METRICS if any(means.get(metric) is not None for means in methods.values())]
         rows = [
             (METHODS[method], [_text(means[metric], METRICS[metric][1]) for metric in columns], method == "ours")
             for method, means in methods.items()

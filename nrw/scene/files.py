@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nrw.core.errors import UserError
+from nrw.core.io import read_json
 
 if TYPE_CHECKING:
     from nrw.dataset.packed import PackedDataset
     from nrw.geometry.pointcloud import Cloud
     from nrw.scene.model import SceneModel
+    from nrw.scene.views import Views
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,16 @@ class SceneFiles:
     def patch_match_done(self) -> Path:
         return self.workspace / "patch_match.json"
 
+    def sky_masked(self, item: str) -> Path:
+        return self.workspace / "sky_masks" / "done" / f"{item}.json"
+
     @property
     def cloud(self) -> Path:
         return self.workspace / "cloud.ply"
+
+    @property
+    def surface(self) -> Path:
+        return self.workspace / "surface.ply"
 
     @property
     def mvs_summary(self) -> Path:
@@ -160,6 +169,19 @@ class SceneFiles:
     @property
     def dataset(self) -> Path:
         return self.root / "dataset"
+
+    # detail; a photo's own file: nrw.detail.residuals
+
+    @property
+    def detail(self) -> Path:
+        return self.root / "detail"
+
+    def residuals_done(self, item: str) -> Path:
+        return self.detail / "residuals" / f"{item}.json"
+
+    @property
+    def training_detail(self) -> Path:
+        return self.detail / "training.u8"
 
     # training
 
@@ -263,33 +285,43 @@ class SceneFiles:
         from nrw.scene.model import SceneModel
 
         self.require(self.dataset, self.model("finetune"))
-        completion = self.stage("completion") if self.model("completion").exists() else None
-        return SceneModel.load(self.stage("finetune"), completion, device), PackedDataset(self.dataset)
+        labelled = self.model("completion").exists() and read_json(self.stage_config("finetune"))["spec"]["classes"]
+        completion = self.stage("completion") if labelled else None
+        model = SceneModel.load(self.stage("finetune"), completion, device)
+        if model.spec.detail:
+            self.require(self.training_detail)
+        return model, PackedDataset(self.dataset, self.training_detail if model.spec.detail else None)
 
-    def open_with_cloud(self, device: str) -> tuple["SceneModel", "PackedDataset", "Cloud"]:
-        """Open, with the coloured cloud. Raises UserError also for a scene that came aligned: it has no cloud."""
+    def open_views(self, device: str) -> tuple["Views", "PackedDataset"]:
+        """Open a trained scene for views from any camera.
+
+        Raises UserError also for a scene that came aligned: it has no cloud.
+        """
+        from nrw.dataset.packed import known_camera
+        from nrw.detail.sources import training_sources
+        from nrw.scene.views import Views
+
         model, dataset = self.open(device)
         if not dataset.meta["has_index"]:
             raise UserError(
                 f"{self.root} came as an aligned data set, without a point cloud: only its own views can be rendered"
             )
-        return model, dataset, self.colored_cloud()
+        sources = None
+        if model.spec.detail:
+            cameras = {photo_id: known_camera(dataset.view(photo_id)) for photo_id in dataset.train_ids}
+            sources = training_sources(self.detail, self.framebuffers, cameras, dataset.train_ids, device)
+        scale, splat = dataset.meta["scale"], dataset.meta["splat"]
+        return Views(model, self.colored_cloud(), sources, scale=scale, splat=splat), dataset
 
     def colored_cloud(self) -> "Cloud":
         """The cloud in the colours of the training photos. Raises UserError where it is missing, or does not fit."""
+        from nrw.geometry.pointcloud import read_cloud
+
         self.require(self.cloud, self.colors)
-        return read_colored_cloud(self.cloud, self.colors)
-
-
-def read_colored_cloud(cloud_ply: Path | str, colors_npy: Path | str) -> "Cloud":
-    """A cloud in the colours gathered from the training photos. Raises UserError where the two do not fit."""
-    from nrw.geometry.pointcloud import read_cloud
-
-    cloud = read_cloud(cloud_ply)
-    colors = np.load(colors_npy, allow_pickle=False)
-    if len(colors) != len(cloud):
-        raise UserError(
-            f"{cloud_ply} has {len(cloud)} points, {colors_npy} has {len(colors)} colours: they are of different runs; "
-            f"delete {colors_npy} and run the workflow again"
-        )
-    return replace(cloud, colors=colors)
+        cloud, colors = read_cloud(self.cloud), np.load(self.colors, allow_pickle=False)
+        if len(colors) != len(cloud):
+            raise UserError(
+                f"{self.cloud} has {len(cloud)} points, {self.colors} has {len(colors)} colours: they are of different "
+                f"runs; delete {self.colors} and run the workflow again"
+            )
+        return replace(cloud, colors=colors)

@@ -1,6 +1,6 @@
 """A trained scene: photos to appearances, deep buffers and appearances to pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,9 +13,6 @@ from nrw.core.device import torch_device
 from nrw.core.errors import UserError
 from nrw.core.io import read_json
 from nrw.dataset.packed import View
-from nrw.geometry.cameras import Camera
-from nrw.geometry.pointcloud import Cloud
-from nrw.geometry.rasterize import color_pyramid, pyramid, rasterize, reaching, shade
 from nrw.models import losses
 from nrw.models.appearance import AppearanceEncoder
 from nrw.models.build import Networks, build_networks
@@ -26,7 +23,6 @@ from nrw.models.weights import load_weights
 REFINE_RATE = 0.05  # Adam's, on a code of about unit range
 REFINE_MEASURED_RATE = 0.005  # on colours that the photo itself gave: larger steps fit the region and lose the rest
 REFINE_DSSIM = 0.2  # weight beside L1, as in training
-POINTS_AT_ONCE = 1 << 20
 SKY = label_of("sky")
 
 
@@ -42,8 +38,7 @@ class Completion:
 class SceneModel:
     """Networks of a scene for inference. Appearances z are (Z,) float32 on the CPU, pictures (H, W, 3) uint8.
 
-    networks, spec: as trained. transient: ADE20K labels that do not count. splat: diameter of a point, pixels.
-    completion: None for a scene without labels.
+    networks, spec: as trained. transient: ADE20K labels that do not count. completion: None for a scene without labels.
     """
 
     def __init__(
@@ -51,12 +46,11 @@ class SceneModel:
         networks: Networks,
         spec: BufferSpec,
         transient: Sequence[int],
-        splat: int,
         completion: Completion | None,
         device: torch.device | str = "cpu",
     ):
         self.networks = networks.to(device).requires_grad_(False).eval()
-        self.spec, self.transient, self.splat, self.device = spec, transient, splat, torch.device(device)
+        self.spec, self.transient, self.device = spec, transient, torch.device(device)
         self.completion = completion
         if completion is not None:
             completion.network.to(device).requires_grad_(False).eval()
@@ -69,18 +63,18 @@ class SceneModel:
         """
         torch_device(device)
         config = _read_config(finetune_dir)
-        spec = _spec(config)
+        spec = BufferSpec.from_record(config["spec"])
         networks = build_networks(config, spec)
         networks.discriminator = None
         load_weights(Path(finetune_dir) / "model.safetensors", dict(networks.named_children()))
         completion = None
         if completion_dir is not None:
             completion_config = _read_config(completion_dir)
-            completion_spec = _spec(completion_config)
+            completion_spec = BufferSpec.from_record(completion_config["spec"])
             network = CompletionNet(completion_spec, len(completion_config["labels"]))
             load_weights(Path(completion_dir) / "model.safetensors", {"network": network})
             completion = Completion(network, completion_spec, np.array(completion_config["labels"], np.uint8))
-        return cls(networks, spec, config["transient"], config["splat"], completion, device)
+        return cls(networks, spec, config["transient"], completion, device)
 
     @torch.no_grad()
     def encode(self, view: View, region: tuple[float, float] | None = None) -> Tensor:
@@ -140,67 +134,17 @@ class SceneModel:
         edit: (256,) uint8, what each label is replaced by (`scene.editing`).
         Raises UserError when labels are to be predicted in a scene that was trained with labels but has no completion.
         """
-        if predict_labels:
-            view = self.completed(view)
+        rasters, index = self.buffer(self.completed(view) if predict_labels else view, edit)
+        return to_picture(self.networks.render(rasters, index, z[None].to(self.device))[0])
+
+    def buffer(self, view: View, edit: np.ndarray | None = None) -> tuple[list[Tensor], list[Tensor] | None]:
+        """Return the networks' input of a view, as a batch of one (`models.inputs.crop_buffer`).
+
+        edit: as for `render_view`.
+        """
         if edit is not None:
             view = replace(view, labels=edit[view.labels])
-        rasters, index = self._on_device(*crop_buffer(view, self.spec))
-        output = self.networks.render(rasters, index, z[None].to(self.device))[0]
-        return ((output.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
-
-    def novel_view(
-        self,
-        cloud: Cloud,
-        camera: Camera,
-        z: Tensor,
-        labels: np.ndarray | None = None,
-        edit: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Render the scene from any camera: the picture and the raw render of the cloud, both (H, W, 3) uint8.
-
-        cloud: in the colors of the training photos, its points in the order they were trained in.
-        labels: (H, W) uint8 ADE20K, for semantic editing; None: predicted. edit: as for `render_view`.
-        """
-        view = self.view_of(cloud.points, cloud.spacing, cloud.colors, camera, labels)
-        return self.render_view(view, z, predict_labels=labels is None, edit=edit), view.color[0]
-
-    def view_of(
-        self,
-        points: np.ndarray | Tensor,
-        spacing: np.ndarray,
-        colors: np.ndarray,
-        camera: Camera,
-        labels: np.ndarray | None = None,
-        chosen: np.ndarray | None = None,
-    ) -> View:
-        """Rasterize points (N, 3) with spacing (N,) and colors (N, 3) uint8 into any camera: a view of a black photo.
-
-        labels: (H, W) uint8; None: all unknown. chosen: (N,) int64, the indices of these points in the cloud; None:
-        they are the whole cloud, in order. Points on the model's device stay there.
-        """
-        device = str(self.device)
-        chunks = [points[start : start + POINTS_AT_ONCE] for start in range(0, len(points), POINTS_AT_ONCE)]
-        raster = reaching(rasterize(chunks, camera, device=device), spacing, camera)
-        if self.networks.lighting is not None:
-            lighting = self.networks.lighting.table.cpu().numpy()
-            colors = np.concatenate([colors, lighting if chosen is None else lighting[chosen]], axis=1)
-        levels = pyramid(raster, self.spec.levels, self.splat)
-        finest = shade(chunks, colors, camera, raster, levels[0], self.splat, device)
-        pictures = color_pyramid(finest, levels, self.splat)
-        index = [level.index for level in levels]
-        if chosen is not None:
-            index = [np.where(level >= 0, chosen[level], -1) for level in index]
-        color = [picture[..., :3] for picture in pictures]
-        return View(
-            id="",
-            pixels=np.zeros_like(color[0]),
-            labels=np.zeros(raster.depth.shape, np.uint8) if labels is None else labels,
-            color=color,
-            depth=[level.depth for level in levels],
-            index=index,
-            camera=camera,
-            lighting=[picture[..., 3:] for picture in pictures] if self.networks.lighting is not None else None,
-        )
+        return self._on_device(*crop_buffer(view, self.spec))
 
     def completed(self, view: View) -> View:
         """Replace a view's labels by predicted ones; in a scene without labels the view stays as it is.
@@ -240,12 +184,13 @@ class SceneModel:
         return rasters, None if index is None else [level[None].to(self.device) for level in index]
 
 
+def to_picture(output: Tensor) -> np.ndarray:
+    """Convert a picture (3, H, W) in [-1, 1] to (H, W, 3) uint8, clamped."""
+    return ((output.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+
+
 def _read_config(folder: Path | str) -> dict:
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise UserError(f"{path} is missing: train the scene first.")
     return read_json(path)
-
-
-def _spec(config: Mapping) -> BufferSpec:
-    return BufferSpec(**{**config["spec"], "classes": tuple(config["spec"]["classes"])})

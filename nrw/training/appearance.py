@@ -15,7 +15,7 @@ from torch import Tensor
 from nrw.core.io import atomic_path, write_json
 from nrw.core.progress import progress
 from nrw.dataset.packed import PackedDataset
-from nrw.models.appearance import AppearanceEncoder
+from nrw.models.appearance import AppearanceEncoder, Moments, fit_prior
 from nrw.models.build import build_networks
 from nrw.models.inputs import BufferSpec, encode, encoder_input, keep_mask, photo_tensor
 from nrw.models.losses import triplet_loss
@@ -31,7 +31,7 @@ COLUMNS = 1 << 14  # Gram entries of all photos that are in memory at once
 def train(dataset_dir: Path | str, out_dir: Path | str, checkpoint_dir: Path | str, config: Mapping) -> None:
     """Train the encoder on triplets of training photos; `training.appearance.kimg` counts triplets.
 
-    Leaves in out_dir: model.safetensors (the encoder; with kimg 0 as it was initialised), config.json, stats.jsonl,
+    Leaves in out_dir: model.safetensors (the encoder; with kimg 0 only its prior is learned), config.json, stats.jsonl,
     TensorBoard events and, unless kimg is 0, style_distances.npy, (N, N) float32, with style_distances.json, the ids of
     its rows. The checkpoint in checkpoint_dir is deleted.
 
@@ -69,7 +69,12 @@ class AppearanceStage(Stage):
         self.fingerprint = run_fingerprint(config, self.name, dataset_dir)
 
     def prepare(self, start: int) -> None:
-        """Measure the style distances, unless the checkpoint holds them, and list each photo's candidates."""
+        """Find what is usual among the photos, measure their style distances, and list each photo's candidates.
+
+        A checkpoint holds the first two.
+        """
+        if start == 0 and isinstance(self.encoder, AppearanceEncoder):
+            self.encoder.set_prior(*fit_prior(self._moments(self.encoder)))
         if not self.steps:
             return
         first = parallel.rank() == 0
@@ -105,6 +110,16 @@ class AppearanceStage(Stage):
         parallel.sum_gradients(self.optimizers["optimizer"])
         self.optimizers["optimizer"].step()
         return {"triplet": loss}
+
+    @torch.no_grad()
+    def _moments(self, encoder: AppearanceEncoder) -> Moments:
+        """The second moments of all training photos, on the CPU."""
+        found = []
+        for photo_id in self.ids:
+            seen = encoder_input(self.dataset.view(photo_id), self.spec, self.dataset.meta["transient"])
+            x, keep = (values[None].to(self.device) for values in seen)
+            found.append([values.cpu() for values in vars(encoder.moments(x, keep)).values()])
+        return Moments(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def result(self, done: int) -> tuple[dict[str, torch.nn.Module], dict[str, object]]:
         return {"encoder": self.encoder}, {"spec": self.spec}

@@ -43,6 +43,7 @@ SAMPLES = {"val": 4, "train": 2}  # rows of the sample sheet
 
 def train(
     dataset_dir: Path | str,
+    detail: Path | str | None,
     init_dir: Path | str,
     out_dir: Path | str,
     checkpoint_dir: Path | str,
@@ -51,6 +52,7 @@ def train(
 ) -> None:
     """Train stage 2 (`rerender`, from the encoder of stage 1) or 3 (`finetune`, from the networks of stage 2).
 
+    detail: the file of the photos' detail (`detail.training`), for a configuration with `buffer.detail`; else None.
     init_dir: where the stage before left model.safetensors. config: the complete configuration; `training.<stage>`
     holds the settings of this stage.
 
@@ -69,7 +71,7 @@ def train(
 
     Raises UserError for weights that do not fit the configuration, a loss that is not finite, a missing GPU.
     """
-    run(RerenderStage(stage, dataset_dir, init_dir, out_dir, checkpoint_dir, config))
+    run(RerenderStage(stage, dataset_dir, detail, init_dir, out_dir, checkpoint_dir, config))
 
 
 class RerenderStage(Stage):
@@ -79,13 +81,14 @@ class RerenderStage(Stage):
         self,
         name: str,
         dataset_dir: Path | str,
+        detail: Path | str | None,
         init_dir: Path | str,
         out_dir: Path | str,
         checkpoint_dir: Path | str,
         config: Mapping,
     ):
         super().__init__(name, out_dir, checkpoint_dir, config)
-        self.dataset = open_dataset(dataset_dir, config)
+        self.dataset = open_dataset(dataset_dir, config, detail)
         self.spec, self.transient = BufferSpec.from_config(config, self.dataset.meta), self.dataset.meta["transient"]
         init = Path(init_dir) / "model.safetensors"
         self.networks = self._networks(init)
@@ -94,7 +97,7 @@ class RerenderStage(Stage):
         self.best = Best(self.averaged)
         self.modules = {"networks": self.networks, "averaged": self.averaged, "best": self.best.module}
         self.optimizers = self._optimizers()
-        self.fingerprint = run_fingerprint(config, name, dataset_dir, checkpoint.content_hash(init))
+        self.fingerprint = run_fingerprint(config, name, dataset_dir, *contents(init, detail))
         self.vgg = None
         if self.training["losses"]["perceptual"] > 0:
             self.vgg = perceptual_features(
@@ -198,8 +201,13 @@ class RerenderStage(Stage):
         if self.networks.discriminator is not None:
             modules["discriminator"] = self.networks.discriminator
         facts = {"ended": ended, "kimg": kimg, "best_kimg": best_kimg}
-        facts |= {"spec": self.spec, "transient": self.transient, "splat": self.dataset.meta["splat"]}
+        facts |= {"spec": self.spec, "transient": self.transient}
         return modules, facts
+
+
+def contents(init: Path, detail: Path | str | None) -> list[str]:
+    """Hash the files that a stage starts from."""
+    return [checkpoint.content_hash(path) for path in (init, detail) if path is not None]
 
 
 def halvings(settings: Mapping, share_done: float, smallest_side: int) -> int:

@@ -40,9 +40,12 @@ def on_device(module: Module, device: torch.device) -> Module:
     return module.to(device)
 
 
-def open_dataset(dataset_dir: Path | str, config: Mapping) -> PackedDataset:
-    """Open the data set of stages 1 to 3; without `training.mask_transient`, as in 2019, no label is transient."""
-    dataset = PackedDataset(dataset_dir)
+def open_dataset(dataset_dir: Path | str, config: Mapping, detail: Path | str | None = None) -> PackedDataset:
+    """Open the data set of stages 1 to 3, with its detail if any.
+
+    Without `training.mask_transient`, as in 2019, no label is transient.
+    """
+    dataset = PackedDataset(dataset_dir, detail)
     if not config["training"]["mask_transient"]:
         dataset.meta = {**dataset.meta, "transient": []}
     return dataset

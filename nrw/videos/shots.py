@@ -26,6 +26,7 @@ from nrw.videos.writer import write_video
 
 if TYPE_CHECKING:
     from nrw.scene.model import SceneModel
+    from nrw.scene.views import Views
 
 MAX_PHOTOS = 256  # photos that appearances and views are chosen from
 
@@ -44,20 +45,20 @@ def film(
     kind: str,
     model: "SceneModel",
     dataset: PackedDataset,
-    cloud: Cloud | None,
+    views: "Views | None",
     settings: Mapping,
     out_mp4: Path | str,
 ) -> None:
     """Write the video `kind` to `out_mp4`, and its poster beside it as PNG.
 
-    kind: flythrough, appearance, joint, or a name in settings["extra"]. cloud: in the colours gathered from the
-    training photos; None for a data set without a cloud, of which only `appearance` can be made. settings: section
+    kind: flythrough, appearance, joint, or a name in settings["extra"]. views: of the
+    scene; None for a data set without a cloud, of which only `appearance` can be made. settings: section
     `videos` of the configuration. Raises UserError for an unknown kind and for one that needs a cloud.
     """
     extra = settings["extra"]
     if kind not in VIDEO_KINDS and kind not in extra:
         raise UserError(f"video {kind!r} is neither one of {', '.join(VIDEO_KINDS)} nor named in videos.extra")
-    if cloud is None:
+    if views is None:
         if kind != "appearance":
             raise UserError(f"video {kind}: this data set has no point cloud, only the video `appearance` can be made")
         frames = packed_appearance(model, dataset, settings)
@@ -66,20 +67,19 @@ def film(
         return
     fps, edit = settings["fps"], edit_of(model, dataset, settings["edit"])
     if kind == "flythrough":
-        shots = flythrough(model, dataset, cloud, settings)
+        shots = flythrough(model, dataset, views.cloud, settings)
     elif kind == "appearance":
-        shots = appearance(model, dataset, cloud, settings)
+        shots = appearance(model, dataset, views.cloud, settings)
     elif kind == "joint":
-        shots = joint(model, dataset, cloud, settings)
+        shots = joint(model, dataset, views.cloud, settings)
     else:
         shots, fps = from_path(model, dataset, extra[kind]["path"])
-    frames = draw(model, cloud, shots, side_by_side=settings["side_by_side"], edit=edit)
+    frames = draw(views, shots, side_by_side=settings["side_by_side"], edit=edit)
     write_video(out_mp4, progress(frames, len(shots), kind), fps)
 
 
 def draw(
-    model: "SceneModel",
-    cloud: Cloud,
+    views: "Views",
     shots: Iterable[Shot],
     *,
     side_by_side: bool = False,
@@ -90,8 +90,9 @@ def draw(
     edit: (256,) uint8, the replacement of each predicted label (`scene.editing`).
     """
     for shot in shots:
-        picture, raw = model.novel_view(cloud, shot.camera, shot.appearance, edit=edit)
-        yield np.concatenate([raw, picture], axis=1) if side_by_side else picture
+        seen = views.see(shot.camera)
+        picture = views.draw(seen, shot.appearance, edit)
+        yield np.concatenate([views.raw(seen), picture], axis=1) if side_by_side else picture
 
 
 def edit_of(model: "SceneModel", dataset: PackedDataset, replacements: Mapping[str, str]) -> np.ndarray | None:

@@ -67,7 +67,7 @@ class Page:
         viewpoint, look, size = what
         if not fine and self.session.model.device.type == "cpu":
             size = min(size, SMALL)
-        return self.session.draw(viewpoint, look, size, fine=fine)
+        return self.session.draw(viewpoint, look, size)
 
     def _show(self, client_id: int, what: Wanted, picture: np.ndarray, fine: bool, seconds: float) -> None:
         client = self.server.get_clients().get(client_id)

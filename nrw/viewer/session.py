@@ -7,7 +7,6 @@ from pathlib import Path
 from threading import RLock
 
 import numpy as np
-import torch
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
@@ -15,15 +14,13 @@ from nrw.core import ade20k
 from nrw.core.errors import UserError
 from nrw.core.io import write_image
 from nrw.core.limits import SIDE_MULTIPLE
-from nrw.dataset.packed import PackedDataset, View, known_camera
+from nrw.dataset.packed import PackedDataset, known_camera
 from nrw.geometry.cameras import Camera, fit_size, fitted
-from nrw.geometry.pointcloud import Cloud, spacing
 from nrw.scene.files import SceneFiles
-from nrw.scene.model import SceneModel
+from nrw.scene.views import Views
 from nrw.videos import camera_paths, shots
 
 PICTURE, COLOR, DEPTH, LABELS = MODES = ("picture", "colour", "depth", "labels")  # as the page names them
-MOVING_POINTS = 1_000_000  # points of the cloud drawn while the camera moves: two cores rasterize these in 0.1 s
 FPS = 24  # of a recorded path
 SCALE = 4096  # pixels, height of a screen: aspects as integers
 
@@ -86,27 +83,23 @@ class Look:
 class Session:
     """Draws a trained scene for the viewer. Pictures are (H, W, 3) uint8; threads draw one at a time.
 
-    files: where snapshots and camera paths go. cloud: in the colours gathered from the training photos. edit: (256,)
-    uint8, the replacement of each predicted label (`scene.editing`). ids: of at most 256 photos to choose from. modes:
-    those of MODES that the scene has.
+    files: where snapshots and camera paths go. views: of the scene. edit: (256,) uint8, the replacement of each
+    predicted label (`scene.editing`). ids: of at most 256 photos to choose from. modes: those of MODES that the scene
+    has.
     """
 
     def __init__(
-        self, files: SceneFiles, model: SceneModel, dataset: PackedDataset, cloud: Cloud, edit: np.ndarray | None = None
+        self, files: SceneFiles, views: Views, dataset: PackedDataset, edit: np.ndarray | None = None
     ):
-        self.files, self.model, self.dataset, self.cloud, self.edit = files, model, dataset, cloud, edit
+        self.files, self.views, self.dataset, self.edit = files, views, dataset, edit
+        self.model, self.cloud = views.model, views.cloud
         self.ids = shots.sample(dataset.ids)
-        self.modes = tuple(mode for mode in MODES if mode != LABELS or model.completion is not None)
+        self.modes = tuple(mode for mode in MODES if mode != LABELS or self.model.completion is not None)
         self.keyframes: list[tuple[float, Viewpoint, dict[str, float]]] = []
         self._lock = RLock()
-        self._points = torch.from_numpy(cloud.points).to(model.device)
-        self._some = thinned(len(cloud), MOVING_POINTS)
-        self._some_points = self._points[torch.from_numpy(self._some).to(model.device)]
-        self._some_colors = cloud.colors[self._some]
-        self._some_spacing = spacing(cloud.points[self._some])
-        self.code = lru_cache(maxsize=None)(lambda photo_id: model.encode(dataset.view(photo_id)))
-        self._seen = lru_cache(maxsize=2)(self._see)  # one small and one fine picture
-        self._labelled = lru_cache(maxsize=2)(lambda *view: model.completed(self._seen(*view)))
+        self.code = lru_cache(maxsize=None)(lambda photo_id: self.model.encode(dataset.view(photo_id)))
+        # one small and one fine picture, redrawn in other lights
+        self._seen = lru_cache(maxsize=2)(lambda viewpoint, size: views.see(viewpoint.camera(size)))
 
     def start(self) -> Look:
         """Choose the photo that shows the cloud best, and as second appearance the one whose colours differ most."""
@@ -115,22 +108,22 @@ class Session:
         second = max(self.ids, key=lambda photo_id: float(np.linalg.norm(colors[photo_id] - colors[first])))
         return Look(PICTURE, (first, second), 0.0)
 
-    def draw(self, viewpoint: Viewpoint, look: Look, size: int, *, fine: bool = True) -> np.ndarray:
+    def draw(self, viewpoint: Viewpoint, look: Look, size: int) -> np.ndarray:
         """Draw what `look` shows from a viewpoint, longer side about `size` pixels.
 
         PICTURE: the network's output. COLOR: the raw render of the cloud. DEPTH: gray, near is bright, black where
-        there is no point. LABELS: the predicted classes in ADE20K's colours. fine: draw every point of the cloud, not
-        at most MOVING_POINTS.
+        there is nothing. LABELS: the predicted classes in ADE20K's colours, at the networks' size, enlarged.
         """
         with self._lock:
+            seen = self._seen(viewpoint, size)
             if look.mode == COLOR:
-                return self._seen(viewpoint, size, fine).color[0]
+                return self.views.raw(seen)
             if look.mode == DEPTH:
-                return depth_picture(self._seen(viewpoint, size, fine).depth[0], self.model.spec.near)
-            view = self._labelled(viewpoint, size, fine)
+                return depth_picture(seen.depth.cpu().numpy(), self.model.spec.near)
             if look.mode == LABELS:
-                return ade20k.colorize(view.labels if self.edit is None else self.edit[view.labels])
-            return self.model.render_view(view, shots.blended(look.weights, self.code), edit=self.edit)
+                labels = seen.view.labels if self.edit is None else self.edit[seen.view.labels]
+                return ade20k.colorize(labels.repeat(self.views.scale, 0).repeat(self.views.scale, 1))
+            return self.views.draw(seen, shots.blended(look.weights, self.code), self.edit)
 
     def place(self, photo_id: str, aspect: float) -> tuple[Viewpoint, np.ndarray]:
         """Find a photo's viewpoint, and the point (3,) it looks at: straight ahead, at the median depth of its view."""
@@ -175,13 +168,6 @@ class Session:
         path = self.files.camera_path(name)
         camera_paths.write_keyframes(path, camera_paths.CameraPath(FPS, cameras, list(weights)), times)
         return path
-
-    def _see(self, viewpoint: Viewpoint, size: int, fine: bool) -> View:
-        """Rasterize the deep buffer, without labels."""
-        camera = viewpoint.camera(size)
-        if fine:
-            return self.model.view_of(self._points, self.cloud.spacing, self.cloud.colors, camera)
-        return self.model.view_of(self._some_points, self._some_spacing, self._some_colors, camera, chosen=self._some)
 
 
 def thinned(count: int, limit: int) -> np.ndarray:

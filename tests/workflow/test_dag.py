@@ -52,6 +52,14 @@ def test_without_segmentation_nothing_is_segmented_or_completed(snakemake, tmp_p
     assert not {"segment_photos", "gather_classes", "train_completion"} & set(jobs(run.stdout))
 
 
+def test_the_sky_is_masked_only_without_segmentation(snakemake, tmp_path, photos):
+    with_labels = snakemake(tmp_path, "-n", "mvs", *config(photos))
+    without = snakemake(tmp_path, "-n", "mvs", *config(photos, "segmentation={model: none}"))
+    assert without.returncode == 0, without.stdout
+    assert "mask_sky" not in jobs(with_labels.stdout)
+    assert jobs(without.stdout)["mask_sky"] == 2 and jobs(without.stdout)["fuse_depths"] == 1
+
+
 def test_an_aligned_data_set_starts_at_the_dataset_stage(snakemake, tmp_path):
     (tmp_path / "somewhere").mkdir()
     run = snakemake(tmp_path, "-n", "all", "--config", "scenes={old: {aligned: somewhere}}")

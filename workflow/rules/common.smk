@@ -9,6 +9,7 @@ SCENES = config["scenes"]
 FROM_PHOTOS = [scene for scene, source in SCENES.items() if "photos" in source]
 FROM_ALIGNED = [scene for scene, source in SCENES.items() if "aligned" in source]
 FILES = SceneFiles(Path("results", "{scene}"))
+DETAILED = config["buffer"]["detail"]
 KINDS = [*VIDEO_KINDS, *config["videos"]["extra"]]
 GPU = 1 if config["device"] == "cuda" else 0
 # labels of what shows nothing lasting: it neither matches nor colors the cloud
@@ -125,6 +126,20 @@ def labels(wildcards):
     """What a stage that uses label maps waits for; nothing where segmentation is `none`."""
     files = FILES.of(wildcards.scene)
     return files.classes if wildcards.scene in SEGMENTED else []
+
+
+def sky_masks(wildcards):
+    """What a stage that keeps out the sky waits for; nothing where labels show it, or for a scene that came aligned."""
+    scene = wildcards.scene
+    files = gathered(gather.batch, FILES.sky_masked("{scatteritem}"))
+    unlabelled = scene in FROM_PHOTOS and scene not in SEGMENTED
+    return expand(files, scene=scene) if unlabelled else []
+
+
+def detail(wildcards):
+    """What other photos show of each photo's view; nothing for a scene that came aligned, or where it is off."""
+    files = FILES.of(wildcards.scene)
+    return files.training_detail if DETAILED and wildcards.scene in FROM_PHOTOS else []
 
 
 def completion(wildcards):

@@ -45,7 +45,7 @@ rule pack_dataset:
         **asks("pack_dataset"),
     params:
         levels=config["buffer"]["levels"],
-        splat=config["framebuffers"]["splat"],
+        settings=pick("framebuffers", "scale", "splat"),
         transient=config["segmentation"]["transient"],
         sky=config["segmentation"]["sky"],
     message:

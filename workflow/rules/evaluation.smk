@@ -10,6 +10,7 @@ rule evaluate:
         dataset=FILES.dataset,
         model=FILES.model("finetune"),
         completion=completion,
+        detail=detail,
     output:
         json=FILES.metrics,
         table=report(

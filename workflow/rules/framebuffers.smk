@@ -65,6 +65,7 @@ rule color_cloud:
         rasterized=RASTERIZED,
         split=FILES.split,
         labels=labels,
+        sky=sky_masks,
     output:
         colors=FILES.colors,
         lighting=FILES.lighting if config["buffer"]["lighting"] else [],
@@ -76,7 +77,6 @@ rule color_cloud:
     resources:
         **asks("color_cloud"),
     params:
-        settings=pick("framebuffers", "splat"),
         channels=config["buffer"]["lighting"],
         masked=MASKED,
         seed=config["seed"],
@@ -105,7 +105,7 @@ rule compose_aligned:
     resources:
         **asks("compose_aligned"),
     params:
-        settings=pick("framebuffers", "splat"),
+        settings=pick("framebuffers", "scale"),
     message:
         "{wildcards.scene}: writing the aligned pictures ({wildcards.scatteritem})"
     script:

@@ -13,6 +13,7 @@ rule mvs:
             scene=FROM_PHOTOS,
         ),
         expand([FILES.cloud, FILES.mvs_summary], scene=FROM_PHOTOS),
+        expand(FILES.surface if config["mvs"]["surface"] else [], scene=FROM_PHOTOS),
     message:
         "the cloud is made"
 
@@ -117,13 +118,36 @@ use rule consensus_depths as geometric_depths with:
         "{wildcards.scene}: depth of the photos, with their neighbours' ({wildcards.scatteritem})"
 
 
+# label maps say where the sky is; without them the depth maps and the colors do
+rule mask_sky:
+    input:
+        images=FILES.undistorted_photos,
+        sparse=FILES.sparse,
+        depths=PATCH_MATCH if BY_COLMAP else GEOMETRIC,
+    output:
+        FILES.sky_masked("{scatteritem}"),
+    log:
+        FILES.log("mask_sky", "{scatteritem}"),
+    benchmark:
+        FILES.record("mask_sky", "{scatteritem}")
+    threads: 1
+    resources:
+        **asks("mask_sky"),
+    message:
+        "{wildcards.scene}: masks of the sky ({wildcards.scatteritem})"
+    script:
+        "../scripts/mask_sky.py"
+
+
 rule fuse_depths:
     input:
         sparse=FILES.sparse,
         labels=labels,
+        sky=sky_masks,
         depths=PATCH_MATCH if BY_COLMAP else GEOMETRIC,
     output:
         cloud=FILES.cloud,
+        surface=FILES.surface if config["mvs"]["surface"] else [],
         summary=report(
             FILES.mvs_summary,
             caption="../report/cloud.rst",
@@ -142,6 +166,6 @@ rule fuse_depths:
         masked=MASKED,
         ground=config["segmentation"]["ground"],
     message:
-        "{wildcards.scene}: fusing the depths into a cloud"
+        "{wildcards.scene}: fusing the depths into a surface"
     script:
         "../scripts/fuse_depths.py"

@@ -38,6 +38,7 @@ rule train_appearance:
 use rule train_appearance as train_rerender with:
     input:
         dataset=FILES.dataset,
+        detail=detail,
         init=FILES.model("appearance"),
     output:
         model=FILES.model("rerender"),
@@ -59,6 +60,7 @@ use rule train_appearance as train_rerender with:
 use rule train_appearance as train_finetune with:
     input:
         dataset=FILES.dataset,
+        detail=detail,
         init=FILES.model("rerender"),
     output:
         model=FILES.model("finetune"),

@@ -10,6 +10,7 @@ rule film:
         dataset=FILES.dataset,
         model=FILES.model("finetune"),
         completion=completion,
+        detail=detail,
         cloud=cloud,
         colors=colors,
         path=lambda wildcards: config["videos"]["extra"]

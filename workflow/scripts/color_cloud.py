@@ -19,7 +19,6 @@ with stage_log(snakemake.log[0]):
         [photo_id for photo_id, part in read_split(snakemake.input.split).items() if part == "train"],
         colors,
         Path(snakemake.output.lighting) if snakemake.output.lighting else None,
-        **params.settings,
         masked=labels_of(params.masked),
         channels=params.channels,
         seed=params.seed,

@@ -5,18 +5,9 @@ from nrw.jobs.stage_log import stage_log
 with stage_log(snakemake.log[0]):
     import torch
 
-    from nrw.dataset.packed import PackedDataset
     from nrw.evaluation.scores import evaluate
-    from nrw.scene.model import SceneModel
+    from nrw.scene.files import SceneFiles
 
     torch.set_num_threads(snakemake.threads)
-    completion = snakemake.input.completion
-    model = SceneModel.load(
-        Path(snakemake.input.model).parent, Path(completion).parent if completion else None, snakemake.params.device
-    )
-    evaluate(
-        model,
-        PackedDataset(snakemake.input.dataset),
-        Path(snakemake.output.json).parent,
-        **snakemake.params.settings,
-    )
+    model, dataset = SceneFiles(Path(snakemake.input.dataset).parent).open(snakemake.params.device)
+    evaluate(model, dataset, Path(snakemake.output.json).parent, **snakemake.params.settings)

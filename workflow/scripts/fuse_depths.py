@@ -9,6 +9,7 @@ with stage_log(snakemake.log[0]):
     fuse_depths(
         Path(snakemake.input.sparse).parent,
         snakemake.output.cloud,
+        snakemake.output.surface or None,
         snakemake.output.summary,
         **snakemake.params.settings,
         threads=snakemake.threads,

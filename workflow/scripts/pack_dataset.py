@@ -16,7 +16,7 @@ with stage_log(snakemake.log[0]):
         snakemake.input.split,
         snakemake.output[0],
         levels=params.levels,
-        splat=params.splat,
+        **(params.settings if colors else {}),
         transient=params.transient,
         sky=params.sky,
         colors_npy=colors or None,

@@ -7,7 +7,7 @@ with stage_log(snakemake.log[0]):
     from nrw.training.parallel import run
 
     stage, out = snakemake.params.stage, Path(snakemake.output.model).parent
-    init = snakemake.input.get("init")
+    init, detail = snakemake.input.get("init"), snakemake.input.get("detail") or None
     run(
         stage,
         snakemake.resources.gpu,
@@ -15,5 +15,5 @@ with stage_log(snakemake.log[0]):
         dataset_dir=snakemake.input.dataset,
         out_dir=out,
         checkpoint_dir=SceneFiles(out.parent).checkpoints(stage),
-        **({"init_dir": Path(init).parent, "stage": stage} if init else {}),
+        **({"init_dir": Path(init).parent, "stage": stage, "detail": detail} if init else {}),
     )

@@ -97,11 +97,11 @@ def test_flicker_sees_a_blinking_picture(truth, monkeypatch):
         true = truth.picture(entry["files"]["noon"])
         blinking = np.clip(true.astype(int) + 20 * (number % 2), 0, 255).astype(np.uint8)
         still = np.full_like(true, 90)
-        frames.append(Compared("", "", true, still, blinking))
-    of_true, of_still, of_blinking = flickers(truth, frames)
-    assert of_still == pytest.approx(0, abs=1e-6)
-    assert 0.002 < of_true < 0.05
-    assert of_blinking > of_true + 0.03
+        frames.append(Compared("", "", true, {"still": still, "blinking": blinking}))
+    change = flickers(truth, frames)
+    assert change["still"] == pytest.approx(0, abs=1e-6)
+    assert 0.002 < change["true"] < 0.05
+    assert change["blinking"] > change["true"] + 0.03
 
 
 def test_kinds_share_no_label():

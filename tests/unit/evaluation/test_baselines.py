@@ -1,6 +1,6 @@
 import numpy as np
 
-from nrw.evaluation.baselines import apply_affine, columns, fill, fit_affine, recolored
+from nrw.evaluation.baselines import Render, apply_affine, columns, fill, fit_affine, fitted
 
 # [r g b 1] -> half of (g, r, b), plus (20, 40, 60): exact in 8 bits for even colours
 TRUE = np.array([[0, 0.5, 0], [0.5, 0, 0], [0, 0, 0.5], [20 / 255, 40 / 255, 60 / 255]])
@@ -25,17 +25,17 @@ def test_holes_take_the_nearest_color():
     assert np.array_equal(fill(color, np.zeros((3, 7), bool)), color)  # nothing to fill from
 
 
-def test_recolored_equals_an_affinely_recolored_photo_from_a_half_of_it():
+def test_a_fitted_render_equals_an_affinely_recolored_photo_from_a_half_of_it():
     rng = np.random.default_rng(1)
     render = 2 * rng.integers(0, 128, (32, 64, 3), dtype=np.uint8)
     photo = apply_affine(render, TRUE)
-    hit = np.ones((32, 64), bool)
-    assert np.array_equal(recolored(render, hit, photo, (0, 0.5)), photo)
+    full = Render(render, np.ones((32, 64), bool))
+    assert np.array_equal(fitted(full, photo, (0, 0.5)), photo)
     # the other half is not looked at
     other = photo.copy()
     other[:, 32:] = 0
-    assert np.array_equal(recolored(render, hit, other, (0, 0.5)), photo)
-    assert not np.array_equal(recolored(render, hit, other, (0, 1)), photo)
+    assert np.array_equal(fitted(full, other, (0, 0.5)), photo)
+    assert not np.array_equal(fitted(full, other, (0, 1)), photo)
 
 
 def test_columns_split_a_picture_without_overlap():
@@ -45,5 +45,5 @@ def test_columns_split_a_picture_without_overlap():
 
 def test_a_render_without_points_becomes_the_mean_color_of_the_photo():
     photo = np.full((8, 8, 3), (10, 100, 200), np.uint8)
-    empty = np.zeros_like(photo)
-    assert np.array_equal(recolored(empty, np.zeros((8, 8), bool), photo, (0, 1)), photo)
+    empty = Render(np.zeros_like(photo), np.zeros((8, 8), bool))
+    assert np.array_equal(fitted(empty, photo, (0, 1)), photo)

@@ -1,10 +1,13 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from nrw.evaluation import metrics
-from nrw.evaluation.metrics import compare, psnr
+from nrw.evaluation.metrics import compare, flip_map, psnr
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def test_a_mask_counts_its_own_pixels_only(pair):
     spoiled = output.copy()
     spoiled[:, 30:] = 0  # beyond the mask and its windows
     assert compare(spoiled, photo, {"static": mask})["static_ssim"] == pytest.approx(figures["static_ssim"])
-    for name in ("l1", "psnr", "ssim"):
+    for name in ("l1", "psnr", "ssim", "flip", "sharpness"):
         assert figures[f"everything_{name}"] == pytest.approx(figures[name])
         assert figures[f"none_{name}"] is None
 
@@ -56,9 +59,67 @@ def test_a_mask_counts_its_own_pixels_only(pair):
 def test_equal_pictures_are_at_the_cap(pair):
     _, photo = pair
     figures = compare(photo, photo, {})
-    assert (figures["l1"], figures["psnr"]) == (0, 100)
+    assert (figures["l1"], figures["psnr"], figures["flip"], figures["sharpness"]) == (0, 100, 0, 1)
+    assert figures["perceptual"] in (0, None)
     assert figures["ssim"] == pytest.approx(1)
     assert psnr(None) is None
+
+
+def test_flip_of_black_and_white_has_a_closed_form():
+    farthest = 203.3**0.7  # green to blue, the largest HyAB distance of sRGB
+    apart = (100**0.7 - 0.4 * farthest) / (0.6 * farthest)
+    black = np.zeros((40, 56, 3), np.uint8)
+    error = flip_map(black, black + np.uint8(255))
+    assert error.shape == (40, 56)
+    assert error == pytest.approx(0.95 + 0.05 * apart, abs=1e-4)
+
+
+def test_flip_of_a_mask_is_the_mean_of_its_errors(pair):
+    output, photo = pair
+    mask = np.zeros(photo.shape[:2], bool)
+    mask[10:30, 5:25] = True
+    assert compare(output, photo, {"hit": mask})["hit_flip"] == pytest.approx(flip_map(output, photo)[mask].mean())
+
+
+def test_a_blurred_copy_is_less_sharp_the_more_it_is_blurred(pair):
+    _, photo = pair
+    copies = [gaussian_filter(photo, (sigma, sigma, 0)) for sigma in (0.5, 1, 2)]
+    sharpness = [compare(copy, photo, {})["sharpness"] for copy in copies]
+    assert sharpness[0] < 1 and sharpness[-1] > 0
+    assert all(sharper > softer for sharper, softer in pairwise(sharpness))
+
+
+def test_sharpness_is_a_ratio_of_energies_and_ignores_an_offset(pair):
+    photo = pair[1] // 4 * 2  # even, at most 126
+    half = photo // 2
+    assert compare(half, photo, {})["sharpness"] == pytest.approx(0.25)
+    assert compare(photo + np.uint8(100), photo, {})["sharpness"] == pytest.approx(1)
+
+
+def test_sharpness_of_a_mask_counts_its_own_pixels_only(pair):
+    _, photo = pair
+    mask = np.zeros(photo.shape[:2], bool)
+    mask[:, :20] = True
+    soft = photo.copy()
+    soft[:, 30:] = 128  # beyond the mask and its blurs
+    figures = compare(soft, photo, {"hit": mask, "rest": ~mask})
+    assert figures["hit_sharpness"] == pytest.approx(1)
+    assert figures["rest_sharpness"] < 0.6
+
+
+def test_a_flat_photo_has_no_detail_to_compare_with(pair):
+    output, photo = pair
+    flat = np.full_like(photo, 77)
+    assert compare(output, flat, {})["sharpness"] is None
+    assert compare(flat, photo, {})["sharpness"] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_perceptual_distance_is_none_where_its_weights_are_missing(pair, monkeypatch):
+    monkeypatch.setattr(metrics, "perceptual_unavailable", lambda: "no package")
+    assert compare(*pair, {})["perceptual"] is None
+    monkeypatch.setattr(metrics, "perceptual_unavailable", lambda: None)
+    monkeypatch.setattr(metrics, "feature_distance", lambda picture, pixels: 0.25)
+    assert compare(*pair, {})["perceptual"] == 0.25
 
 
 def test_lpips_is_none_with_a_reason_where_its_weights_are_missing(pair, monkeypatch):

@@ -11,7 +11,7 @@ from nrw.core.errors import UserError
 from nrw.core.io import read_image
 from nrw.dataset.packed import View
 from nrw.evaluation import scores
-from nrw.evaluation.baselines import columns
+from nrw.evaluation.baselines import Render, columns, renders
 from nrw.evaluation.scores import METHODS, evaluate, output, score, summarize, table
 from nrw.scene.files import SceneFiles
 
@@ -84,7 +84,9 @@ def test_every_photo_protocol_and_method_has_a_row_and_the_means_agree(tmp_path)
             assert written["protocols"][protocol][method]["photos"]["psnr"] == 2
     # where the cloud covers the picture, its raw render is the photo here
     assert written["protocols"]["full"]["raw"]["hit_psnr"] == 100
-    assert (written["lpips_unavailable"] is None) == (written["protocols"]["full"]["ours"]["lpips"] is not None)
+    for metric in ("perceptual", "lpips"):
+        available = written["protocols"]["full"]["ours"][metric] is not None
+        assert (written[f"{metric}_unavailable"] is None) == available
 
 
 def test_sheets_show_render_labels_output_and_photo(tmp_path):
@@ -161,6 +163,23 @@ def test_means_skip_photos_without_the_figure():
     assert (means["psnr"], means["hit_psnr"], means["photos"]["hit_psnr"]) == (2.0, 10.0, 1)
 
 
+def test_another_baseline_is_fitted_like_r_and_gets_its_rows(monkeypatch):
+    view = make_view("0001", 1)
+    other = Render(view.pixels // 2, np.ones(view.pixels.shape[:2], bool))  # the photo itself, darker
+    monkeypatch.setattr(scores, "renders", lambda view: {"R": renders(view)["R"], "M": other})
+    monkeypatch.setattr(scores, "METHODS", {"raw": "", "R": "", "M": "", "ours": ""})
+    rows = score(view, {"full": view.pixels}, [PERSON])
+    assert [row["method"] for row in rows] == ["raw", "R", "M", "ours"]
+    means = summarize(rows, ["full"])["full"]
+    assert list(means) == ["raw", "R", "M", "ours"]
+    assert means["M"]["psnr"] > 45 > means["R"]["psnr"]
+
+
+def test_a_method_without_rows_has_no_means():
+    rows = [{"protocol": "full", "method": "R", **dict.fromkeys(scores.COLUMNS, 1.0)}]
+    assert list(summarize(rows, ["full"])["full"]) == ["R"]
+
+
 def test_the_table_says_what_the_network_adds():
     figures = dict.fromkeys(scores.COLUMNS)
     means = {
@@ -177,3 +196,4 @@ def test_the_table_says_what_the_network_adds():
     last = table(means).splitlines()[-1]
     assert last.startswith("full          ours - R")
     assert "1.50" in last and "0.100" in last and " - " in last
+    assert len({len(line) for line in table(means).splitlines()}) == 1

@@ -5,6 +5,7 @@ import yaml
 
 from nrw.config.resolve import resolve
 from nrw.jobs.estimate import estimate
+from nrw.jobs.requests import COSTS, Cost
 
 ROOT = Path(__file__).resolve().parents[3]
 UNLABELLED = {"photos": "x", "segmentation": {"model": "none"}}
@@ -42,3 +43,11 @@ def test_large_sets_grow_in_proportion_to_the_photos():
 )
 def test_what_was_never_measured_has_no_estimate(config):
     assert estimate(50, resolve({"photos": "x", **config}), 2) is None
+
+
+def test_the_sky_is_masked_only_without_labels(monkeypatch):
+    unlabelled, labelled = UNLABELLED, {"photos": "x"}
+    before = [estimate(50, resolve(config), 2)[1] for config in (unlabelled, labelled)]
+    monkeypatch.setitem(COSTS, "mask_sky", Cost(lambda load: 1e4, lambda load: 100))
+    after = [estimate(50, resolve(config), 2)[1] for config in (unlabelled, labelled)]
+    assert after[0] > before[0] + 1000 and after[1] == before[1]

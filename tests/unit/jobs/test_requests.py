@@ -20,6 +20,7 @@ MEASURED = {
     "photometric_depths": ((306, 552), (40, 533)),
     "consensus_depths": ((100, 603), (12, 598)),
     "geometric_depths": ((210, 618), (28, 579)),
+    "mask_sky": ((25, 365),),  # on 74 photos only
     "fuse_depths": ((13, 758), (4, 395)),
     "rasterize_photos": ((7, 352), (5, 337)),
     "color_cloud": ((24, 627),),  # on 74 photos only

@@ -4,47 +4,18 @@ import numpy as np
 import pytest
 from mvs_scene import level_camera, square, surface_points, write_workspace
 from PIL import Image
+from plaza_scene import MATCHED, surfaces, write_plaza
 
 from nrw.core.ade20k import label_of
 from nrw.core.errors import UserError
 from nrw.core.io import read_json, write_image
 from nrw.geometry.pointcloud import read_cloud
 from nrw.mvs.fuse import fuse_depths
-from nrw.mvs.ground import MIN_SHARE, TOLERANCE, Plane, find_plane
+from nrw.mvs.ground import write_ground_maps
 from nrw.mvs.workspace import Workspace, read_map, write_map
 
 SIDEWALK, BUILDING = label_of("sidewalk"), label_of("building")
 STRIP = (8, 11)  # metres ahead between which the ground was matched
-
-
-def sloping(count, rng):
-    x, y = rng.uniform(-2, 2, (2, count))
-    return np.column_stack([x, y, 0.02 * x - 0.01 * y - 0.4 + rng.normal(0, 0.002, count)])
-
-
-def test_the_plane_is_where_most_ground_points_lie():
-    rng = np.random.default_rng(0)
-    steps = sloping(2000, rng) + np.array([0, 0, 0.3]) * rng.random((2000, 1))  # what was taken for ground
-    plane = find_plane([sloping(3000, rng), steps])
-    assert np.degrees(np.arccos(plane.normal @ [-0.02, 0.01, 1] / np.linalg.norm([-0.02, 0.01, 1]))) < 0.1
-    assert plane.normal @ [0, 0, -0.4] == pytest.approx(plane.offset, abs=0.001)
-
-
-def test_without_one_level_for_most_there_is_no_plane():
-    rng = np.random.default_rng(0)
-    slope = np.column_stack([rng.uniform(-2, 2, (9000, 2)), rng.uniform(0, 3 * TOLERANCE / MIN_SHARE, 9000)])
-    assert find_plane([slope]) is None
-    assert find_plane([sloping(500, rng)]) is None  # too few
-    assert find_plane([]) is None
-
-
-def test_depth_on_the_plane():
-    camera = level_camera(0, 0, 1.6)
-    depth = Plane(np.array([0.0, 0, 1]), 0.0).depth(camera)
-    ground = square(camera) < 13.5
-    np.testing.assert_allclose(depth[ground], square(camera)[ground], rtol=1e-5)
-    assert (depth[: camera.height // 4] == 0).all()  # above the horizon
-    assert (Plane(np.array([0.0, 0, 1]), 2.0).depth(camera) == 0).all()  # beneath the plane
 
 
 @pytest.fixture
@@ -73,6 +44,7 @@ def fused(workspace, **options):
     fuse_depths(
         workspace.root,
         out,
+        None,
         out.with_suffix(".json"),
         min_views=3,
         segmentation_dir=workspace.root / "segmentation",
@@ -87,7 +59,7 @@ def test_ground_that_no_photo_matched_gets_points_of_the_plane(workspace):
     near = cloud.points[:, 1] < STRIP[0] - 0.5
     assert not (without.points[:, 1] < STRIP[0] - 0.5).any()
     assert near.sum() > 2000
-    assert read_json(workspace.root / "cloud.json")["ground_points"] > near.sum()
+    assert read_json(workspace.root / "cloud.json")["loose_points"] > near.sum()
     np.testing.assert_allclose(cloud.points[near, 2], 0, atol=1e-3)
     np.testing.assert_allclose(cloud.normals[near] @ [0, 0, 1], 1, atol=1e-3)
     assert np.abs(np.median(cloud.colors[near], axis=0) - [200, 40, 40]).max() < 8
@@ -120,3 +92,40 @@ def test_a_wall_taken_for_ground_leaves_no_points_behind_it(workspace, monkeypat
     assert fused(workspace, ground=[SIDEWALK]).points[:, 1].max() < 14 / 0.9 + 0.1
     monkeypatch.setattr("nrw.mvs.fuse.in_the_open", lambda *a: np.ones(len(a[-1]), bool))
     assert fused(workspace, ground=[SIDEWALK]).points[:, 1].max() > 20
+
+
+def maps_of_the_ground(workspace, segmentation_dir, ground):
+    """The folder `ground` beside the workspace's maps, and whether there is a plane."""
+    out = workspace.root.parent / "ground"
+    for name in ("stereo/depth_maps", "stereo/normal_maps"):
+        (out / name).mkdir(parents=True)
+    for name in ("images", "sparse"):
+        (out / name).symlink_to(workspace.root / name)
+    return Workspace(out), write_ground_maps(workspace, segmentation_dir, ground, Workspace(out))
+
+
+def test_without_labels_the_ground_is_where_the_photos_agree(tmp_path):
+    workspace = write_plaza(tmp_path / "mvs")
+    out, found = maps_of_the_ground(workspace, None, [])
+    assert found
+    for photo_id in ("0001", "0002", "0003"):
+        camera = workspace.cameras[photo_id]
+        truth, house = surfaces(camera)
+        depth = read_map(out.depth_map(photo_id, "geometric"))
+        assert not depth[house | (truth == 0)].any()
+        near = ~house & (truth > 3) & (truth < MATCHED[0])
+        assert (depth[near] > 0).mean() > 0.8
+        np.testing.assert_allclose(depth[depth > 0], truth[depth > 0], rtol=5e-3)
+        own = read_map(workspace.depth_map(photo_id, "geometric")) > 0
+        assert not depth[own].any()
+        normals = read_map(out.normal_map(photo_id, "geometric"))
+        np.testing.assert_allclose(normals[depth > 0] @ camera.rotation[:, 2], 1, atol=1e-3)
+
+
+def test_without_labels_and_without_matched_ground_there_is_none(tmp_path):
+    workspace = write_plaza(tmp_path / "mvs")
+    for photo_id, camera in workspace.cameras.items():
+        depth = read_map(workspace.depth_map(photo_id, "geometric"))
+        write_map(workspace.depth_map(photo_id, "geometric"), np.where(surfaces(camera)[1], depth, 0))
+    out, found = maps_of_the_ground(workspace, None, [])
+    assert not found and not list((out.stereo / "depth_maps").iterdir())

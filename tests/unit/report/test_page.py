@@ -46,6 +46,8 @@ def test_every_section_shows_what_the_stages_left(finished):
     assert len(re.findall("<li>", section(page, "photos"))) == 11
     assert section(page, "training").count("data-plot") == 4
     assert "+1.50" in section(page, "scores") and section(page, "scores").count("<img") == 2
+    assert ">sharpness</th>" in section(page, "scores") and "+0.25" in section(page, "scores")
+    assert ">perceptual</th>" not in section(page, "scores") and "no package" in section(page, "scores")
     assert "50 s" in section(page, "time")  # two jobs of 25 s
     assert "dataset.min_density" in section(page, "setup") and "torch" in section(page, "setup")
     assert "building" in section(page, "labels") and section(page, "labels").count("<img") == 6

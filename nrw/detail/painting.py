@@ -1,0 +1,96 @@
+"""Painting a view at full size: the surface in a photo's light, the sky, the networks' correction.
+
+What is measured is drawn at full size: the points are painted first, three channels of each, and then interpolated.
+What is smooth or learned comes from the networks' finest level and is enlarged, on the surface and beside it on its
+own, so that nothing of the sky bleeds over an outline or the other way round.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nrw.geometry.pointcloud import decode_lighting
+from nrw.geometry.rasterize import Samples
+from nrw.models.appearance import cloud_map, paint_measured
+from nrw.models.inputs import BufferSpec, without_cloud, without_labels
+
+FILLED = 3  # pixels beyond an outline into which either side is continued before it is enlarged
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A smooth picture on the surface and beside it, each (B, 3, h, w); meaningless on the other's pixels."""
+
+    surface: Tensor
+    beside: Tensor
+
+
+def lit_points(spec: BufferSpec, channels: Tensor, z: Tensor) -> Tensor:
+    """The colors of points in a light: (N, 3) float32, [-1, 1] roughly.
+
+    channels: (N, 3 + K) uint8, colors and lighting. z: (Z,), code of the light.
+    """
+    color, lighting = channels[:, :3] / 127.5 - 1, decode_lighting(channels[:, 3 : 3 + spec.lighting].float())
+    terms = torch.cat([color, torch.ones_like(color[:, :1]), lighting], dim=1)
+    return terms @ cloud_map(spec, z)
+
+
+def smooth_sides(spec: BufferSpec, raster: Tensor, z: Tensor) -> Sides:
+    """What a light adds to the lit points, and what is where there are none. raster: (B, C, h, w). z: (B, Z)."""
+    bare = without_cloud(spec, raster)
+    both = paint_measured(spec, bare, z)
+    sky = paint_measured(spec, without_labels(spec, bare), z)
+    return Sides(both - sky, both)
+
+
+def alpha_of(hit: Tensor) -> Tensor:
+    """The share of each pixel that the surface covers: (H, W) float32, soft over the outline's pixels.
+
+    A photo's outline is as wide: its pixels, too, collect light from beyond their borders (a binomial filter).
+    """
+    return _binomial(hit.float()[None, None])[0, 0]
+
+
+def spread_out(color: Tensor, hit: Tensor) -> Tensor:
+    """Continue colors (3, H, W) from the surface to the pixels around it, which `alpha_of` covers partly."""
+    known = hit.float()[None, None]
+    around = _binomial(color[None] * known) / _binomial(known).clamp_min(1e-6)
+    return torch.where(hit, color, around[0])
+
+
+def surface_picture(samples: Samples, lit: Tensor) -> Tensor:
+    """Interpolate lit points (N, 3) at a buffer's samples: (3, H, W)."""
+    return samples.shade(lit).movedim(2, 0)
+
+
+def enlarged(small: Tensor, known: Tensor, scale: int, size: tuple[int, int]) -> Tensor:
+    """Enlarge a picture (B, C, h, w) that is only `known` (B, 1, h, w), 0 or 1, in places, continued around these.
+
+    scale: how many times. size: (H, W), of which h and w are a `scale`-th, rounded up. Returns (B, C, H, W), smooth; 0
+    far from anything known.
+    """
+    total, weight = small * known, known
+    for _ in range(FILLED):
+        near, mass = F.avg_pool2d(total, 3, 1, 1), F.avg_pool2d(weight, 3, 1, 1)
+        filled = (weight == 0) & (mass > 0)
+        total = torch.where(filled, near / mass.clamp_min(1e-6), total)
+        weight = torch.where(filled, 1.0, weight)
+    if scale > 1:
+        total = F.interpolate(total, scale_factor=scale, mode="bilinear", align_corners=False)
+    return total[..., : size[0], : size[1]]
+
+
+def joined(surface: Tensor, beside: Tensor, alpha: Tensor) -> Tensor:
+    """Put the surface (3, H, W) before what is beside it, by its share alpha (H, W)."""
+    return alpha * surface + (1 - alpha) * beside
+
+
+def _binomial(x: Tensor) -> Tensor:
+    """Filter (B, C, H, W) with (1 2 1) / 4 in both directions, edges repeated."""
+    kernel = torch.tensor([0.25, 0.5, 0.25], device=x.device)
+    channels = x.shape[1]
+    x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    x = F.conv2d(x, kernel.view(1, 1, 3, 1).repeat(channels, 1, 1, 1), groups=channels)
+    return F.conv2d(x, kernel.view(1, 1, 1, 3).repeat(channels, 1, 1, 1), groups=channels)

@@ -1,0 +1,47 @@
+"""The detail of the photos themselves, each from others only, packed for training."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nrw.core.device import torch_device
+from nrw.core.io import atomic_path
+from nrw.core.progress import in_threads, progress
+from nrw.dataset.packed import PackedDataset, known_camera
+from nrw.detail.sources import Sources, training_sources
+from nrw.framebuffers.rasters import load_buffer
+from nrw.geometry.cameras import Camera
+from nrw.models.inputs import encode_detail, pooled_detail
+
+
+def pack_detail(
+    dataset_dir: Path, detail_dir: Path, framebuffers_dir: Path, out: Path, *, device: str, threads: int
+) -> None:
+    """Write the detail of every photo of a data set to one file, for `PackedDataset`: (H, W, 5) uint8 each, in order.
+
+    Only training photos are sources, and none is its own. threads: photos at a time.
+    """
+    target, dataset = torch_device(device), PackedDataset(dataset_dir)
+    cameras = {photo_id: known_camera(dataset.view(photo_id)) for photo_id in dataset.ids}
+    sources = training_sources(detail_dir, framebuffers_dir, cameras, dataset.train_ids, target)
+
+    def detail_of(photo_id: str) -> np.ndarray:
+        depth = load_buffer(framebuffers_dir, photo_id).depth.to(target)
+        return detail_level(sources, photo_id, cameras[photo_id], depth, dataset.meta["scale"])
+
+    with atomic_path(out) as temporary, open(temporary, "wb") as stream:
+        packed = in_threads(detail_of, dataset.ids, threads)
+        for _, detail in progress(packed, len(dataset), "detail from other photos"):
+            stream.write(detail.data)
+
+
+def detail_level(sources: Sources, photo_id: str, camera: Camera, depth: torch.Tensor, scale: int) -> np.ndarray:
+    """The detail of a photo from others: (H / scale, W / scale, 5) uint8. depth: (H, W)."""
+    height, width = depth.shape
+    pixel = (depth > 0).flatten().nonzero().squeeze(1)
+    found = sources.detail(camera.resized(width, height), pixel, depth.flatten()[pixel], without=[photo_id])
+    full = torch.zeros(height * width, 5, device=depth.device)
+    full[pixel] = torch.cat([found.mean, found.spread[:, None], found.weight[:, None]], dim=1)
+    small = pooled_detail(full.view(height, width, 5).movedim(2, 0), scale)
+    return encode_detail(small.movedim(0, 2)).contiguous().cpu().numpy()

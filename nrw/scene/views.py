@@ -1,0 +1,145 @@
+"""Views of a trained scene from any camera, at any size: the public way from a scene to a picture.
+
+What is measured is drawn at the picture's size: the surface's colors in a light, its outline, the detail of source
+photos. The networks run at a fraction of it, the size at which they were trained to see a scene, and correct the rest.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nrw.dataset.packed import View
+from nrw.detail.painting import (
+    alpha_of,
+    enlarged,
+    joined,
+    lit_points,
+    smooth_sides,
+    spread_out,
+    surface_picture,
+)
+from nrw.framebuffers.levels import finest_level, pyramid
+from nrw.geometry.cameras import Camera
+from nrw.geometry.pointcloud import Cloud
+from nrw.geometry.rasterize import Geometry, Samples, rasterize
+from nrw.models.build import with_detail
+from nrw.models.inputs import encode_detail, pooled_detail
+from nrw.scene.model import SceneModel, to_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from nrw.detail.sources import Sources
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a camera sees of a scene, whatever the light.
+
+    view: of the networks' size, its arrays on the device, labels as given or predicted. camera, samples, depth (H, W),
+    and logs (3, H, W), the detail, or None: of the picture's size.
+    """
+
+    view: View
+    camera: Camera
+    samples: Samples
+    depth: Tensor
+    logs: Tensor | None
+
+
+class Views:
+    """Draws a trained scene from any camera; everything stays on the model's device until a picture is finished.
+
+    cloud: in the colors of the training photos, its points in the order they were trained in. sources: of the detail;
+    None for a scene whose networks were trained without. scale: how many times larger than the networks' buffer
+    pictures are.
+    """
+
+    def __init__(self, model: SceneModel, cloud: Cloud, sources: "Sources | None", *, scale: int, splat: int):
+        self.model, self.cloud, self.sources, self.scale, self.splat = model, cloud, sources, scale, splat
+        self.geometry = Geometry.of(cloud, model.device)
+        channels = [torch.from_numpy(np.array(cloud.colors)).to(model.device)]
+        if model.networks.lighting is not None:
+            channels.append(model.networks.lighting.table)
+        self.channels = torch.cat(channels, dim=1)
+
+    @torch.no_grad()
+    def see(self, camera: Camera, labels: np.ndarray | None = None, without: "Collection[str]" = ()) -> Seen:
+        """Draw what any light needs of a view.
+
+        labels: (h, w) uint8 ADE20K of the networks' size, for semantic editing; None: predicted. without: ids of photos
+        that lend it no detail.
+        """
+        buffer = rasterize(self.geometry, camera, self.splat)
+        level, samples = finest_level(self.geometry, self.channels, camera, buffer, self.scale)
+        levels = pyramid(level, self.model.spec.levels)
+        height, width = level.depth.shape
+        lighting = [some.color[..., 3:] for some in levels] if self.model.networks.lighting is not None else None
+        logs, detail = self._detail(camera, samples, buffer.depth, without)
+        view = View(
+            id="",
+            pixels=np.zeros((height, width, 3), np.uint8),
+            labels=np.zeros((height, width), np.uint8) if labels is None else labels,
+            color=[some.color[..., :3] for some in levels],
+            depth=[some.depth for some in levels],
+            index=[some.index for some in levels],
+            coverage=[some.coverage for some in levels],
+            camera=camera.resized(width, height),
+            lighting=lighting,
+            detail=detail,
+        )
+        if labels is None:
+            view = self.model.completed(view)
+        return Seen(view, camera, samples, buffer.depth, logs)
+
+    @torch.no_grad()
+    def draw(self, seen: Seen, z: Tensor, edit: np.ndarray | None = None) -> np.ndarray:
+        """Draw a picture (H, W, 3) uint8 in the light of z (Z,). edit: (256,) uint8, as for `SceneModel.render_view`.
+
+        Networks without measured colours, as those of 2019, draw the whole picture themselves.
+        """
+        z = z.to(self.model.device)
+        networks, spec = self.model.networks, self.model.spec
+        rasters, index = self.model.buffer(seen.view, edit)
+        if networks.color_spec is None:
+            return to_picture(networks.render(rasters, index, z[None])[0])
+        correction = networks.correct(rasters, index, z[None])
+        hit, size = seen.depth > 0, (seen.camera.height, seen.camera.width)
+        sides = smooth_sides(spec, rasters[0], z[None])
+        covered = (rasters[0][:, 4:5] > 0.5).float()
+        surface = surface_picture(seen.samples, lit_points(spec, self.channels, z))
+        if seen.logs is not None and correction.trust is not None:
+            trust = enlarged(correction.trust, covered, self.scale, size)[0]
+            added = enlarged(torch.cat([sides.surface, correction.color], dim=1), covered, self.scale, size)[0]
+            surface = with_detail(surface + added[:3], seen.logs, trust) + added[3:]
+        else:
+            surface += enlarged(sides.surface + correction.color, covered, self.scale, size)[0]
+        beside = enlarged(sides.beside + correction.color, 1 - covered, self.scale, size)[0]
+        return to_picture(joined(spread_out(surface, hit), beside, alpha_of(hit)))
+
+    def picture(
+        self, camera: Camera, z: Tensor, labels: np.ndarray | None = None, edit: np.ndarray | None = None
+    ) -> np.ndarray:
+        """See and draw."""
+        return self.draw(self.see(camera, labels), z, edit)
+
+    def raw(self, seen: Seen) -> np.ndarray:
+        """Draw the colors of the cloud alone: (H, W, 3) uint8, black where there is nothing."""
+        return seen.samples.shade(self.channels[:, :3]).round().byte().cpu().numpy()
+
+    def _detail(
+        self, camera: Camera, samples: Samples, depth: Tensor, without: "Collection[str]"
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The log ratios (3, H, W) at the picture's size, and the detail (h, w, 5) uint8 at the networks'."""
+        if self.sources is None or not self.model.spec.detail:
+            return None, None
+        found = self.sources.detail(camera, samples.pixel, depth.flatten()[samples.pixel], without)
+        full = torch.zeros(depth.numel(), 5, device=depth.device)
+        full[samples.pixel] = torch.cat([found.mean, found.spread[:, None], found.weight[:, None]], dim=1)
+        full = full.view(*depth.shape, 5).movedim(2, 0)
+        height, width = (-(-side // self.scale) * self.scale for side in depth.shape)
+        padded = torch.nn.functional.pad(full, (0, width - depth.shape[1], 0, height - depth.shape[0]))
+        return full[:3], encode_detail(pooled_detail(padded, self.scale).movedim(0, 2))
