@@ -32,8 +32,14 @@ BUILDING, SKY = (ade20k.label_of(name) for name in ("building", "sky"))
 CONFIG = {
     "seed": 1,
     "segmentation": {"model": "a model"},
-    "buffer": {"representation": "corrected", "levels": 2, "view_direction": True, "lighting": 2, "point_channels": 2,
-               "detail": False},
+    "buffer": {
+        "representation": "corrected",
+        "levels": 2,
+        "view_direction": True,
+        "lighting": 2,
+        "point_channels": 2,
+        "detail": False,
+    },
     "network": {"architecture": "film", "base_width": 4, "max_width": 8, "stages": 2, "z_dim": 4},
     "perceptual": {"weights": "none"},
     "training": {"losses": {"adversarial": 0.0}},

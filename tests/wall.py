@@ -41,7 +41,7 @@ def write_scene(
         Image.fromarray(labels).save(segmentation / f"{photo_id}.png")
     write_cloud(mvs / "cloud.ply", cloud)
     ids = [f"{i:04d}" for i in range(count)]
-    options = {"max_size": WIDTH, "splat": 3, "backend": "torch", "device": "cpu"}
+    options = {"max_size": WIDTH, "scale": 1, "splat": 3, "backend": "torch", "device": "cpu"}
     rasterize_photos(mvs / "cloud.ply", mvs, root / "framebuffers", ids, root / "key.json", **options)
     return ids
 
@@ -52,6 +52,5 @@ def observe(root: Path, ids: list[str], masked: Iterable[int] = (), segmentation
     return sample_photos(
         *(root / "mvs/cloud.ply", root / "framebuffers", root / "mvs", labels, ids, folder),
         masked=masked,
-        splat=3,
         threads=2,
     )

@@ -14,7 +14,8 @@ from torch import Tensor
 from nrw.geometry.pointcloud import decode_lighting
 from nrw.geometry.rasterize import Samples
 from nrw.models.appearance import cloud_map, paint_measured
-from nrw.models.inputs import BufferSpec, without_cloud, without_labels
+from nrw.models.inputs import BufferSpec
+from nrw.models.terms import without_cloud, without_labels
 
 FILLED = 3  # pixels beyond an outline into which either side is continued before it is enlarged
 

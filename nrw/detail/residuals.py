@@ -27,7 +27,8 @@ from nrw.framebuffers.undistorted import read_photo
 from nrw.geometry.pointcloud import read_cloud
 from nrw.geometry.rasterize import DeepBuffer, Geometry
 from nrw.models.appearance import AppearanceEncoder
-from nrw.models.inputs import DARKEST, DETAIL_LIMIT, BufferSpec, crop_buffer, encoder_input
+from nrw.models.detail_channels import DARKEST, DETAIL_LIMIT
+from nrw.models.inputs import BufferSpec, crop_buffer, encoder_input
 from nrw.models.weights import load_weights
 from nrw.mvs.workspace import Workspace, read_keep
 

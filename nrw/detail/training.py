@@ -12,7 +12,7 @@ from nrw.dataset.packed import PackedDataset, known_camera
 from nrw.detail.sources import Sources, training_sources
 from nrw.framebuffers.rasters import load_buffer
 from nrw.geometry.cameras import Camera
-from nrw.models.inputs import encode_detail, pooled_detail
+from nrw.models.detail_channels import encode_detail, pooled_detail
 
 
 def pack_detail(

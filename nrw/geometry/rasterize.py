@@ -160,6 +160,15 @@ def locate(geometry: Geometry, camera: Camera, buffer: DeepBuffer) -> Samples:
     return Samples(pixel, corners, weights, (camera.height, camera.width))
 
 
+def exact_depth(geometry: Geometry, camera: Camera, buffer: DeepBuffer) -> Tensor:
+    """(H, W) float32: the depths of the primitives that a buffer of this camera names, 0 without one."""
+    samples = locate(geometry, camera, buffer)
+    z = _projected(geometry.points, camera)[2]
+    depth = torch.zeros(buffer.depth.numel(), device=z.device)
+    depth[samples.pixel] = (z[samples.corners] * samples.weights).sum(dim=1)
+    return depth.view(buffer.depth.shape)
+
+
 def halved(buffer: DeepBuffer, samples: Samples) -> tuple[DeepBuffer, Samples]:
     """The buffer of half the size (ceil(H / 2), ceil(W / 2)), and its samples.
 

@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nrw.models.inputs import BufferSpec, color_terms
+from nrw.models.inputs import BufferSpec
 from nrw.models.layers import LEAK, initialize
+from nrw.models.terms import color_terms
 
 WIDTHS = (32, 64, 96, 128)
 RIDGE = 3e-4  # weight of the usual colours in the regression, as a share of the photo's pixels, before `fit_prior`

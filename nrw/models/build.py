@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from nrw.core.errors import UserError
 from nrw.models import paper2019
 from nrw.models.appearance import AppearanceEncoder, paint_measured
+from nrw.models.detail_channels import DARKEST, DETAIL
 from nrw.models.discriminator import MultiScaleDiscriminator
 from nrw.models.generator import FilmUNet
-from nrw.models.inputs import DARKEST, DETAIL, BufferSpec, PointFeatures, PointLighting
+from nrw.models.inputs import BufferSpec, PointFeatures, PointLighting
 
 
 class Networks(nn.Module):

@@ -13,13 +13,10 @@ from nrw.core import ade20k
 from nrw.core.errors import UserError
 from nrw.dataset.packed import View, level_size
 from nrw.geometry.pointcloud import decode_lighting
+from nrw.models.detail_channels import DETAIL, decode_detail, pooled_detail
 
 ENCODER_SIZE = 256  # pixels, longer side: the encoder sees the finest level of the pyramid within it
-HORIZON = 0.05  # sine of the elevation above which an empty pixel is sky only
 SKY_TERMS = 16  # spherical harmonics up to degree 3
-DETAIL = 5  # channels: log ratio of RGB, spread, weight
-DETAIL_LIMIT = 1.6  # largest log ratio
-DARKEST = 0.04  # added to colours in [0, 1] before their ratio is taken: black says nothing of detail
 
 Array = np.ndarray | Tensor
 
@@ -209,59 +206,6 @@ def _class_slots(classes: tuple[int, ...]) -> Tensor:
     return slots[torch.from_numpy(ade20k.GROUPS).long()]
 
 
-def color_terms(spec: BufferSpec, raster: Tensor) -> Tensor:
-    """Return the terms of which a photo's colours are, to a first approximation, a linear function.
-
-    raster: (…, C, h, w), channels of `raster_tensors`. Returns (…, K, h, w), K = spec.color_terms, no terms in the
-    representation of 2019. The terms are the render's RGB and hit; for the share without a hit, spherical harmonics up
-    to degree 3 of the direction above the horizon (the sky), and below it (the ground) a constant and the sine of the
-    elevation, or, without view directions, a single term; the labels; the lighting.
-    """
-    if spec.representation == "paper2019":
-        return raster[..., :0, :, :]
-    color, hit = raster[..., :3, :, :], raster[..., 4:5, :, :]
-    empty, labels = 1 - hit, 5
-    if spec.view_direction:
-        elevation, labels = raster[..., 7:8, :, :], 8
-        above = (elevation / HORIZON).clamp(0, 1)
-        sky = spherical_harmonics(raster[..., 5:8, :, :])
-        terms = torch.cat([above * sky, 1 - above, (1 - above) * elevation], dim=-3) * empty
-    else:
-        terms = empty
-    return torch.cat([color, hit, terms, raster[..., labels:, :, :]], dim=-3)
-
-
-def spherical_harmonics(directions: Tensor) -> Tensor:
-    """Real spherical harmonics up to degree 3, up to constant factors, as polynomials of unit vectors (…, 3, h, w).
-
-    Returns (…, 16, h, w). Ramamoorthi & Hanrahan, "An Efficient Representation for Irradiance Environment Maps", 2001.
-    """
-    x, y, z = directions.unbind(-3)
-    terms = [torch.ones_like(x), x, y, z, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y]
-    terms += [y * (3 * x * x - y * y), x * y * z, y * (5 * z * z - 1), z * (5 * z * z - 3), x * (5 * z * z - 1)]
-    terms += [z * (x * x - y * y), x * (x * x - 3 * y * y)]
-    return torch.stack(terms, dim=-3)
-
-
-def without_cloud(spec: BufferSpec, raster: Tensor) -> Tensor:
-    """The channels (…, C, h, w) of a view in which nothing of the cloud is seen."""
-    bare = raster.clone()
-    bare[..., :5, :, :] = 0
-    if spec.lighting:
-        bare[..., -spec.lighting :, :, :] = 0
-    return bare
-
-
-def without_labels(spec: BufferSpec, raster: Tensor) -> Tensor:
-    """The channels (…, C, h, w) of a view without any label, not even the one of all others."""
-    if not spec.classes:
-        return raster
-    first = 8 if spec.view_direction else 5
-    bare = raster.clone()
-    bare[..., first : first + len(spec.classes) + 1, :, :] = 0
-    return bare
-
-
 class PointFeatures(nn.Module):
     """Learned channels of the cloud's points, gathered by rasterized index; no differentiable rasterizer is needed.
 
@@ -327,25 +271,6 @@ def crop_buffer(
         levels.append(_level(view, spec, shift + level, (x >> level, y >> level, columns, rows)))
     rasters, index = raster_tensors(spec, levels)
     return [*rasters, _detail(view, (x, y, w, h), shift)] if spec.detail else rasters, index
-
-
-def encode_detail(detail: Tensor) -> Tensor:
-    """uint8 of detail (…, 5): log ratios of RGB within DETAIL_LIMIT, spread and weight from 0 to 1."""
-    logs = 128 + detail[..., :3].clamp(-DETAIL_LIMIT, DETAIL_LIMIT) * (127 / DETAIL_LIMIT)
-    return torch.cat([logs, 255 * detail[..., 3:].clamp(0, 1)], dim=-1).round().byte()
-
-
-def decode_detail(detail: Tensor) -> Tensor:
-    """Invert `encode_detail`, and move the channels before rows and columns: (…, h, w, 5) to (…, 5, h, w) float32."""
-    logs = (detail[..., :3].float() - 128) * (DETAIL_LIMIT / 127)
-    return torch.cat([logs, detail[..., 3:] / 255], dim=-1).movedim(-1, -3)
-
-
-def pooled_detail(detail: Tensor, factor: int) -> Tensor:
-    """Reduce detail (5, H, W) by a factor: the log ratios and the spread are means weighted with the weight."""
-    weight = detail[4:]
-    mass = F.avg_pool2d(weight, factor)
-    return torch.cat([F.avg_pool2d(detail[:4] * weight, factor) / mass.clamp_min(1e-6), mass])
 
 
 def _detail(view: View, box: tuple[int, int, int, int], shift: int) -> Tensor:

@@ -1,1 +1,1 @@
-"""A trained scene: its `files`, the `model` that draws it, and `editing` of its labels."""
+"""A trained scene: its `files`, the `model` of its networks, `views` from any camera, and `editing` of its labels."""

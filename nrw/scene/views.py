@@ -26,7 +26,7 @@ from nrw.geometry.cameras import Camera
 from nrw.geometry.pointcloud import Cloud
 from nrw.geometry.rasterize import Geometry, Samples, rasterize
 from nrw.models.build import with_detail
-from nrw.models.inputs import encode_detail, pooled_detail
+from nrw.models.detail_channels import encode_detail, pooled_detail
 from nrw.scene.model import SceneModel, to_picture
 
 if TYPE_CHECKING:

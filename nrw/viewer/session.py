@@ -88,9 +88,7 @@ class Session:
     has.
     """
 
-    def __init__(
-        self, files: SceneFiles, views: Views, dataset: PackedDataset, edit: np.ndarray | None = None
-    ):
+    def __init__(self, files: SceneFiles, views: Views, dataset: PackedDataset, edit: np.ndarray | None = None):
         self.files, self.views, self.dataset, self.edit = files, views, dataset, edit
         self.model, self.cloud = views.model, views.cloud
         self.ids = shots.sample(dataset.ids)

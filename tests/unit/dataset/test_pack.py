@@ -3,6 +3,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
 from nrw.core.ade20k import GROUPS, label_of
 from nrw.core.errors import UserError
@@ -10,9 +11,8 @@ from nrw.core.io import write_csv, write_image
 from nrw.dataset.pack import DepthPercentiles, pack_dataset
 from nrw.dataset.packed import PackedDataset
 from nrw.dataset.split import write_split
-from nrw.framebuffers.aligned import INDEX_FIELDS, POSE_FIELDS, lighting_path
-from nrw.framebuffers.rasters import save_buffer
-from nrw.geometry.rasterize import DeepBuffer
+from nrw.framebuffers.aligned import INDEX_FIELDS, POSE_FIELDS
+from nrw.framebuffers.levels import Level, level_path, save_level
 
 COLORS = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90], [1, 2, 3]], np.uint8)
 
@@ -24,6 +24,11 @@ def test_depth_percentiles_agree_with_numpy():
     for part in depth:
         streamed.add(np.concatenate([part, np.zeros_like(part), -part]))
     assert streamed.percentiles(1, 50, 99) == pytest.approx(np.percentile(depth, [1, 50, 99]), rel=2e-3)
+
+
+def write_level(buffers, photo_id, index, depth, color):
+    arrays = (color, depth, index, 255 * (depth > 0).astype(np.uint8))
+    save_level(level_path(buffers, photo_id), Level(*(torch.from_numpy(np.array(array)) for array in arrays)))
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ def scene(tmp_path):
         write_image(aligned / f"{photo}_seg.png", labels[photo])
         color = np.where(rasters[photo][0][..., None] >= 0, COLORS[rasters[photo][0]], 0).astype(np.uint8)
         write_image(aligned / f"{photo}_color.png", np.dstack([color, np.full((8, 16), 255, np.uint8)]))
-        save_buffer(buffers, photo, DeepBuffer(index, depth, np.zeros((8, 16), np.uint8)))
+        write_level(buffers, photo, index, depth, color)
     rows = [
         {"id": photo, "density": 1, "split": where, "reason": ""}
         for photo, where in [("0000", "train"), ("0001", "val"), ("0002", "dropped")]
@@ -64,7 +69,7 @@ def scene(tmp_path):
 
 def pack_scene(scene, out, **options):
     aligned, buffers, *_ = scene
-    options = {"levels": 2, "splat": 1, "transient": ["person"], "sky": ["sky"]} | options
+    options = {"levels": 2, "scale": 2, "splat": 3, "transient": ["person"], "sky": ["sky"]} | options
     pack_dataset(aligned, buffers, aligned / "split.csv", out, colors_npy=buffers / "colors.npy", **options)
     return PackedDataset(out)
 
@@ -95,10 +100,12 @@ class TestPack:
         assert np.count_nonzero(view.index[1] >= 0) == 2
         np.testing.assert_array_equal(view.color[1][0, 0], COLORS[1])
 
-    def test_points_grow_to_the_splat(self, scene, tmp_path):
-        view = pack_scene(scene, tmp_path / "dataset", splat=3).view("0000")
-        assert (view.index[0][4:7, 8:11] == 2).all()
-        assert (view.index[1][1:4, 3:6] == 2).all()
+    def test_coverage_is_packed_and_a_coarse_pixel_has_the_mean(self, scene, tmp_path):
+        dataset = pack_scene(scene, tmp_path / "dataset")
+        fine, coarse = dataset.view("0000").coverage
+        np.testing.assert_array_equal(fine, np.where(scene[4]["0000"][0] >= 0, 255, 0))
+        assert (coarse[0, 0], coarse[2, 4], coarse[3, 0]) == (128, 64, 0)  # 2 and 1 of 4, rounded up
+        assert (dataset.meta["scale"], dataset.meta["splat"]) == (2, 3)
 
     def test_lighting_is_packed_and_a_coarse_pixel_has_that_of_the_surface_it_shows(self, scene, tmp_path):
         _, buffers, *_ = scene
@@ -107,7 +114,9 @@ class TestPack:
         shown = np.zeros((8, 16, 2), np.uint8)
         shown[0, 0], shown[1, 1], shown[5, 9] = [13, 24], [30, 40], [50, 60]
         for photo_id in ("0000", "0001"):
-            np.save(lighting_path(buffers, photo_id), shown)
+            index, depth = scene[4][photo_id]
+            color = np.where(index[..., None] >= 0, COLORS[index], 0).astype(np.uint8)
+            write_level(buffers, photo_id, index, depth, np.dstack([color, shown]))
         dataset = pack_scene(scene, tmp_path / "dataset", lighting_npy=buffers / "lighting.npy")
         fine, coarse = dataset.view("0000").lighting
         np.testing.assert_array_equal(fine, shown)
@@ -115,13 +124,6 @@ class TestPack:
         assert [coarse[place].tolist() for place in ((0, 0), (2, 4))] == [[30, 40], [50, 60]]
         np.testing.assert_array_equal(dataset.point_lighting, lighting)
         assert dataset.meta["lighting"] == 2
-
-    def test_lighting_of_another_size_is_an_error(self, scene, tmp_path):
-        _, buffers, *_ = scene
-        np.save(buffers / "lighting.npy", np.zeros((4, 2), np.uint8))
-        np.save(lighting_path(buffers, "0000"), np.zeros((4, 8, 2), np.uint8))
-        with pytest.raises(UserError, match=r"0000_lighting\.npy has shape \(4, 8, 2\).*of different runs"):
-            pack_scene(scene, tmp_path / "dataset", lighting_npy=buffers / "lighting.npy")
 
     def test_lighting_of_another_cloud_is_an_error(self, scene, tmp_path):
         _, buffers, *_ = scene
@@ -182,7 +184,7 @@ class TestPack:
         aligned, _, _, _, rasters = scene
         for photo, (_, depth) in rasters.items():
             write_image(aligned / f"{photo}_depth.png", (depth * 1000).astype(np.uint16))
-        pack_dataset(aligned, None, aligned / "split.csv", tmp_path / "dataset", levels=2, splat=3)
+        pack_dataset(aligned, None, aligned / "split.csv", tmp_path / "dataset", levels=2)
         dataset = PackedDataset(tmp_path / "dataset")
         view, (index, depth) = dataset.view("0000"), rasters["0000"]
         assert view.index is None
@@ -195,23 +197,32 @@ class TestPack:
     @pytest.mark.parametrize(
         ("name", "array", "message"),
         [
-            ("framebuffers/0001_index.npy", np.zeros((8, 8), np.int32), r"0001_index.npy has shape \(8, 8\)"),
-            ("framebuffers/0001_index.npy", np.full((8, 16), 4, np.int32), "names point 4, but colors.npy has 4"),
+            ("framebuffers/0001_level.npz", np.zeros((8, 8), np.int32), r"0001_level.npz has shape \(8, 8\)"),
+            ("framebuffers/0001_level.npz", np.full((8, 16), 4, np.int32), "names point 4, but colors.npy has 4"),
             ("aligned/0001_seg.png", np.zeros((8, 8), np.uint8), "0001_seg.png is 8x8, its photo 16x8"),
             ("aligned/0001_seg.png", np.zeros((8, 16), np.uint16), "1 channels of uint16"),
             ("aligned/0001_reference.png", np.zeros((8, 12, 3), np.uint8), "12x8: its sides must be multiples of 8"),
         ],
     )
     def test_what_disagrees_is_named_and_nothing_is_written(self, scene, tmp_path, name, array, message):
-        if name.endswith(".npy"):
-            np.save(tmp_path / name, array)
+        if name.endswith(".npz"):
+            color = np.zeros((*array.shape, 3), np.uint8)
+            write_level(tmp_path / "framebuffers", "0001", array, array.astype(np.float32), color)
         else:
             write_image(tmp_path / name, array)
         with pytest.raises(UserError, match=message):
             pack_scene(scene, tmp_path / "dataset")
         assert sorted(path.name for path in tmp_path.iterdir()) == ["aligned", "framebuffers"]
 
-    @pytest.mark.parametrize("name", ["aligned/0001_reference.png", "aligned/0001_seg.png", "framebuffers/colors.npy"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "aligned/0001_reference.png",
+            "aligned/0001_seg.png",
+            "framebuffers/colors.npy",
+            "framebuffers/0001_level.npz",
+        ],
+    )
     def test_what_is_missing_is_named(self, scene, tmp_path, name):
         (tmp_path / name).unlink()
         with pytest.raises(UserError, match=name.split("/")[1]):

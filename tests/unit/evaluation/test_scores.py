@@ -57,7 +57,7 @@ def make_view(photo_id, seed, width=64):
     labels[:, :8] = PERSON
     hit = rng.random((32, width)) < 0.6
     color = np.where(hit[..., None], photo, 0).astype(np.uint8)
-    return View(photo_id, photo, labels, [color], [hit.astype(np.float32)], None, None)
+    return View(photo_id, photo, labels, [color], [hit.astype(np.float32)], None, [255 * hit.astype(np.uint8)], None)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_the_half_protocols_see_nothing_of_the_right_half():
     view = make_view("0001", 1)
     photo, labels = view.pixels.copy(), view.labels.copy()
     photo[:, 32:], labels[:, 32:] = 0, PERSON
-    spoiled = View("0001", photo, labels, view.color, view.depth, None, None)
+    spoiled = View("0001", photo, labels, view.color, view.depth, None, view.coverage, None)
     for protocol in ("half", "half_refined"):
         model = TintModel()
         assert np.array_equal(output(model, view, protocol, 3), output(model, spoiled, protocol, 3))

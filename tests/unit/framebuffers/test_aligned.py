@@ -6,20 +6,22 @@ import ctypes.util
 import numpy as np
 import pycolmap
 import pytest
+import torch
 from PIL import Image
 
 from nrw.core import ade20k
 from nrw.core.errors import UserError
 from nrw.core.io import read_image, write_csv
 from nrw.framebuffers import aligned, rasters, undistorted
-from nrw.framebuffers.aligned import compose_aligned, decode_depth, encode_depth, index_aligned, lighting_path
+from nrw.framebuffers.aligned import compose_aligned, decode_depth, encode_depth, index_aligned
+from nrw.framebuffers.levels import level_path, load_level
 from nrw.framebuffers.rasters import load_buffer, rasterize_photos
 from nrw.geometry.cameras import Camera, read_cameras
-from nrw.geometry.pointcloud import Cloud, write_cloud
-from nrw.geometry.rasterize import pyramid, rasterize, shade
+from nrw.geometry.pointcloud import Cloud, read_cloud, write_cloud
+from nrw.geometry.rasterize import Geometry, coverage, locate, rasterize
 
 IDS = ["0000", "0001", "0002"]
-TORCH = {"max_size": 80, "splat": 3, "backend": "torch", "device": "cpu"}
+TORCH = {"max_size": 80, "scale": 2, "splat": 3, "backend": "torch", "device": "cpu"}
 
 
 @pytest.fixture
@@ -50,6 +52,13 @@ def workspace(tmp_path):
     return tmp_path, points, colors
 
 
+def drawn(root, camera, splat=3):
+    """What a camera sees, at twice the networks' size."""
+    geometry = Geometry.of(read_cloud(root / "mvs/cloud.ply"))
+    camera = camera.resized(160, 112)
+    return geometry, camera, rasterize(geometry, camera, splat)
+
+
 def run_rasterize(root, ids=IDS, **options):
     arguments = (root / "mvs/cloud.ply", root / "mvs", root / "framebuffers", ids, root / "key.json")
     return rasterize_photos(*arguments, **(TORCH | options))
@@ -59,29 +68,21 @@ def run_compose(root, ids=IDS, max_depth=5.0, segmentation=True, lighting=None):
     labels = root / "segmentation" if segmentation else None
     framebuffers, cloud = root / "framebuffers", root / "mvs/cloud.ply"
     arguments = (cloud, framebuffers, root / "mvs", labels, root / "colors.npy", lighting, root / "aligned", ids)
-    compose_aligned(*arguments, root / "key_compose.json", splat=3, max_depth=max_depth)
+    compose_aligned(*arguments, root / "key_compose.json", scale=2, max_depth=max_depth)
 
 
-def test_buffers_are_of_the_training_size_and_of_single_points(workspace):
-    root, points, _ = workspace
+def test_buffers_are_of_twice_the_training_size(workspace):
+    root, _, _ = workspace
     report = run_rasterize(root)
     cameras = read_cameras(root / "mvs/sparse")
     for row in report:
         buffer = load_buffer(root / "framebuffers", row["id"])
-        assert buffer.index.shape == buffer.depth.shape == (56, 80)  # 150 x 100 in 80, multiples of 8
-        expected = rasterize([points], cameras[row["id"]].resized(80, 56))
-        np.testing.assert_array_equal(buffer.index, expected.index)
-        np.testing.assert_array_equal(buffer.depth, expected.depth)
-        splats = rasterize([points], cameras[row["id"]].resized(80, 56), splat=3)
-        assert row == {
-            "id": row["id"],
-            "width": 80,
-            "height": 56,
-            "density": splats.density,
-            "max_depth": expected.depth.max(),
-        }
+        assert buffer.primitive.shape == buffer.depth.shape == (112, 160)  # 150 x 100 in 80, multiples of 8
+        _, _, expected = drawn(root, cameras[row["id"]])
+        assert torch.equal(buffer.primitive, expected.primitive) and torch.equal(buffer.depth, expected.depth)
+        density, depth = float(expected.hit.float().mean()), float(expected.depth.max())
+        assert row == {"id": row["id"], "width": 80, "height": 56, "density": density, "max_depth": depth}
         assert 0.3 < row["density"] < 1
-        assert expected.density < row["density"]
     assert [row["id"] for row in report] == IDS
 
 
@@ -91,8 +92,9 @@ def test_pyrender_is_a_second_backend(workspace):
     run_rasterize(root)
     exact = load_buffer(root / "framebuffers", "0001")
     report = run_rasterize(root, backend="pyrender")
-    drawn = load_buffer(root / "framebuffers", "0001")
-    assert np.mean(exact.index == drawn.index) > 0.99
+    opengl = load_buffer(root / "framebuffers", "0001")
+    filled = exact.hit & ~opengl.hit  # by reach, which OpenGL's points do not have
+    assert (exact.primitive == opengl.primitive)[~filled].float().mean() > 0.99
     assert [row["id"] for row in report] == IDS
 
 
@@ -110,11 +112,11 @@ def test_a_retry_does_only_what_is_missing(workspace, monkeypatch):
     assert run_rasterize(root) == report
     assert len(done) == 1
     np.testing.assert_allclose(done[0].center, read_cameras(root / "mvs/sparse")["0001"].center)
-    run_rasterize(root, splat=5)  # the buffers do not depend on it
-    assert len(done) == 1
-    run_rasterize(root, max_size=40)
+    run_rasterize(root, splat=5)
     assert len(done) == 4
-    assert load_buffer(root / "framebuffers", "0000").index.shape == (24, 40)
+    run_rasterize(root, max_size=40, splat=5)
+    assert len(done) == 7
+    assert load_buffer(root / "framebuffers", "0000").depth.shape == (48, 80)
 
 
 def test_an_interrupted_chunk_leaves_whole_files_only(workspace, monkeypatch):
@@ -135,9 +137,9 @@ def test_an_interrupted_chunk_leaves_whole_files_only(workspace, monkeypatch):
     monkeypatch.undo()
     assert sorted(path.name for path in (root / "framebuffers").iterdir()) == [
         "0000_depth.npy",
-        "0000_index.npy",
-        "0000_reach.npy",
-        "0001_index.npy",
+        "0000_primitive.npy",
+        "0001_depth.npy",
+        "0001_primitive.npy",
     ]
     assert len(run_rasterize(root)) == 3
 
@@ -150,15 +152,17 @@ def test_aligned_images(workspace):
     for photo in IDS:
         images = {kind: read_image(root / f"aligned/{photo}_{kind}.png") for kind in aligned.ALIGNED_KINDS}
         assert {image.shape[:2] for image in images.values()} == {(56, 80)}
-        camera = read_cameras(root / "mvs/sparse")[photo].resized(80, 56)
-        buffer = rasterize([workspace[1]], camera, splat=3)
-        np.testing.assert_array_equal(images["color"][..., 3], np.where(buffer.hit, 255, 0))
-        raster = rasterize([workspace[1]], camera)
-        seen = shade([workspace[1]], colors, camera, raster, pyramid(raster, 1, 3)[0], 3)
-        np.testing.assert_array_equal(images["color"][..., :3], seen)
-        assert not images["color"][~buffer.hit].any()
+        geometry, camera, buffer = drawn(root, read_cameras(root / "mvs/sparse")[photo])
+        covered = coverage(buffer.hit).numpy()
+        np.testing.assert_array_equal(images["color"][..., 3], np.ceil(255 * covered))
+        shaded = locate(geometry, camera, buffer).shade(torch.from_numpy(colors)).byte().numpy()
+        blocks = shaded.reshape(56, 2, 80, 2, 3).swapaxes(1, 2).reshape(56, 80, 4, 3)
+        assert (blocks == images["color"][..., None, :3]).all(axis=3).any(axis=2).all()  # of one of the four pixels
+        assert not images["color"][covered == 0].any()
         assert images["depth"].dtype == np.uint16
-        np.testing.assert_allclose(images["depth"] / 65535 * 5.0, buffer.depth, atol=0.5 * 5 / 65535 + 1e-6)
+        depth = np.where(buffer.depth > 0, buffer.depth, np.inf).reshape(56, 2, 80, 2).min(axis=(1, 3))
+        depth[np.isinf(depth)] = 0
+        np.testing.assert_allclose(images["depth"] / 65535 * 5.0, depth, atol=0.5 * 5 / 65535 + 1e-6)
         assert (images["seg"][:, :39] == sky).all()
         assert (images["seg"][:, 41:] == building).all()
         np.testing.assert_array_equal(images["seg_rgb"], ade20k.colorize(images["seg"]))
@@ -172,7 +176,8 @@ def test_lighting_is_shaded_as_colors_are(workspace):
     run_rasterize(root)
     run_compose(root, lighting=root / "lighting.npy")
     for photo_id in IDS:
-        lit = np.load(lighting_path(root / "framebuffers", photo_id))
+        level = load_level(level_path(root / "framebuffers", photo_id))
+        lit = level.color[..., 3:].numpy()
         np.testing.assert_array_equal(lit, read_image(root / f"aligned/{photo_id}_color.png")[..., 2::-1])
 
 
@@ -225,7 +230,7 @@ def test_depth_survives_its_encoding():
 
 
 def test_the_index_gives_back_cameras_and_depths(workspace):
-    root, points, _ = workspace
+    root, _, _ = workspace
     report = run_rasterize(root)
     photos = [{"id": photo, "file": f"été/{photo} (1).jpg"} for photo in IDS] + [{"id": "", "file": "broken.jpg"}]
     write_csv(root / "photos.csv", photos, ["id", "file"])
@@ -241,4 +246,4 @@ def test_the_index_gives_back_cameras_and_depths(workspace):
         calibration = (float(row[name]) for name in ("fx", "fy", "cx", "cy"))
         camera = Camera(int(row["width"]), int(row["height"]), *calibration, pose)
         buffer = load_buffer(root / "framebuffers", row["id"])
-        np.testing.assert_array_equal(rasterize([points], camera).index, buffer.index)
+        assert torch.equal(drawn(root, camera)[2].primitive, buffer.primitive)

@@ -26,7 +26,7 @@ def run(scene, lighting=True, threads=1):
     root, ids = scene
     paths = (root / "mvs/cloud.ply", root / "framebuffers", root / "mvs", None, ids)
     colors, light = root / "out/colors.npy", root / "out/lighting.npy"
-    options = {"masked": (), "splat": 3, "channels": 2, "seed": 1, "threads": threads}
+    options = {"masked": (), "channels": 2, "seed": 1, "threads": threads}
     color_cloud(*paths, colors, light if lighting else None, **options)
     return np.load(colors), np.load(light) if lighting else None
 

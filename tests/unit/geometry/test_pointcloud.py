@@ -231,3 +231,24 @@ def test_a_stray_point_is_no_wider_than_twice_its_neighbours():
 @pytest.mark.parametrize(("n", "expected"), [(0, []), (1, [np.inf]), (2, [1, 1])])
 def test_spacing_of_few_points(n, expected):
     np.testing.assert_array_equal(spacing(grid(2)[:n]), expected)
+
+
+def test_faces_are_written_after_the_points_and_read_back(tmp_path):
+    rng = np.random.default_rng(0)
+    points = rng.random((5, 3)).astype(np.float32)
+    faces = np.array([[0, 1, 2], [2, 1, 3]], np.int32)
+    write_cloud(tmp_path / "mesh.ply", Cloud(points, np.zeros((5, 3), np.uint8), points, faces=faces))
+    found = read_cloud(tmp_path / "mesh.ply")
+    np.testing.assert_array_equal(found.faces, faces)
+    np.testing.assert_array_equal(found.points, points)
+    assert found.faces.dtype == np.int32
+    data = (tmp_path / "mesh.ply").read_bytes()
+    (tmp_path / "mesh.ply").write_bytes(data[:-1])
+    with pytest.raises(UserError, match="promises 5 points and 2 faces"):
+        read_cloud(tmp_path / "mesh.ply")
+    (tmp_path / "mesh.ply").write_bytes(data[:-13] + b"\x04" + data[-12:])
+    with pytest.raises(UserError, match="not triangles"):
+        read_cloud(tmp_path / "mesh.ply")
+    (tmp_path / "mesh.ply").write_bytes(data[:-4] + (9).to_bytes(4, "little"))
+    with pytest.raises(UserError, match="points that are not there"):
+        read_cloud(tmp_path / "mesh.ply")

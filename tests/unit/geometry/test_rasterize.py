@@ -1,327 +1,172 @@
-"""The z-buffer against closed forms and against a plain loop."""
+"""Triangles and points against closed forms, and against open3d's ray casting."""
 
 import numpy as np
+import open3d as o3d
 import pytest
 import torch
 
 from nrw.core.errors import UserError
+from nrw.geometry import rasterize as module
 from nrw.geometry.cameras import Camera
-from nrw.geometry.pointcloud import spacing
+from nrw.geometry.pointcloud import Cloud
 from nrw.geometry.rasterize import (
-    LARGEST,
-    NEIGHBOUR,
-    SAME_SURFACE,
-    DeepBuffer,
-    color_pyramid,
-    pyramid,
+    Geometry,
+    coverage,
+    exact_depth,
+    halved,
+    locate,
+    nearest_of_four,
     rasterize,
-    reaching,
-    shade,
+    shrink,
 )
 
 
-def camera(width=64, height=48, cam_from_world=None):
-    pose = np.eye(3, 4) if cam_from_world is None else cam_from_world
-    return Camera(width, height, 50.0, 52.0, 0.47 * width, 0.55 * height, pose)
+def camera(width=64, height=48, focal=60.0) -> Camera:
+    pose = np.column_stack([np.eye(3), [0.0, 0.0, 0.0]])
+    return Camera(width, height, focal, 1.1 * focal, width / 2 + 0.3, height / 2 - 0.7, pose)
 
 
-def turned():
-    """A pose that is neither axis-aligned nor at the origin."""
-    rotation = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
-    rotation *= np.linalg.det(rotation)
-    return np.hstack([rotation, [[0.2], [-0.1], [0.3]]])
+def geometry(points, faces=(), spacing=None) -> Geometry:
+    points = np.asarray(points, np.float32).reshape(-1, 3)
+    spaces = np.zeros(len(points), np.float32) if spacing is None else np.float32(spacing)
+    gray = np.zeros((len(points), 3), np.uint8)
+    return Geometry.of(Cloud(points, gray, points, spaces, np.asarray(faces, np.int32).reshape(-1, 3)))
 
 
-def pixel_points(view, rows, columns, depth):
-    """World points that project to the middle of the given pixels at the given depths."""
-    x = (columns + 0.5 - view.cx) / view.fx * depth
-    y = (rows + 0.5 - view.cy) / view.fy * depth
-    in_camera = np.stack([x, y, np.broadcast_to(depth, x.shape)], axis=-1).reshape(-1, 3)
-    return ((in_camera - view.cam_from_world[:, 3]) @ view.rotation).astype(np.float32)
+def quad(slope=0.3, depth=3.0):
+    """Two triangles of the plane z = depth + slope x, far larger than the picture."""
+    corners = [(x, y, depth + slope * x) for x, y in ((-5, -5), (5, -5), (5, 5), (-5, 5))]
+    return geometry(corners, [(0, 1, 2), (0, 2, 3)])
 
 
-def random_points(n, seed=0):
-    return (np.random.default_rng(seed).random((n, 3)) * [4, 3, 4] - [2, 1.5, -0.5]).astype(np.float32)
+def random_mesh(count=400):
+    rng = np.random.default_rng(0)
+    centers = rng.uniform([-1.5, -1.2, 2], [1.5, 1.2, 6], (count, 1, 3))
+    corners = centers + rng.normal(0, 1, (count, 3, 3)) * rng.choice([0.01, 0.1, 0.6], (count, 1, 1))
+    return corners.reshape(-1, 3).clip([-9, -9, 0.5], 9), np.arange(3 * count).reshape(-1, 3)
 
 
-def reference(points, view):
-    """A loop over the points, in float64."""
-    index = np.full((view.height, view.width), -1)
-    depth = np.full(index.shape, np.inf)
-    uv, z = view.project(points.astype(np.float64))
-    for i, ((u, v), d) in enumerate(zip(uv, z, strict=True)):
-        if d > 0 and 0 <= u < view.width and 0 <= v < view.height and d < depth[int(v), int(u)]:
-            index[int(v), int(u)], depth[int(v), int(u)] = i, d
-    return index, np.where(index >= 0, depth, 0)
-
-
-def test_a_slanted_plane_has_its_depth_in_every_pixel():
-    view = camera(cam_from_world=turned())
-    rows, columns = np.mgrid[: view.height, : view.width]
-    # n . X = 1 in the camera: z = 1 / (n . ray)
-    rays = np.stack([(columns + 0.5 - view.cx) / view.fx, (rows + 0.5 - view.cy) / view.fy, np.ones(rows.shape)], -1)
-    depth = 1 / (rays @ [0.1, -0.2, 0.4])
-    buffer = rasterize([pixel_points(view, rows, columns, depth)], view)
-    np.testing.assert_allclose(buffer.depth, depth, rtol=2e-6)
-    np.testing.assert_array_equal(buffer.index, np.arange(depth.size).reshape(depth.shape))
-    assert buffer.index.dtype == np.int32
-    assert buffer.depth.dtype == np.float32
-    assert buffer.density == 1
-
-
-def test_agrees_with_a_plain_loop():
-    view, points = camera(cam_from_world=turned()), random_points(20_000)
-    buffer = rasterize([points], view)
-    index, depth = reference(points, view)
-    assert 0.2 < buffer.density < 1
-    # float32 against float64: a point within 1e-5 pixel of a border may fall on its other side
-    assert np.mean(buffer.index == index) > 0.9995
-    same = buffer.index == index
-    np.testing.assert_allclose(buffer.depth[same], depth[same], rtol=2e-6)
-
-
-def test_the_nearest_point_wins_in_any_order():
+def test_a_slanted_plane_has_its_depth_at_every_pixels_centre():
     view = camera()
-    point = [pixel_points(view, np.array(10), np.array(20), depth) for depth in (3.0, 2.0, 4.0)]
-    for order in ([0, 1, 2], [1, 0, 2], [2, 0, 1]):
-        buffer = rasterize([np.concatenate([point[i] for i in order])], view)
-        assert buffer.index[10, 20] == order.index(1)
-        assert buffer.depth[10, 20] == 2
-        assert buffer.hit.sum() == 1
+    buffer = rasterize(quad(), view)
+    x = ((np.arange(64) + 0.5 - view.cx) / view.fx)[None]
+    expected = np.broadcast_to(3.0 / (1 - 0.3 * x), (48, 64))
+    assert bool(buffer.hit.all())  # no crack along the diagonal
+    np.testing.assert_allclose(buffer.depth, expected, rtol=1e-5)
+    assert set(buffer.primitive.unique().tolist()) == {0, 1}
 
 
-def test_of_equal_points_the_first_is_seen():
+def test_places_and_interpolation_are_right_in_perspective():
+    view, plane = camera(), quad()
+    samples = locate(plane, view, rasterize(plane, view))
+    points = (plane.points[samples.corners] * samples.weights[..., None]).sum(dim=1)
+    uv, depth = view.project(points.numpy().astype(float))
+    pixel = samples.pixel.numpy()
+    np.testing.assert_allclose(uv, np.column_stack([pixel % 64 + 0.5, pixel // 64 + 0.5]), atol=1e-3)
+    np.testing.assert_allclose(depth, rasterize(plane, view).depth.flatten(), rtol=1e-5)
+    np.testing.assert_allclose(samples.shade(plane.points).view(-1, 3), points, atol=1e-5)
+    nearest = samples.index()
+    assert nearest.shape == (48, 64) and int(nearest.min()) >= 0
+
+
+def test_a_mesh_is_seen_as_rays_meet_it():
+    corners, faces = random_mesh()
+    view = camera(160, 120, 150)
+    buffer = rasterize(geometry(corners, faces), view)
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(o3d.core.Tensor(corners.astype(np.float32)), o3d.core.Tensor(faces.astype(np.uint32)))
+    rays = view.ray_directions() / view.ray_directions()[..., 2:]
+    rays = np.concatenate([np.zeros_like(rays), rays], axis=-1).astype(np.float32)
+    depth = scene.cast_rays(o3d.core.Tensor(rays))["t_hit"].numpy()
+    depth[np.isinf(depth)] = 0
+    assert 0.2 < (depth > 0).mean() < 0.99
+    assert np.mean(np.abs(buffer.depth.numpy() - depth) > 1e-3 * depth + 1e-6) < 2e-3  # pixels on an edge
+
+
+def test_chunks_and_order_do_not_change_what_is_seen(monkeypatch):
+    corners, faces = random_mesh()
+    rng = np.random.default_rng(1)
+    loose = rng.uniform([-1, -1, 2], [1, 1, 5], (500, 3))
+    mixed = geometry(np.concatenate([corners, loose]), faces)
+    whole = rasterize(mixed, camera(), splat=3)
+    monkeypatch.setattr(module, "CHUNK", 97)
+    monkeypatch.setattr(module, "CANDIDATES", 64)
+    parts = rasterize(mixed, camera(), splat=3)
+    assert torch.equal(whole.primitive, parts.primitive) and torch.equal(whole.depth, parts.depth)
+    assert (whole.primitive >= len(faces)).any() and (whole.primitive < len(faces)).any()
+    torch.testing.assert_close(
+        exact_depth(mixed, camera(), whole)[whole.hit], whole.depth[whole.hit], rtol=1e-5, atol=0
+    )
+
+
+def test_the_nearer_is_seen_and_of_equally_near_ones_the_first():
+    near, far = [(-5, -5, 2), (5, -5, 2), (0, 9, 2)], [(-5, -5, 3), (5, -5, 3), (0, 9, 3)]
+    for first, second in ((near, far), (far, near)):
+        buffer = rasterize(geometry(first + second, [(0, 1, 2), (3, 4, 5)]), camera())
+        assert float(buffer.depth[24, 32]) == 2
+    assert int(rasterize(geometry(near + near, [(0, 1, 2), (3, 4, 5)]), camera()).primitive[24, 32]) == 0
+
+
+def test_what_is_behind_the_camera_or_without_an_area_is_not_drawn():
+    behind = [(-1, -1, -2), (1, -1, -2), (0, 1, -2)]
+    through = [(-1, -1, -2), (1, -1, 2), (0, 1, 2)]
+    line = [(-1, 0, 2), (0, 0, 2), (1, 0, 2)]
+    buffer = rasterize(geometry(behind + through + line, np.arange(9).reshape(3, 3)), camera())
+    assert not buffer.hit.any()
+    assert not rasterize(geometry([(0, 0, 0.5)]), camera(), near=0.5).hit.any()
+    assert not rasterize(geometry(np.zeros((0, 3))), camera()).hit.any()
+
+
+def test_a_loose_point_is_a_square_and_falls_into_the_pixel_of_its_place():
     view = camera()
-    points = np.repeat(pixel_points(view, np.array(5), np.array(6), 2.0), 1000, axis=0)
-    assert rasterize([points], view).index[5, 6] == 0
-    assert rasterize([points[:400], points[400:]], view).index[5, 6] == 0
+    point = [(10.2 - view.cx) / view.fx * 2, (20.9 - view.cy) / view.fy * 2, 2.0]
+    buffer = rasterize(geometry([point]), view)
+    assert buffer.hit.nonzero().tolist() == [[20, 10]] and float(buffer.depth[20, 10]) == 2
+    splats = rasterize(geometry([point]), view, splat=3)
+    assert splats.hit.sum() == 9 and bool(splats.hit[19:22, 9:12].all())
+    with pytest.raises(UserError, match="not an odd number"):
+        rasterize(geometry([point]), view, splat=2)
 
 
-def test_points_behind_the_camera_or_outside_the_image_are_not_seen():
-    view = Camera(4, 3, 1.0, 1.0, 2.0, 1.5, np.eye(3, 4))
-    inside = [[-2, -1.5, 1], [1.99, 1.49, 1]]  # corners: the left and upper borders belong to the image
-    outside = [
-        [2, 0, 1],
-        [-2.01, 0, 1],
-        [0, 1.5, 1],
-        [0, -1.51, 1],
-        [0, 0, -1],
-        [0, 0, 0],
-        [np.nan, 0, 1],
-        [1, 1, 1e-30],
-    ]
-    buffer = rasterize([np.array(outside + inside)], view)
-    assert buffer.index[0, 0] == len(outside)
-    assert buffer.index[2, 3] == len(outside) + 1
-    assert buffer.hit.sum() == 2
-
-
-def test_near_plane():
+def test_points_without_a_surface_reach_each_other_and_beside_one_they_do_not():
     view = camera()
-    points = pixel_points(view, np.array([3, 3]), np.array([4, 4]), np.array([0.5, 1.0]))
-    assert rasterize([points], view).index[3, 4] == 0
-    assert rasterize([points], view, near=0.5).index[3, 4] == 1
+    grid = np.insert(np.mgrid[-0.5:0.5:0.15, -0.4:0.4:0.15].reshape(2, -1).T, 2, 2.0, axis=1)  # 4.5 pixels apart
+    spacing = np.full(len(grid), 0.15)
+    inner = (slice(18, 30), slice(24, 40))
+    assert bool(rasterize(geometry(grid, spacing=spacing), view).hit[inner].all())
+    beside = np.concatenate([[(9, 9, 5), (9, 8, 5), (8, 9, 5)], grid])
+    alone = rasterize(geometry(beside, [(0, 1, 2)], np.full(len(beside), 0.15)), view)
+    assert 0 < alone.hit[inner].sum() < 40
 
 
-def test_chunks_give_bitwise_the_whole():
-    view, points = camera(cam_from_world=turned()), random_points(10_001)
-    whole = rasterize([points], view)
-    for size in (13, 1000, 9999):
-        chunked = rasterize((points[i : i + size] for i in range(0, len(points), size)), view)
-        np.testing.assert_array_equal(chunked.index, whole.index)
-        np.testing.assert_array_equal(chunked.depth, whole.depth)
+def test_halving_keeps_the_nearest_of_four_and_counts_what_is_covered():
+    view = camera(65, 47)
+    corners, faces = random_mesh(60)
+    mesh = geometry(corners, faces)
+    buffer = rasterize(mesh, view)
+    samples = locate(mesh, view, buffer)
+    coarse, kept = halved(buffer, samples)
+    assert coarse.depth.shape == kept.size == (24, 33)
+    depth = np.full((48, 66), np.inf)
+    depth[:47, :65] = np.where(buffer.hit, buffer.depth, np.inf)
+    blocks = depth.reshape(24, 2, 33, 2).min(axis=(1, 3))
+    np.testing.assert_array_equal(coarse.depth, np.where(np.isinf(blocks), 0, blocks))
+    hit, index = nearest_of_four(buffer.depth, samples.index())
+    assert torch.equal(hit, coarse.depth) and torch.equal(index, kept.index())
+    share = coverage(buffer.hit)
+    assert share.shape == (24, 33) and torch.equal(share > 0, coarse.hit)
+    assert coverage(torch.tensor([[True, False, True]])).tolist() == [[0.5, 1.0]]  # beyond the border is nothing
 
 
-def test_an_empty_cloud_gives_an_empty_buffer():
-    for chunks in ([], [np.zeros((0, 3), np.float32)]):
-        buffer = rasterize(chunks, camera(), splat=3)
-        assert buffer.index.shape == (48, 64)
-        assert (buffer.index == -1).all()
-        assert (buffer.depth == 0).all()
-        assert buffer.density == 0
+def test_shrinking_averages_the_nearest_surface_alone():
+    picture = torch.tensor([[[10.0], [20.0], [7.0]], [[90.0], [30.0], [0.0]]])
+    depth = torch.tensor([[2.0, 2.01, 4.0], [3.0, 2.0, 0.0]])
+    assert shrink(picture, depth).squeeze(2).tolist() == [[20.0, 7.0]]
 
 
-@pytest.mark.parametrize("splat", [1, 3, 5])
-def test_a_splat_is_a_square_at_the_depth_of_its_point(splat):
-    view = camera()
-    points = pixel_points(view, np.array([20, 0]), np.array([30, 63]), np.array([2.0, 3.0]))
-    buffer = rasterize([points], view, splat=splat)
-    expected = np.full((48, 64), -1)
-    r = splat // 2
-    expected[20 - r : 21 + r, 30 - r : 31 + r] = 0
-    expected[: 1 + r, 63 - r :] = 1  # cut by the corner of the image
-    np.testing.assert_array_equal(buffer.index, expected)
-    np.testing.assert_array_equal(buffer.depth, np.select([expected == 0, expected == 1], [2.0, 3.0], 0))
-
-
-def test_overlapping_splats_show_the_nearest():
-    view, points = camera(cam_from_world=turned()), random_points(500)
-    single, splats = rasterize([points], view), rasterize([points], view, splat=3)
-    depth = np.pad(np.where(single.hit, single.depth, np.inf), 1, constant_values=np.inf)
-    nearest = np.min([depth[i : i + 48, j : j + 64] for i in range(3) for j in range(3)], axis=0)
-    np.testing.assert_array_equal(splats.depth, np.where(np.isfinite(nearest), nearest, 0))
-    assert splats.density > 1.5 * single.density
-
-
-def test_splats_larger_than_the_image():
-    view = Camera(2, 3, 1.0, 1.0, 1.0, 1.5, np.eye(3, 4))
-    assert (rasterize([np.array([[0, 0, 1.0]])], view, splat=9).index == 0).all()
-
-
-@pytest.mark.parametrize("splat", [0, 2, -1])
-def test_an_even_splat_is_refused(splat):
-    with pytest.raises(UserError, match=r"framebuffers\.splat is .* odd"):
-        rasterize([random_points(3)], camera(), splat=splat)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_cuda_where_there_is_none_is_refused():
-    with pytest.raises(UserError, match="set device to cpu"):
-        rasterize([random_points(3)], camera(), device="cuda")
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_cuda_gives_what_the_cpu_gives():
-    view, points = camera(cam_from_world=turned()), random_points(50_000)
-    cpu, cuda = (rasterize([points], view, splat=3, device=device) for device in ("cpu", "cuda"))
-    assert np.mean(cpu.index == cuda.index) > 0.999
-
-
-@pytest.mark.parametrize("splat", [1, 3])
-def test_pyramid_equals_rasterizing_at_each_size(splat):
-    view, points = camera(cam_from_world=turned()), random_points(20_000)
-    levels = pyramid(rasterize([points], view), levels=4, splat=splat)
-    for level, buffer in enumerate(levels):
-        coarse = rasterize([points], view.resized(64 >> level, 48 >> level), splat=splat)
-        np.testing.assert_array_equal(buffer.index, coarse.index)
-        np.testing.assert_array_equal(buffer.depth, coarse.depth)
-
-
-def test_pyramid_of_an_indivisible_size_rounds_up():
-    view, points = camera(width=61, height=45), random_points(20_000)
-    levels = pyramid(rasterize([points], view), levels=4)
-    for level, (height, width) in enumerate([(45, 61), (23, 31), (12, 16), (6, 8)]):
-        assert levels[level].index.shape == (height, width)
-        scale = 2.0**-level
-        # the coarse grid reaches beyond the image, where no point was kept
-        coarse = Camera(width, height, *(scale * np.array([view.fx, view.fy, view.cx, view.cy])), view.cam_from_world)
-        uv, _ = view.project(points.astype(np.float64))
-        kept = np.where(np.all((uv >= 0) & (uv < [61, 45]), axis=1)[:, None], points, np.float32(-100))
-        np.testing.assert_array_equal(levels[level].index, rasterize([kept], coarse).index)
-
-
-def test_pyramid_of_an_empty_buffer():
-    empty = DeepBuffer(np.full((5, 7), -1, np.int32), np.zeros((5, 7), np.float32))
-    assert [level.hit.any() for level in pyramid(empty, 3, splat=3)] == [False] * 3
-
-
-def sparse_wall(view, step, depth=2.0):
-    """World points at every `step`-th pixel of a wall that faces the camera."""
-    rows, columns = np.mgrid[1 : view.height : step, 1 : view.width : step]
-    return pixel_points(view, rows, columns, np.full(rows.shape, depth))
-
-
-@pytest.mark.parametrize(("step", "levels"), [(3, 1), (5, 3), (8, 3)])
-def test_points_reach_as_far_as_they_are_apart(step, levels):
-    view = camera()
-    points = sparse_wall(view, step)
-    buffer = reaching(rasterize([points], view), spacing(points), view)
-    assert np.median(buffer.reach[buffer.hit]) == round(0.75 * step)
-    inner = slice(step, -step)
-    for level, filled in enumerate(pyramid(buffer, levels, splat=3)):
-        part = slice(inner.start >> level, (view.height - step) >> level), slice(step >> level, 64 - step >> level)
-        assert filled.hit[part].all()
-        np.testing.assert_array_equal(filled.depth[filled.hit], 2)
-    assert step == 3 or not pyramid(rasterize([points], view), 1, splat=3)[0].hit[inner, inner].all()
-
-
-def test_a_point_reaches_only_where_nothing_else_is():
-    view = camera()
-    wall, lone = sparse_wall(view, 1), pixel_points(view, np.array(20), np.array(30), 1.0)
-    points = np.concatenate([lone, wall])
-    buffer = reaching(rasterize([points], view), np.full(len(points), 1.0, np.float32), view)
-    assert buffer.reach[20, 30] == LARGEST
-    np.testing.assert_array_equal(np.argwhere(pyramid(buffer, 1, splat=3)[0].index == 0).mean(axis=0), [20, 30])
-    assert (pyramid(buffer, 1, splat=3)[0].index == 0).sum() == 9
-    alone = reaching(rasterize([lone], view), np.array([np.inf], np.float32), view)
-    assert (pyramid(alone, 1, splat=3)[0].index == 0).sum() == (2 * LARGEST + 1) ** 2
-
-
-def test_the_picture_grows_with_the_points():
-    view = camera()
-    points = sparse_wall(view, 6)
-    colors = np.where(points[:, :1] < 0, [[10, 200, 30]], [[250, 20, 90]]).astype(np.uint8)
-    buffer = reaching(rasterize([points], view), spacing(points), view)
-    levels = pyramid(buffer, 2, splat=3)
-    finest = shade([points], colors, view, buffer, levels[0], 3)
-    for level, picture in zip(levels, color_pyramid(finest, levels, 3), strict=True):
-        np.testing.assert_array_equal(picture.any(axis=2), level.hit)
-        width = picture.shape[1]
-        border = round(view.cx * width / 64)
-        assert (picture[:, : border - 6][level.hit[:, : border - 6]] == [10, 200, 30]).all()
-        assert (picture[:, border + 6 :][level.hit[:, border + 6 :]] == [250, 20, 90]).all()
-
-
-def shaded_reference(points, colors, view, splat):
-    """Sums over the points, pixel by pixel and splat by splat, in float64."""
-    index, front = reference(points, view)
-    sums = np.zeros((view.height, view.width, 4))
-    uv, z = view.project(points.astype(np.float64))
-    for (u, v), d, color in zip(uv, z, colors, strict=True):
-        if d > 0 and 0 <= u < view.width and 0 <= v < view.height and d <= front[int(v), int(u)] * (1 + SAME_SURFACE):
-            sums[int(v), int(u)] += [*color, 1]
-    picture = np.zeros((view.height, view.width, 3))
-    for y, x in np.ndindex(view.height, view.width):
-        rows = range(max(0, y - splat // 2), min(view.height, y + splat // 2 + 1))
-        columns = range(max(0, x - splat // 2), min(view.width, x + splat // 2 + 1))
-        near = [(r, c) for r in rows for c in columns if index[r, c] >= 0]
-        if near:
-            limit = min(front[place] for place in near) * (1 + SAME_SURFACE)
-            weights = {(r, c): NEIGHBOUR ** ((r - y) ** 2 + (c - x) ** 2) for r, c in near if front[r, c] <= limit}
-            total = sum(weight * sums[place] for place, weight in weights.items())
-            picture[y, x] = total[:3] / total[3]
-    return picture
-
-
-@pytest.mark.parametrize("splat", [1, 3])
-def test_a_shaded_pixel_is_the_mean_of_its_surface(splat):
-    view, points = camera(24, 18, turned()), random_points(2000)
-    colors = np.random.default_rng(1).integers(0, 256, (2000, 3), dtype=np.uint8)
-    buffer = rasterize([points], view)
-    (splats,) = pyramid(buffer, 1, splat)
-    picture = shade([points[:700], points[700:]], colors, view, buffer, splats, splat)
-    np.testing.assert_allclose(picture, shaded_reference(points, colors, view, splat), atol=1)
-    np.testing.assert_array_equal(picture, shade([points], colors, view, buffer, splats, splat))
-    np.testing.assert_array_equal(picture.any(axis=2), splats.hit)
-
-
-def test_what_is_behind_a_surface_does_not_shine_through():
-    view = camera(8, 8)
-    rows, columns = np.mgrid[:8, :8]
-    wall, behind = (pixel_points(view, rows, columns, np.full(rows.shape, depth)) for depth in (1.0, 1.5))
-    colors = np.repeat(np.uint8([[200, 100, 50], [0, 255, 0]]), 64, axis=0)
-    points = np.concatenate([wall, behind])
-    buffer = rasterize([points], view)
-    assert (shade([points], colors, view, buffer, *pyramid(buffer, 1, splat=3), splat=3) == colors[0]).all()
-    half = np.concatenate([wall[:32], behind])  # the wall's upper half alone: its edge keeps its colour
-    colors = np.concatenate([colors[:32], colors[64:]])
-    buffer = rasterize([half], view)
-    picture = shade([half], colors, view, buffer, *pyramid(buffer, 1, splat=3), splat=3)
-    assert (picture[:5] == colors[0]).all()
-    assert (picture[5:] == colors[-1]).all()
-
-
-def test_coarse_pictures_are_means_of_the_surface_they_show():
-    """A checkerboard of single pixels turns gray, and not black or white; a far background is left out."""
-    depth = np.full((6, 8), 2.0, np.float32)
-    depth[0, 1], depth[4:, 6:] = 3.0, 0
-    buffer = DeepBuffer(np.where(depth > 0, np.arange(48).reshape(6, 8), -1).astype(np.int32), depth)
-    color = np.repeat(255 * (np.add.outer(np.arange(6), np.arange(8)) % 2)[..., None], 3, axis=2).astype(np.uint8)
-    fine, coarse = color_pyramid(color, pyramid(buffer, 2))
-    np.testing.assert_array_equal(fine, color)
-    assert coarse.shape == (3, 4, 3)
-    assert coarse[0, 0, 0] == 85  # two black pixels, one white one; the other white one is behind
-    assert (coarse[2, 3] == 0).all()  # nothing is there
-    assert (coarse[1] == 128).all()
-    odd = color_pyramid(color[:5, :7], pyramid(DeepBuffer(buffer.index[:5, :7], buffer.depth[:5, :7]), 3))
-    assert [picture.shape[:2] for picture in odd] == [(5, 7), (3, 4), (2, 2)]
+def test_cuda_is_refused_where_there_is_none():
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    cloud = Cloud(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.uint8), np.zeros((1, 3), np.float32))
+    with pytest.raises(UserError, match="CUDA"):
+        Geometry.of(cloud, "cuda")

@@ -9,10 +9,18 @@ from nrw.core import ade20k
 from nrw.core.errors import UserError
 from nrw.dataset.packed import PackedDataset
 from nrw.models import inputs
-from nrw.models.inputs import BufferSpec, PointFeatures, color_terms, raster_tensors
+from nrw.models.inputs import BufferSpec, PointFeatures, raster_tensors
+from nrw.models.terms import color_terms
 
 CONFIG = {
-    "buffer": {"representation": "corrected", "levels": 2, "view_direction": True, "lighting": 2, "point_channels": 4},
+    "buffer": {
+        "representation": "corrected",
+        "levels": 2,
+        "view_direction": True,
+        "lighting": 2,
+        "point_channels": 4,
+        "detail": False,
+    },
 }
 META = {"levels": 3, "near": 2.0, "far": 10.0, "classes": [2, 3], "n_points": 7, "has_index": True, "lighting": 2}
 
@@ -38,6 +46,7 @@ def level(depth: list[float], **changes) -> dict:
     values = {
         "color": np.full((1, width, 3), 255, np.uint8),
         "depth": np.array([depth], np.float32),
+        "coverage": 255 * (np.array([depth]) > 0).astype(np.uint8),
         "index": None,
         "lighting": None,
         "labels": np.zeros((1, width), np.uint8),
@@ -65,6 +74,7 @@ def test_spec_without_segmentation_has_no_label_channels():
 
 def test_spec_of_2019():
     buffer = {"representation": "paper2019", "levels": 1, "view_direction": False, "lighting": 0, "point_channels": 0}
+    buffer["detail"] = False
     made = BufferSpec.from_config(configured(**buffer), META)
     assert (made.raster_channels, made.channels) == (7, 7)
 
@@ -151,6 +161,7 @@ def test_levels_batches_and_read_only_arrays():
             arrays = {
                 "color": rng.integers(0, 256, (side, side, 3), np.uint8),
                 "depth": (rng.random((side, side)) * (rng.random((side, side)) < 0.5) * 9).astype(np.float32),
+                "coverage": rng.integers(0, 256, (side, side), np.uint8),
                 "index": rng.integers(-1, 9, (side, side), np.int32),
                 "lighting": rng.integers(1, 256, (side, side, 2), np.uint8),
                 "labels": rng.integers(0, 7, (side, side), np.uint8),

@@ -27,12 +27,12 @@ from nrw.mvs.workspace import Workspace, write_map
 
 
 def test_fusion_lies_on_the_planes_and_sparse_points_fill_holes(scene, tmp_path):
-    fuse_depths(scene.mvs, tmp_path / "cloud.ply", tmp_path / "summary.json", min_views=3)
+    fuse_depths(scene.mvs, tmp_path / "cloud.ply", None, tmp_path / "summary.json", min_views=3)
     cloud, summary = read_cloud(tmp_path / "cloud.ply"), read_json(tmp_path / "summary.json")
-    assert summary["points"] == len(cloud.points) == summary["dense_points"] + summary["sparse_points"]
-    assert summary["ground_points"] == 0
+    assert summary["points"] == len(cloud.points) == summary["loose_points"] + summary["sparse_points"]
+    assert summary["surface_points"] == summary["triangles"] == 0
     np.testing.assert_array_equal(cloud.stored_spacing, spacing(cloud.points))
-    assert summary["dense_points"] > 5000
+    assert summary["loose_points"] > 5000
     assert summary["photos_without_depth"] == ["0005"]
     assert summary["photos"]["0000"]["coverage"] > 0.7
     assert summary["photos"]["0000"]["seconds"] > 0
@@ -61,7 +61,7 @@ def test_fused_points_are_where_the_pixel_centres_look(tmp_path):
     for photo_id, depth in (("0000", wall(camera)), ("0001", np.zeros((HEIGHT, WIDTH)))):
         write_map(workspace.depth_map(photo_id, "geometric"), depth)
         write_map(workspace.normal_map(photo_id, "geometric"), np.tile([0.0, 0, -1], (HEIGHT, WIDTH, 1)))
-    fuse_depths(tmp_path, tmp_path / "cloud.ply", tmp_path / "summary.json", min_views=1)
+    fuse_depths(tmp_path, tmp_path / "cloud.ply", None, tmp_path / "summary.json", min_views=1)
     uv, _ = camera.project(read_cloud(tmp_path / "cloud.ply").points)
     assert len(uv) > 0.9 * WIDTH * HEIGHT
     np.testing.assert_allclose(uv % 1, 0.5, atol=1e-3)
@@ -83,7 +83,7 @@ def test_point_colors_are_of_most_photos_not_of_one(tmp_path):
     for photo_id, camera in cameras.items():
         write_map(workspace.depth_map(photo_id, "geometric"), wall(camera))
         write_map(workspace.normal_map(photo_id, "geometric"), np.full((HEIGHT, WIDTH, 3), [0.0, 0.0, -1.0]))
-    fuse_depths(workspace.root, tmp_path / "cloud.ply", tmp_path / "summary.json", min_views=5)
+    fuse_depths(workspace.root, tmp_path / "cloud.ply", None, tmp_path / "summary.json", min_views=5)
     cloud = read_cloud(tmp_path / "cloud.ply")
     gray = cloud.colors[np.ptp(cloud.colors.astype(int), axis=1) < 100].mean(1)  # the sparse points are red
     expected = 0.4 * texture(cloud.points[np.ptp(cloud.colors.astype(int), axis=1) < 100].astype(float)) + 60
@@ -102,4 +102,18 @@ def test_fusing_nothing_is_an_error(scene, tmp_path):
     for kind in PASSES:
         match_with_neighbours(root, None, ["0000", "0001"], root / f"{kind}.key", kind, sources=1, min_views=2)
     with pytest.raises(UserError, match="min_views"):
-        fuse_depths(root, tmp_path / "cloud.ply", tmp_path / "summary.json", min_views=2)
+        fuse_depths(root, tmp_path / "cloud.ply", None, tmp_path / "summary.json", min_views=2)
+
+
+def test_the_cloud_begins_with_the_surface(scene, tmp_path):
+    paths = (tmp_path / "cloud.ply", tmp_path / "surface.ply", tmp_path / "summary.json")
+    fuse_depths(scene.mvs, *paths, min_views=3)
+    cloud, surface, summary = read_cloud(paths[0]), read_cloud(paths[1]), read_json(paths[2])
+    assert summary["triangles"] == len(surface.faces) > 1000
+    assert summary["points"] == summary["surface_points"] + summary["loose_points"] + summary["sparse_points"]
+    np.testing.assert_array_equal(cloud.points[: len(surface)], surface.points)
+    np.testing.assert_array_equal(cloud.faces, surface.faces)
+    x, z = surface.points[:, 0], surface.points[:, 2]
+    off = np.abs(z - np.maximum(5 - 0.5 * x, 5 + 0.3 * x)) / z
+    assert np.median(off) < 0.002 and np.mean(off < 0.01) > 0.98
+    assert np.ptp(surface.colors.astype(int), axis=1).max() < 100  # gray, as the photos are

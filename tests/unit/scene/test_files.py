@@ -3,7 +3,7 @@ import pytest
 
 from nrw.core.errors import UserError
 from nrw.geometry.pointcloud import Cloud, write_cloud
-from nrw.scene.files import SceneFiles, read_colored_cloud
+from nrw.scene.files import SceneFiles
 
 
 @pytest.fixture
@@ -38,10 +38,11 @@ def test_the_cloud_gets_the_colors_of_the_photos(files):
     np.testing.assert_array_equal(files.colored_cloud().colors, colors)
 
 
-def test_colors_of_another_cloud_are_refused(files, tmp_path):
-    np.save(tmp_path / "colors.npy", np.zeros((5, 3), np.uint8))
+def test_colors_of_another_cloud_are_refused(files):
+    files.framebuffers.mkdir(exist_ok=True)
+    np.save(files.colors, np.zeros((5, 3), np.uint8))
     with pytest.raises(UserError, match="different runs"):
-        read_colored_cloud(files.cloud, tmp_path / "colors.npy")
+        files.colored_cloud()
 
 
 def test_videos_and_samples_are_listed_in_order(files):

@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from training_scene import BUILDING, PERSON, SKY, make_config, make_scene, run
 
 from nrw.core.errors import UserError
 from nrw.dataset.packed import PackedDataset
 from nrw.models.inputs import crop
 from nrw.scene.model import Completion, SceneModel
+from nrw.scene.views import Views
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +53,30 @@ def test_a_novel_view_from_a_photos_place_is_its_view(scene):
     model, dataset, cloud, cameras, _ = scene
     view = dataset.view("0002")
     z = model.encode(view)
-    picture, raw = model.novel_view(cloud, cameras[2], z, view.labels)
-    np.testing.assert_array_equal(raw, view.color[0])
-    np.testing.assert_array_equal(picture, model.render_view(view, z))
-    predicted, _ = model.novel_view(cloud, cameras[2], z)
-    np.testing.assert_array_equal(predicted, model.render_view(view, z, predict_labels=True))
+    views = Views(model, cloud, None, scale=1, splat=3)
+    seen = views.see(cameras[2], view.labels)
+    np.testing.assert_array_equal(views.raw(seen), view.color[0])
+    for name in ("color", "depth", "index", "coverage", "lighting"):
+        for ours, packed in zip(getattr(seen.view, name), getattr(view, name), strict=True):
+            np.testing.assert_array_equal(ours.numpy(), packed)
+    inside = ndimage.binary_erosion(view.depth[0] > 0, iterations=3)  # the outline is soft in a novel view
+    apart = np.abs(views.draw(seen, z).astype(int) - model.render_view(view, z))
+    assert apart[inside].max() <= 1
+    predicted = views.draw(views.see(cameras[2]), z)
+    apart = np.abs(predicted.astype(int) - model.render_view(view, z, predict_labels=True))
+    assert apart[inside].max() <= 1
+
+
+def test_a_picture_has_any_size_and_shows_the_same(scene):
+    model, dataset, cloud, cameras, _ = scene
+    z = model.encode(dataset.view("0002"))
+    views = Views(model, cloud, None, scale=2, splat=3)
+    small, large = (
+        views.draw(views.see(cameras[2].resized(factor * 64, factor * 48)), z).astype(float) for factor in (2, 4)
+    )
+    assert large.shape == (192, 256, 3)
+    halves = large.reshape(96, 2, 128, 2, 3).mean(axis=(1, 3))
+    assert np.abs(halves - small).mean() < 12
 
 
 def test_predicted_labels_are_of_lasting_classes_and_mostly_right(scene):
@@ -73,7 +94,7 @@ def test_there_is_no_sky_beneath_the_horizon(scene):
     level = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # looks along the world's y, z up
     tilted = replace(view, camera=replace(view.camera, cam_from_world=np.column_stack([level, np.zeros(3)])))
     sky_everywhere = torch.from_numpy(labels == SKY).float()[None, :, None, None].expand(1, -1, *view.labels.shape)
-    certain = SceneModel(model.networks, model.spec, [], 3, Completion(torch.nn.Module(), spec, labels))
+    certain = SceneModel(model.networks, model.spec, [], Completion(torch.nn.Module(), spec, labels))
     certain.completion.network.forward = lambda rasters, index: sky_everywhere.clone()
     found, beneath = certain.predict_labels(tilted), tilted.camera.ray_directions()[..., 2] < 0
     np.testing.assert_array_equal(found == SKY, ~beneath)
@@ -114,7 +135,7 @@ def test_a_scene_with_labels_needs_completion_for_new_views(scene):
     _, dataset, cloud, cameras, folder = scene
     model = SceneModel.load(folder / "finetune", None)
     with pytest.raises(UserError, match="completion"):
-        model.novel_view(cloud, cameras[0], torch.zeros(4))
+        Views(model, cloud, None, scale=1, splat=3).see(cameras[0])
     with pytest.raises(UserError, match="not segmented"):
         model.predict_labels(dataset.view("0000"))
     with pytest.raises(UserError, match=r"config\.json is missing"):

@@ -95,22 +95,22 @@ def test_joint_shots_visit_every_view_with_its_code():
 
 
 def test_the_three_videos_and_one_more_are_made(scene, tmp_path):
-    model, dataset, cloud = SceneFiles(scene).open_with_cloud("cpu")
+    views, dataset = SceneFiles(scene).open_views("cpu")
     write_path(tmp_path / "dusk.json", CameraPath(4, [dataset.view("0000").camera] * 2, [{"0001": 1.0}] * 2))
     settings = {**SETTINGS, "extra": {"dusk": {"path": str(tmp_path / "dusk.json")}}}
     for kind, frames, size in (
         ("flythrough", 8, (64, 32)), ("appearance", 8, (64, 48)), ("joint", 8, (64, 32)), ("dusk", 2, (64, 48)),
     ):  # fmt: skip
-        shots.film(kind, model, dataset, cloud, settings, tmp_path / f"{kind}.mp4")
+        shots.film(kind, views.model, dataset, views, settings, tmp_path / f"{kind}.mp4")
         assert frames_of(tmp_path / f"{kind}.mp4") == (frames, size)
         assert read_image(tmp_path / f"{kind}.png").shape == (size[1], size[0], 3)
     with pytest.raises(UserError, match="neither one of"):
-        shots.film("dawn", model, dataset, cloud, settings, tmp_path / "dawn.mp4")
+        shots.film("dawn", views.model, dataset, views, settings, tmp_path / "dawn.mp4")
 
 
 def test_the_appearance_video_ends_where_it_began(scene):
-    model, dataset, cloud = SceneFiles(scene).open_with_cloud("cpu")
-    loop = shots.appearance(model, dataset, cloud, SETTINGS)
+    views, dataset = SceneFiles(scene).open_views("cpu")
+    loop = shots.appearance(views.model, dataset, views.cloud, SETTINGS)
     assert len({id(shot.camera) for shot in loop}) == 1
     assert torch.equal(loop[0].appearance, loop[-1].appearance)
     assert not torch.equal(loop[0].appearance, loop[len(loop) // 2].appearance)
