@@ -99,7 +99,8 @@ def make_scene(root: Path) -> None:
     write_split(files.split, [{**row, "reason": ""} for row in split])
     pack_dataset(
         files.aligned, files.framebuffers, files.split, files.dataset,
-        levels=2, scale=SCALE, splat=3, transient=["person"], sky=["sky"], colors_npy=files.colors, lighting_npy=files.lighting,
+        levels=2, scale=SCALE, splat=3, transient=["person"], sky=["sky"],
+        colors_npy=files.colors, lighting_npy=files.lighting,
     )  # fmt: skip
 
     save_networks(root, CONFIG)

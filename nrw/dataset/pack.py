@@ -165,7 +165,7 @@ class _Source:
             raise UserError(
                 f"Photo {photo_id} is in {self.split_csv} but not in {self.aligned_dir}/index.csv; make both again."
             )
-        arrays = {PHOTO: reference, LABELS: labels}
+        arrays: dict[str, Any] = {PHOTO: reference, LABELS: labels}
         for number, level in enumerate(pyramid(self._finest(photo_id, reference), self.levels)):
             arrays |= {COLOR.format(number): level.color[..., :3], DEPTH.format(number): level.depth}
             arrays[COVERAGE.format(number)] = level.coverage

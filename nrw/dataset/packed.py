@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from nrw.core.errors import UserError
 from nrw.core.io import read_json
 from nrw.geometry.cameras import Camera
 
+Array = Any  # an array; a tensor in a view that was drawn
 FORMAT = 3  # of dataset.json and the raw files
 
 PHOTO, LABELS, COLOR, DEPTH, INDEX = "photo.u8", "labels.u8", "color_{}.u8", "depth_{}.f32", "index_{}.i32"
@@ -43,13 +45,13 @@ class View:
     id: str
     pixels: np.ndarray
     labels: np.ndarray
-    color: list[np.ndarray]
-    depth: list[np.ndarray]
-    index: list[np.ndarray] | None
-    coverage: list[np.ndarray]
+    color: list[Array]
+    depth: list[Array]
+    index: list[Array] | None
+    coverage: list[Array]
     camera: Camera | None
-    lighting: list[np.ndarray] | None = None
-    detail: np.ndarray | None = None
+    lighting: list[Array] | None = None
+    detail: Array | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

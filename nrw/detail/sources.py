@@ -17,7 +17,7 @@ from nrw.geometry.cameras import Camera
 CHOSEN = 6  # photos per view
 PLACES = 256  # of the view's pixels, that the choice rests on
 KEPT = 32  # sources in memory: a camera path comes back to them
-LEAVING = 0.25  # a photo whose score is within this share of the best one not chosen loses its weight by and by
+LEAVING = 1.0  # a photo whose score exceeds the best one not chosen by less than this share has less weight
 
 
 class Sources:
@@ -33,7 +33,9 @@ class Sources:
         self.ids = sorted(cameras)
         missing = [photo_id for photo_id in self.ids if not residual_path(folder, photo_id).is_file()]
         if missing:
-            raise UserError(f"{folder} lacks the detail of photos {', '.join(missing[:5])}; run `measure_detail` again")
+            raise UserError(
+                f"{folder} lacks the detail of photos {', '.join(missing[:5])}; run `measure_residuals` again"
+            )
         self._cameras = cameras
         rows = [_row(cameras[photo_id]) for photo_id in self.ids]
         self._table = torch.tensor(np.array(rows).reshape(-1, 21), dtype=torch.float32, device=self.device)

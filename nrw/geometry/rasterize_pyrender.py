@@ -1,8 +1,8 @@
 """Rasterization with OpenGL through pyrender: a second backend, to check the first against.
 
 The platform is OSMesa, Mesa's software renderer (Debian and Ubuntu: libosmesa6), because pyrender's EGL platform draws
-into a buffer with four samples per pixel, which blends primitives with their surroundings. PyOpenGL binds to one platform
-for the life of a process, so nothing else in the process may use another.
+into a buffer with four samples per pixel, which blends primitives with their surroundings. PyOpenGL binds to one
+platform for the life of a process, so nothing else in the process may use another.
 """
 
 import ctypes.util
@@ -25,7 +25,7 @@ DRAWN = 1 << 22  # most primitives per drawing: bounds memory, and their numbers
 def render(
     points: np.ndarray, colors: np.ndarray, camera: Camera, point_size: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw points as unlit squares of `point_size` pixels that face the camera, each at its point's depth, or triangles.
+    """Draw unlit points, squares of `point_size` pixels that face the camera at their points' depths, or triangles.
 
     points: (N, 3) float, world; (N, 3, 3): the corners of triangles. colors: (N, 3) uint8.
     Returns rgb (H, W, 3) uint8, exactly the points' colours, black where there is no point, and depth (H, W) float32,

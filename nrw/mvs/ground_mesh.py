@@ -51,8 +51,8 @@ def ground_mesh(workspace: Workspace, maps: Workspace, voxel_size: float, surfac
 def joined(surface: Cloud, ground: Cloud) -> Cloud:
     """The two meshes as one."""
     parts = ("points", "colors", "normals")
-    arrays = [np.concatenate([getattr(surface, part), getattr(ground, part)]) for part in parts]
-    return Cloud(*arrays, faces=np.concatenate([surface.faces, ground.faces + np.int32(len(surface))]))
+    points, colors, normals = (np.concatenate([getattr(surface, part), getattr(ground, part)]) for part in parts)
+    return Cloud(points, colors, normals, faces=np.concatenate([surface.faces, ground.faces + np.int32(len(surface))]))
 
 
 def _cloud(points: np.ndarray, faces: np.ndarray, normal: np.ndarray) -> Cloud:

@@ -8,6 +8,7 @@ the depth maps as fused points drawn as splats, has no gaps between points, and 
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -69,7 +70,7 @@ def pixel_footprint(cameras: Mapping[str, Camera], depths: Depths) -> float:
     return float(np.median(sizes)) if sizes else 0.0
 
 
-def _grid(open3d: ModuleType, voxel_size: float, blocks: int) -> object:
+def _grid(open3d: ModuleType, voxel_size: float, blocks: int) -> Any:
     core = open3d.core
     return open3d.t.geometry.VoxelBlockGrid(
         ("tsdf", "weight"), (core.float32, core.float32), ((1), (1)), voxel_size, BLOCK, blocks, core.Device("CPU:0")
@@ -117,7 +118,7 @@ def _slab_mesh(
     voxel_size: float,
     blocks: np.ndarray,
     slab: tuple[int, int],
-) -> object:
+) -> Any:
     """The triangles whose centres lie in a slab, from its blocks and the adjoining ones."""
     within = (blocks[:, 0] >= slab[0] - 1) & (blocks[:, 0] <= slab[1])
     chosen = _keyed(blocks[within])
@@ -147,7 +148,7 @@ def _keyed(blocks: np.ndarray) -> np.ndarray:
     return (x << 42) | (y << 21) | z
 
 
-def _clean(mesh):  # type: ignore[no-untyped-def]  # open3d has no types
+def _clean(mesh: Any) -> Any:
     """Drop small components, then smooth."""
     if not len(mesh.triangles):
         return mesh

@@ -1,0 +1,26 @@
+import torch
+
+from nrw.detail.painting import alpha_of, enlarged, joined, spread_out
+
+
+def test_a_constant_stays_constant_and_nothing_bleeds_over_the_outline():
+    known = torch.zeros(1, 1, 6, 8)
+    known[..., 4:] = 1
+    small = torch.where(known > 0, 0.3, -0.9).expand(1, 3, -1, -1)
+    for mask, value in ((known, 0.3), (1 - known, -0.9)):
+        large = enlarged(small, mask, 2, (12, 16))
+        side = torch.nn.functional.interpolate(mask, scale_factor=2)[0, 0] > 0
+        torch.testing.assert_close(large[0, :, side], torch.full_like(large[0, :, side], value))
+    assert enlarged(small, known, 2, (11, 15)).shape == (1, 3, 11, 15)
+
+
+def test_coverage_is_soft_at_the_outline_alone():
+    hit = torch.zeros(8, 8, dtype=torch.bool)
+    hit[:, 4:] = True
+    alpha = alpha_of(hit)
+    assert alpha[4].tolist() == [0, 0, 0, 0.25, 0.75, 1, 1, 1]
+    color = torch.where(hit, 0.5, 0.0).expand(3, -1, -1)
+    around = spread_out(color, hit)
+    assert torch.allclose(around[:, :, 3:], torch.tensor(0.5))
+    picture = joined(around, torch.full((3, 8, 8), 0.5), alpha)
+    torch.testing.assert_close(picture, torch.full((3, 8, 8), 0.5))

@@ -1,0 +1,39 @@
+import numpy as np
+import torch
+
+from nrw.detail.residuals import confidence, load_residual, log_ratio, save_residual
+from nrw.models.detail_channels import DETAIL_LIMIT
+
+
+def test_a_photo_is_trusted_away_from_edges_masks_and_holes():
+    depth = np.full((20, 40), 3.0, np.float32)
+    depth[:, 20:] = 2.0
+    keep = np.ones((20, 40), bool)
+    keep[:5] = False
+    depth[15:, 35:] = 0
+    trusted = confidence(depth, keep)
+    assert (trusted[:5] == 0).all() and (trusted[15:, 35:] == 0).all()
+    assert (trusted[10, 19:21] == 0).all() and trusted[10, 26] == 1 and 0 < trusted[10, 16] < 1
+    flat = confidence(np.full((4, 4), 2.0, np.float32), np.ones((4, 4), bool))
+    assert (flat == 1).all()
+
+
+def test_a_change_of_light_that_the_painted_picture_follows_changes_no_residual():
+    rng = torch.Generator().manual_seed(0)
+    painted, texture = torch.rand(3, 8, 8, generator=rng) * 0.4 + 0.2, torch.rand(3, 8, 8, generator=rng) * 0.4 + 0.8
+    gain = torch.tensor([1.3, 0.9, 1.1])[:, None, None]
+    first = log_ratio((painted + 0.04) * texture - 0.04, painted)
+    second = log_ratio(gain * (painted + 0.04) * texture - 0.04, gain * (painted + 0.04) - 0.04)
+    torch.testing.assert_close(first, second, atol=1e-5, rtol=0)
+    torch.testing.assert_close(first, texture.log())
+    assert float(log_ratio(torch.ones(3, 1, 1), torch.zeros(3, 1, 1)).max()) == torch.tensor(DETAIL_LIMIT)
+
+
+def test_a_residual_survives_its_file(tmp_path):
+    rng = torch.Generator().manual_seed(0)
+    logs, trusted = 3 * torch.rand(3, 6, 9, generator=rng) - 1.5, torch.rand(6, 9, generator=rng)
+    save_residual(tmp_path, "0001", logs, trusted)
+    found = load_residual(tmp_path, "0001")
+    assert found.shape == (1, 4, 6, 9)
+    torch.testing.assert_close(found[0, :3], logs, atol=0.007, rtol=0)
+    torch.testing.assert_close(found[0, 3], trusted, atol=0.002, rtol=0)
