@@ -163,11 +163,11 @@ def _aligned(scene: Path, ids: list[str], points: np.ndarray, colors: np.ndarray
     segmentation = scene / "segmentation" if labelled else None
     compose_aligned(
         mvs / "cloud.ply", framebuffers, mvs, segmentation, framebuffers / "colors.npy", None, aligned, ids,
-        framebuffers / "b.key", splat=3, max_depth=depth,
+        framebuffers / "b.key", scale=config["framebuffers"]["scale"], max_depth=depth,
     )  # fmt: skip
     index_aligned(aligned, mvs, scene / "photos" / "photos.csv", reports, max_depth=depth)
     pack_dataset(
-        aligned, framebuffers, aligned / "split.csv", scene / "dataset", levels=2, splat=3,
+        aligned, framebuffers, aligned / "split.csv", scene / "dataset", levels=2, scale=2, splat=3,
         transient=["person"], sky=["sky"], colors_npy=framebuffers / "colors.npy",
     )  # fmt: skip
 

@@ -34,6 +34,7 @@ def arguments(stage, dataset, out, init=None):
     folders = {"dataset_dir": dataset, "out_dir": out / stage, "checkpoint_dir": out / "checkpoints" / stage}
     if stage in ("rerender", "finetune"):
         folders |= {
+            "detail": None,
             "init_dir": (init or out) / {"rerender": "appearance", "finetune": "rerender"}[stage],
             "stage": stage,
         }
