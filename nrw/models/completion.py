@@ -21,7 +21,7 @@ def completion_spec(spec: BufferSpec) -> BufferSpec:
     It has learned channels of its own if the views have point indices (`spec.n_points` > 0).
     """
     channels = POINT_CHANNELS if spec.n_points else 0
-    return replace(spec, representation="corrected", classes=(), lighting=0, point_channels=channels)
+    return replace(spec, representation="corrected", classes=(), lighting=0, point_channels=channels, detail=False)
 
 
 class CompletionNet(nn.Module):
