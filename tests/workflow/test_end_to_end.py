@@ -121,6 +121,8 @@ def test_settings_that_change_no_weight_retrain_nothing(finished, folder, snakem
 AFTER_THE_MODEL = {"evaluate": 1, "film": 3, "write_report": 1}
 AFTER_THE_DATASET = {
     "train_appearance": 1,
+    "measure_residuals": 2,
+    "pack_detail": 1,
     "train_rerender": 1,
     "train_finetune": 1,
     "train_completion": 1,
@@ -199,7 +201,7 @@ def test_an_aligned_data_set_goes_through_from_the_dataset_stage_on(finished, fo
     nrw = Path(sys.executable).parent / "nrw"
     subprocess.run([nrw, "export-aligned", finished, folder / "exported"], check=True, stdout=subprocess.DEVNULL)
     settings = [setting for setting in TINY if not setting.startswith(("--config", "scenes"))]
-    buffer = "buffer={levels: 2, lighting: 0, point_channels: 0, view_direction: false}"
+    buffer = "buffer={levels: 2, lighting: 0, point_channels: 0, view_direction: false, detail: false}"
     source = f"scenes={{old: {{aligned: {folder / 'exported'}}}}}"
     run = snakemake(folder, "--cores", "2", "all", "--config", source, buffer, *settings)
     assert run.returncode == 0, run.stdout
