@@ -44,6 +44,7 @@ from nrw.geometry.pointcloud import Cloud, read_cloud
 from nrw.mvs.workspace import Workspace, read_map
 from nrw.scene.files import SceneFiles
 from nrw.scene.model import SceneModel
+from nrw.scene.views import Views
 
 MULTIPLE = 8  # of the sides of every picture
 KEYS = (0, 3, 6, 8)  # lights of a sequence whose appearance is taken from the true picture; those between are blended
@@ -350,9 +351,9 @@ def seen(
     """A true picture as a photo of the scene, at the size of the training photos, with the labels of a novel view."""
     longest = max(max(dataset.view(photo).labels.shape) for photo in dataset.ids)
     size = fit_size(camera.width, camera.height, longest, MULTIPLE)
-    view = model.view_of(cloud.points, cloud.spacing, cloud.colors, similarity.camera_to_scene(camera.resized(*size)))
-    if model.completion is not None:
-        view = replace(view, labels=model.predict_labels(view))
+    scale, splat = dataset.meta["scale"], dataset.meta["splat"]
+    full = similarity.camera_to_scene(camera.resized(*(scale * side for side in size)))
+    view = Views(model, cloud, None, scale=scale, splat=splat).see(full).view
     return replace(view, pixels=np.array(Image.fromarray(picture).resize(size, Image.Resampling.BOX)))
 
 

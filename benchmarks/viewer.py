@@ -10,17 +10,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as nrw.cli sets it
 
 import imageio.v3 as iio
 import torch
 
-from nrw.geometry.rasterize import rasterize
 from nrw.scene.files import SceneFiles
-from nrw.scene.model import POINTS_AT_ONCE
-from nrw.viewer.session import MOVING_POINTS, Session, Viewpoint
+from nrw.viewer.session import Session, Viewpoint
 
 SIZES = (256, 512)
 ASPECT = 16 / 9
@@ -39,50 +35,32 @@ def measured(step: Callable[[Viewpoint], object], start: Viewpoint, times: int =
 
 
 def parts(session: Session, photo_id: str, size: int) -> dict[str, Callable[[Viewpoint], object]]:
-    """List the steps of drawing one small picture, after the whole of it."""
-    model, look, z = session.model, session.start(), session.code(photo_id)
-    view = session._see(session.place(photo_id, ASPECT)[0], size, fine=False)
-    labelled = model.completed(view)
-    picture = model.render_view(labelled, z)
+    """List the steps of drawing one picture, after the whole of it."""
+    views, look, z = session.views, session.start(), session.code(photo_id)
+    seen = views.see(session.place(photo_id, ASPECT)[0].camera(size))
+    picture = views.draw(seen, z)
     return {
-        "picture": lambda viewpoint: session.draw(viewpoint, look, size, fine=False),
-        "rasterize": lambda viewpoint: session._see(viewpoint, size, fine=False),
-        "labels": lambda _: model.completed(view),
-        "network": lambda _: model.render_view(labelled, z),
+        "picture": lambda viewpoint: session.draw(viewpoint, look, size),
+        "see": lambda viewpoint: views.see(viewpoint.camera(size)),
+        "draw": lambda _: views.draw(seen, z),
         "JPEG": lambda _: iio.imwrite("<bytes>", picture, extension=".jpeg", quality=80),
     }
 
 
-def large_cloud(session: Session, points: int) -> Callable[[Viewpoint], object]:
-    """Make a step that rasterizes so many points: the cloud resampled with a little noise."""
-    rng = np.random.default_rng(0)
-    own = session.cloud.points
-    many = own[rng.integers(len(own), size=points)] + rng.normal(0, 1e-3, (points, 3)).astype(np.float32)
-    many = torch.from_numpy(many).to(session.model.device)
-    device = str(session.model.device)
-    return lambda viewpoint: rasterize(many.split(POINTS_AT_ONCE), viewpoint.camera(SIZES[0]), device=device)
-
-
 def main(scene: Path, device: str = "cpu") -> None:
     files = SceneFiles(scene)
-    model, dataset, cloud = files.open_with_cloud(device)
-    session = Session(files, model, dataset, cloud)
+    session = Session(files, *files.open_views(device))
     photo_id = session.start().photos[0]
     viewpoint, _ = session.place(photo_id, ASPECT)
-    print(f"{scene.name}: {len(cloud)} points, {torch.get_num_threads()} threads, {device}\n")
-    print("| pixels | pictures per second | CPU s per picture | rasterize, s | labels, s | network, s | JPEG, s |")
-    print("|---|---|---|---|---|---|---|")
+    print(f"{scene.name}: {len(session.cloud)} points, {torch.get_num_threads()} threads, {device}\n")
+    print("| pixels | pictures per second | CPU s per picture | see, s | draw, s | JPEG, s |")
+    print("|---|---|---|---|---|---|")
     for size in SIZES:
         found = {name: measured(step, viewpoint) for name, step in parts(session, photo_id, size).items()}
         seconds, cpu = found.pop("picture")
         camera = viewpoint.camera(size)
         rest = " | ".join(f"{part:.3f}" for part, _ in found.values())
         print(f"| {camera.width} × {camera.height} | {1 / seconds:.1f} | {cpu:.3f} | {rest} |")
-    print(f"\nRasterizing a cloud at {SIZES[0]} pixels, by number of points: ", end="")
-    for points in (MOVING_POINTS, LARGE):
-        seconds, cpu = measured(large_cloud(session, points), viewpoint, times=4)
-        print(f"{points / 1e6:.0f} million in {seconds:.3f} s ({cpu:.3f} CPU seconds)", end="; ")
-    print()
 
 
 if __name__ == "__main__":
