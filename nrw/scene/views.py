@@ -99,15 +99,16 @@ class Views:
     def draw(self, seen: Seen, z: Tensor, edit: np.ndarray | None = None) -> np.ndarray:
         """Draw a picture (H, W, 3) uint8 in the light of z (Z,). edit: (256,) uint8, as for `SceneModel.render_view`.
 
-        Networks without measured colours, as those of 2019, draw the whole picture themselves.
+        Without measured colours, as in 2019, the networks draw the whole picture at their own size, and it is enlarged.
         """
         z = z.to(self.model.device)
         networks, spec = self.model.networks, self.model.spec
         rasters, index = self.model.buffer(seen.view, edit)
-        if networks.color_spec is None:
-            return to_picture(networks.render(rasters, index, z[None])[0])
-        correction = networks.correct(rasters, index, z[None])
         hit, size = seen.depth > 0, (seen.camera.height, seen.camera.width)
+        if networks.color_spec is None or not spec.color_terms:
+            whole = networks.render(rasters, index, z[None])
+            return to_picture(enlarged(whole, torch.ones_like(whole[:, :1]), self.scale, size)[0])
+        correction = networks.correct(rasters, index, z[None])
         sides = smooth_sides(spec, rasters[0], z[None])
         covered = (rasters[0][:, 4:5] > 0.5).float()
         surface = surface_picture(seen.samples, lit_points(spec, self.channels, z))

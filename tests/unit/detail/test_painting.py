@@ -1,6 +1,9 @@
 import torch
+from small_networks import SPEC
 
-from nrw.detail.painting import alpha_of, enlarged, joined, spread_out
+from nrw.detail.painting import alpha_of, enlarged, joined, lit_points, smooth_sides, spread_out
+from nrw.geometry.pointcloud import decode_lighting
+from nrw.models.appearance import paint_measured
 
 
 def test_a_constant_stays_constant_and_nothing_bleeds_over_the_outline():
@@ -24,3 +27,17 @@ def test_coverage_is_soft_at_the_outline_alone():
     assert torch.allclose(around[:, :, 3:], torch.tensor(0.5))
     picture = joined(around, torch.full((3, 8, 8), 0.5), alpha)
     torch.testing.assert_close(picture, torch.full((3, 8, 8), 0.5))
+
+
+def test_the_parts_of_a_picture_add_up_to_the_painted_whole():
+    """On a covered pixel: the lit point and what is added to it. Where nothing is seen: what is beside."""
+    z = torch.randn(3 * SPEC.color_terms + 8)
+    channels = torch.randint(1, 256, (1, 3 + SPEC.lighting), dtype=torch.uint8)
+    raster = torch.randn(1, SPEC.raster_channels, 1, 2)
+    raster[..., :5, :, :] = raster[..., -SPEC.lighting :, :, :] = 0
+    raster[0, :3, 0, 0], raster[0, 4, 0, 0] = channels[0, :3] / 127.5 - 1, 1
+    raster[0, -SPEC.lighting :, 0, 0] = decode_lighting(channels[0, 3:].float())
+    sides, whole = smooth_sides(SPEC, raster, z[None]), paint_measured(SPEC, raster, z[None])
+    on_surface = lit_points(SPEC, channels, z)[0] + sides.surface[0, :, 0, 0]
+    torch.testing.assert_close(on_surface, whole[0, :, 0, 0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(sides.beside[0, :, 0, 1], whole[0, :, 0, 1], atol=1e-4, rtol=1e-4)

@@ -3,7 +3,7 @@
 import torch
 from small_networks import SPEC, photo_and_buffer
 
-from nrw.models.appearance import AppearanceEncoder, paint_measured
+from nrw.models.appearance import AppearanceEncoder, Moments, cloud_map, fit_prior, paint_measured
 
 
 def test_encoder_ignores_what_is_masked():
@@ -65,3 +65,53 @@ def test_colors_are_measured_and_painted():
     between = paint_measured(SPEC, raster, z.mean(dim=0, keepdim=True))  # appearances mix as pictures do
     apart = [paint_measured(SPEC, raster[:1], code[None]) for code in z]
     assert torch.allclose(between[:1], (apart[0] + apart[1]) / 2, atol=1e-5)
+
+
+def photos_of(maps, terms, noise, generator):
+    """Second moments of photos (N) whose pixels are `terms` (N, P, K) times `maps` (N, K, 3), and noise."""
+    pixels = terms @ maps + noise * torch.randn(*terms.shape[:2], 3, generator=generator)
+    count = terms.shape[1]
+    return Moments(terms.mT @ terms / count, terms.mT @ pixels / count, (pixels**2).mean(dim=1))
+
+
+def test_what_is_usual_among_photos_is_found():
+    generator = torch.Generator().manual_seed(0)
+    usual = torch.tensor([[0.8, 0.1, 0.0], [0.0, 0.7, 0.2], [0.3, 0.3, 0.5]])
+    spread = torch.tensor([0.02, 0.1, 0.3])  # of each term's colours
+    maps = usual + spread[:, None] * torch.randn(300, 3, 3, generator=generator)
+    terms = torch.rand(300, 200, 3, generator=generator)
+    mean, precision = fit_prior(photos_of(maps, terms, 0.1, generator))
+    assert (mean - maps.mean(dim=0)).abs().max() < 0.02
+    found = torch.linalg.inv(precision).diagonal()
+    noise = 0.1**2 / 500  # a precision is in units of the noise
+    assert torch.allclose((found * noise).sqrt(), spread, rtol=0.25, atol=0.01)
+
+
+def test_a_photo_that_shows_half_of_the_terms_takes_the_others_from_the_usual():
+    """What varies together among photos is inferred: the unseen term follows the seen one."""
+    generator = torch.Generator().manual_seed(0)
+    light = 0.2 * torch.randn(200, 1, 3, generator=generator)
+    maps = torch.tensor([[0.5], [0.2], [0.4], [-0.1]]) + light * torch.tensor([[1.0], [1.0], [0.0], [0.0]])
+    terms = torch.rand(200, 100, 4, generator=generator)
+    encoder = AppearanceEncoder(SPEC, 8)
+    mean, precision = fit_prior(photos_of(maps, terms, 0.05, generator))
+    seen = terms[:1] * torch.tensor([1.0, 0.0, 1.0, 0.0])
+    moments = photos_of(maps[:1], seen, 0.0, generator)
+    found = torch.linalg.solve(moments.terms + precision, moments.mixed + precision @ mean)[0]
+    assert (found - maps[0]).abs().max() < 0.03
+    unlike = (mean - maps[0]).abs()[1].max()
+    assert unlike > 0.1  # without the link to the seen term it would be this far off
+    size = SPEC.color_terms
+    encoder.set_prior(torch.full((size, 3), 0.25), torch.eye(size))
+    z = encoder(photo_and_buffer(1, 40, 24), torch.zeros(1, 1, 40, 24))
+    assert torch.allclose(z[:, : 3 * size], torch.full((1, 3 * size), 0.25), atol=1e-5)
+    assert {"precision", "usual_colours"} <= encoder.state_dict().keys()  # files of networks hold the prior
+
+
+def test_points_are_painted_by_the_same_map_as_pixels():
+    z = torch.randn(3 * SPEC.color_terms + 8)
+    raster = torch.zeros(1, SPEC.raster_channels, 1, 1)
+    color, lighting = torch.tensor([0.3, -0.2, 0.9]), torch.tensor([0.1, 0.5, -0.7])
+    raster[0, :3, 0, 0], raster[0, 4], raster[0, -3:, 0, 0] = color, 1, lighting
+    expected = torch.cat([color, torch.ones(1), lighting]) @ cloud_map(SPEC, z)
+    assert torch.allclose(paint_measured(SPEC, raster, z[None])[0, :, 0, 0], expected, atol=1e-5)

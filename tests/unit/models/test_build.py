@@ -1,6 +1,7 @@
 """The networks put together."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from small_networks import CONFIG, NETWORK, SPEC, n_parameters, photo_and_buffer
 from nrw.core.errors import UserError
 from nrw.models import paper2019
 from nrw.models.appearance import paint_measured
-from nrw.models.build import build_networks
+from nrw.models.build import build_networks, with_detail
+from nrw.models.detail_channels import DARKEST
 from nrw.models.inputs import BufferSpec
 
 
@@ -21,6 +23,29 @@ def test_an_untrained_renderer_shows_the_measured_colors():
     index = [torch.zeros(level.shape[0], *level.shape[2:], dtype=torch.long) for level in levels]
     z = networks.encoder(x)
     assert torch.allclose(networks.render(levels, index, z), paint_measured(SPEC, x[:, 3:], z))
+
+
+def test_detail_is_a_factor_of_brightness():
+    picture, logs = torch.tensor([0.5, -0.2, -1.0])[:, None, None], torch.full((3, 1, 1), 0.7).log()
+    found = with_detail(picture, logs, torch.ones(1, 1, 1))
+    assert torch.allclose((found + 1) / 2 + DARKEST, ((picture + 1) / 2 + DARKEST) * 0.7, atol=1e-6)
+    assert torch.allclose(with_detail(picture, logs, torch.zeros(1, 1, 1)), picture, atol=1e-6)
+
+
+def test_an_untrained_renderer_shows_the_measured_colors_times_the_detail():
+    networks = build_networks(CONFIG, replace(SPEC, detail=True))
+    x = photo_and_buffer(1, 64, 48)
+    levels = [F.avg_pool2d(x[:, 3:], 1 << level) for level in range(SPEC.levels)]
+    index = [torch.zeros(level.shape[0], *level.shape[2:], dtype=torch.long) for level in levels]
+    z, detail = networks.encoder(x), torch.randn(1, 5, 64, 48) * 0.3
+    measured = paint_measured(SPEC, x[:, 3:], z)
+    picture = networks.render([*levels, detail], index, z)
+    expected = with_detail(measured, detail[:, :3], torch.ones(1, 1, 64, 48))
+    assert torch.allclose(picture, expected, atol=1e-5)
+    plain = networks.render([*levels, torch.zeros_like(detail)], index, z)
+    assert torch.allclose(plain, measured.clamp_min(-1), atol=1e-5)
+    correction = networks.correct([*levels, detail], index, z)
+    assert (correction.color == 0).all() and (correction.trust == 1).all()
 
 
 def test_networks_render_with_learned_channels():

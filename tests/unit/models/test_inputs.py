@@ -1,14 +1,18 @@
 """The channels of the networks' input, computed by hand."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from training_scene import PERSON, make_config
+from training_scene import BUFFER_OF_2019, PERSON, make_config
 
 from nrw.core import ade20k
 from nrw.core.errors import UserError
 from nrw.dataset.packed import PackedDataset
 from nrw.models import inputs
+from nrw.models.detail_channels import decode_detail, pooled_detail
 from nrw.models.inputs import BufferSpec, PointFeatures, raster_tensors
 from nrw.models.terms import color_terms
 
@@ -86,6 +90,8 @@ def test_spec_of_2019():
         ({}, {"lighting": 0}, r"buffer\.lighting is 2.*holds 0.*lower buffer\.lighting"),
         ({}, {"has_index": False}, r"buffer\.point_channels is 4.*set buffer\.point_channels to 0"),
         ({"representation": "paper2019"}, {}, r"buffer\.levels: 2, buffer\.view_direction: True"),
+        ({**BUFFER_OF_2019, "detail": True}, {}, r"buffer\.detail: True.*buffer\.detail to false"),
+        ({"point_channels": 0, "detail": True}, {"has_index": False}, r"buffer\.detail is true.*set buffer\.detail to"),
         ({"representation": "depth"}, {}, r"'depth': choose corrected or paper2019"),
     ],
 )
@@ -108,6 +114,22 @@ def test_colors_are_signed_and_zero_without_a_hit():
     (tensor,), _ = raster_tensors(spec(), [level([3.0, 0.0], color=color)])
     assert torch.allclose(tensor[:3, 0, 0], torch.tensor([-1.0, 1.0, -0.6]), atol=1e-6)
     assert tensor[:3, 0, 1].tolist() == [0, 0, 0]
+
+
+def test_a_partly_covered_pixel_counts_by_its_share():
+    """Of colour and lighting, which are means of what is seen, a fifth; the sky's term has the rest."""
+    values = {"color": np.full((1, 1, 3), 255, np.uint8), "lighting": np.full((1, 1, 2), 255, np.uint8)}
+    given = level([3.0], coverage=np.full((1, 1), 51, np.uint8), **values)
+    (tensor,), _ = raster_tensors(spec(lighting=2), [given])
+    assert torch.allclose(tensor[[0, 1, 2, 4, 5, 6], 0, 0], torch.full((6,), 0.2), atol=1e-6)
+    assert color_terms(spec(lighting=2), tensor)[4, 0, 0] == pytest.approx(0.8)
+
+
+def test_a_spec_outlives_its_record():
+    made = spec(classes=(2, 3), detail=True, levels=2)
+    assert BufferSpec.from_record(json.loads(json.dumps(vars(made)))) == made
+    record = vars(spec())
+    assert BufferSpec.from_record({key: record[key] for key in record if key != "detail"}) == spec()
 
 
 def test_view_direction_is_there_without_a_hit():
@@ -243,3 +265,18 @@ def test_the_encoder_sees_nothing_outside_its_region(scene):
     whole, _ = inputs.encoder_input(view, spec, [PERSON])
     assert x.shape[1:] == keep.shape[1:] == (48, 32)
     torch.testing.assert_close(x, whole[:, :, :32])
+
+
+def test_the_detail_is_cropped_with_the_finest_level(scene):
+    dataset = PackedDataset(scene[0])
+    spec = replace(BufferSpec.from_config(make_config(), dataset.meta), detail=True)
+    view = dataset.view("0000")
+    rasters, _ = inputs.crop_buffer(view, spec)
+    assert len(rasters) == spec.levels + 1 and rasters[-1].shape == (5, 48, 64) and (rasters[-1] == 0).all()
+    detail = np.random.default_rng(0).integers(1, 256, (48, 64, 5), np.uint8)
+    view = replace(view, detail=detail)
+    whole = decode_detail(torch.from_numpy(detail))
+    rasters, _ = inputs.crop_buffer(view, spec, (10, 4, 32, 16))
+    torch.testing.assert_close(rasters[-1], whole[:, 4:20, 10:42])
+    rasters, _ = inputs.crop_buffer(view, spec, (4, 2, 16, 12), shift=1)
+    torch.testing.assert_close(rasters[-1], pooled_detail(whole, 2)[:, 2:14, 4:20])

@@ -1,5 +1,6 @@
 """Stages 2 and 3."""
 
+import detail_scene
 import numpy as np
 import pytest
 import torch
@@ -155,6 +156,25 @@ def test_small_sizes_come_first_with_more_photos_and_never_too_small():
     assert [rerender.halvings(part, step / 8, smallest_side=208) for step in range(8)] == [2, 2, 1, 1, 1, 1, 0, 0]
     assert [rerender.halvings(part, done, smallest_side=64) for done in (0, 0.3, 0.8)] == [1, 1, 0]
     assert [crops_for_one(160, 208 >> shift) for shift in range(3)] == [1, 2, 4]
+
+
+def test_the_detail_of_other_photos_brings_pictures_closer(tmp_path):
+    """Its file is read, belongs to what a stage was trained on, and matters from the first step on."""
+    files = detail_scene.make_scene(tmp_path / "scene")
+    plain = np.fromfile(files.training_detail, np.uint8).reshape(-1, 5)
+    plain[:] = [128, 128, 128, 0, 0]
+    plain.tofile(tmp_path / "plain.u8")
+    config = detail_scene.config(rerender={"kimg": 0.004, "half_resolution_share": 0.0})
+    found = {}
+    for name, detail in (("detail", files.training_detail), ("plain", tmp_path / "plain.u8")):
+        out = tmp_path / name
+        rerender.train(files.dataset, detail, files.stage("appearance"), out, tmp_path / "checkpoints", config)
+        found[name] = rows_of(out)[-1]["val_psnr"]
+        assert read_json(out / "config.json")["spec"]["detail"]
+    assert found["detail"] > found["plain"] + 3
+    hashes = {tuple(rerender.contents(files.model("appearance"), detail)) for detail in (
+        None, files.training_detail, tmp_path / "plain.u8")}  # fmt: skip
+    assert len(hashes) == 3
 
 
 def psnr_of(model, dataset):
