@@ -46,7 +46,7 @@ def reconstruct_surface(cameras: Mapping[str, Camera], depths: Depths, voxel_siz
         mesh += part
     if len(slabs) > 1:
         mesh.remove_duplicated_vertices()  # slabs meet in exactly the same vertices
-    mesh = _clean(mesh)
+    mesh = _clean(_ordered(open3d, mesh))
     if not len(mesh.triangles):
         return empty
     mesh.compute_vertex_normals()
@@ -146,6 +146,24 @@ def _keyed(blocks: np.ndarray) -> np.ndarray:
     """(B,) int64: one number per block of (B, 3), whose coordinates lie within a million of 0."""
     x, y, z = (blocks.astype(np.int64) + (1 << 20)).T
     return (x << 42) | (y << 21) | z
+
+
+def _ordered(open3d: ModuleType, mesh: Any) -> Any:
+    """The same mesh with its vertices sorted by position and its triangles by their corners.
+
+    open3d hands both out in an order that depends on its threads; results must not.
+    """
+    points, faces = np.asarray(mesh.vertices), np.asarray(mesh.triangles)
+    order = np.lexsort(points.T)
+    rank = np.empty(len(points), np.int32)
+    rank[order] = np.arange(len(points), dtype=np.int32)
+    faces = rank[faces]
+    lowest_first = (faces.argmin(axis=1)[:, None] + np.arange(3)) % 3  # turned, so that the same side is its front
+    faces = np.take_along_axis(faces, lowest_first, axis=1)
+    faces = faces[np.lexsort(faces.T)]
+    return open3d.geometry.TriangleMesh(
+        open3d.utility.Vector3dVector(points[order]), open3d.utility.Vector3iVector(faces)
+    )
 
 
 def _clean(mesh: Any) -> Any:

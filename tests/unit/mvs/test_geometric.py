@@ -89,7 +89,7 @@ def test_a_damaged_map_is_left_out_reported_and_recomputed(scene, tmp_path):
     geometric_passes(scene)
     assert not read_depth(scene, "0002", "geometric").any()
     assert read_depth(scene, "0000", "geometric").any()
-    fuse_depths(scene.mvs, tmp_path / "cloud.ply", tmp_path / "summary.json", min_views=3)
+    fuse_depths(scene.mvs, tmp_path / "cloud.ply", None, tmp_path / "summary.json", min_views=3)
     summary = read_json(tmp_path / "summary.json")
     assert "0002" in summary["photos_without_depth"]
     assert "damaged" in summary["photos"]["0002"]["problem"]
