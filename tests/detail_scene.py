@@ -64,7 +64,7 @@ def measure(files: SceneFiles) -> None:
     ids = [f"{i:04d}" for i in range(PHOTOS) if f"{i:04d}" != VALIDATION]
     measure_residuals(
         files.dataset, files.stage("appearance"), files.cloud, files.colors, None, files.framebuffers, files.workspace,
-        files.segmentation, files.detail, ids, files.root / "residuals.json",
+        files.undistorted_photos, files.segmentation, files.detail, ids, files.root / "residuals.json",
         z_dim=config()["network"]["z_dim"], device="cpu",
     )  # fmt: skip
 

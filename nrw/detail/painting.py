@@ -17,6 +17,7 @@ from nrw.models.appearance import cloud_map, paint_measured
 from nrw.models.inputs import BufferSpec
 from nrw.models.terms import without_cloud, without_labels
 
+SHARPENING = 0.3  # gain of the detail finer than two pixels; brings its energy from .70 to .80 of the photos'
 FILLED = 3  # pixels beyond an outline into which either side is continued before it is enlarged
 
 
@@ -59,6 +60,17 @@ def spread_out(color: Tensor, hit: Tensor) -> Tensor:
     known = hit.float()[None, None]
     around = _binomial(color[None] * known) / _binomial(known).clamp_min(1e-6)
     return torch.where(hit, color, around[0])
+
+
+def sharpened(logs: Tensor, hit: Tensor) -> Tensor:
+    """Give blended log ratios (3, H, W) the energy in their finest band that photos have.
+
+    Photos that lie a fraction of a pixel off each other lose it in their mean. Unlike fewer or more unequal sources, a
+    gain leaves the mean's error alone.
+    """
+    known = hit.float()[None, None]
+    smooth = _binomial(_binomial(logs[None] * known)) / _binomial(_binomial(known)).clamp_min(1e-6)
+    return logs + (SHARPENING * (logs - smooth[0])) * hit
 
 
 def surface_picture(samples: Samples, lit: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
@@ -46,6 +47,7 @@ def measure_residuals(
     lighting_npy: Path | None,
     framebuffers_dir: Path,
     mvs_dir: Path,
+    photos_dir: Path,
     segmentation_dir: Path | None,
     out_dir: Path,
     ids: Sequence[str],
@@ -54,13 +56,20 @@ def measure_residuals(
     z_dim: int,
     device: str,
 ) -> None:
-    """Write `<id>.npy` of each photo in `ids`, its residual (H, W, 4) uint8, at the size of its framebuffer.
+    """Write `<id>.npy` of each photo in `ids`, its residual (H, W, 4) uint8.
 
-    appearance_dir: of the encoder of stage 1. Photos that are done are skipped (`core.pieces`; `key_file` belongs to
-    this chunk). One photo is in memory at a time.
+    photos_dir: the undistorted photos, whose size the residuals have, but never less than that of the framebuffer, at
+    which the surface is painted: it is smooth. appearance_dir: of the encoder of stage 1. Photos that are done are
+    skipped (`core.pieces`; `key_file` belongs to this chunk). One photo is in memory at a time.
     """
     model = appearance_dir / "model.safetensors"
-    fingerprint = {"model": model, "cloud": cloud_ply, "colors": colors_npy, "lighting": lighting_npy}
+    fingerprint = {
+        "model": model,
+        "cloud": cloud_ply,
+        "colors": colors_npy,
+        "lighting": lighting_npy,
+        "photos": photos_dir,
+    }
     todo = pending(ids, key_file, fingerprint, lambda photo_id: [residual_path(out_dir, photo_id)])
     if not todo:
         return
@@ -83,12 +92,26 @@ def measure_residuals(
         known = (raster[:, 4:5] > 0).float()
         painted = surface_picture(samples, lit_points(spec, channels, z[0]))
         added = enlarged(smooth_sides(spec, raster, z).surface, known, dataset.meta["scale"], (height, width))
-        pixels = torch.from_numpy(read_photo(workspace.image(photo_id), width, height)).to(target)
-        logs = log_ratio(pixels.movedim(2, 0) / 255, (painted + added[0] + 1) / 2)
+        painted = (painted + added[0] + 1) / 2
         keep_pixels = read_keep(workspace, segmentation_dir, photo_id, masked)
         on_face = buffer.primitive.cpu().numpy() < len(geometry.faces)
         trusted = confidence(buffer.depth.cpu().numpy(), _resized(keep_pixels, width, height) & on_face)
-        save_residual(out_dir, photo_id, logs.cpu(), torch.from_numpy(trusted))
+        pixels = _photo(photos_dir / f"{photo_id}.jpg", width, height).to(target)
+        logs = log_ratio(pixels, _stretched(painted, pixels))
+        save_residual(out_dir, photo_id, logs.cpu(), _stretched(torch.from_numpy(trusted)[None], logs)[0].cpu())
+
+
+def _photo(path: Path, width: int, height: int) -> Tensor:
+    """An undistorted photo, (3, H, W) in [0, 1], at its own size or at the given one where that is larger."""
+    with Image.open(path) as image:
+        larger = (width, height) if image.width < width else image.size
+    return torch.from_numpy(read_photo(path, *larger)).movedim(2, 0) / 255
+
+
+def _stretched(picture: Tensor, other: Tensor) -> Tensor:
+    """A smooth picture (C, h, w) at the size of the other (…, H, W)."""
+    size = (other.shape[-2], other.shape[-1])
+    return F.interpolate(picture[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
 def _resized(mask: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from nrw.geometry.cameras import Camera
 
 CHOSEN = 6  # photos per view
 PLACES = 256  # of the view's pixels, that the choice rests on
-KEPT = 32  # sources in memory: a camera path comes back to them
+KEPT = 16  # sources in memory: a camera path comes back to them
 LEAVING = 1.0  # a photo whose score exceeds the best one not chosen by less than this share has less weight
 
 

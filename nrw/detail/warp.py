@@ -26,7 +26,7 @@ NOTHING = 0.03  # weight of no detail at all, against places that are seen from 
 class Source:
     """A photo's residual. camera: of its pixels. residual: (1, 4, H, W) float32, log ratio of RGB and confidence.
 
-    depth: (H, W) float32, what its view of the surface shows, 0 = none. All on one device.
+    depth: (h, w) float32, what its view of the surface shows, 0 = none, of any size. All on one device.
     """
 
     camera: Camera
@@ -64,7 +64,8 @@ def warp(source: Source, points: Tensor, view: Camera) -> tuple[Tensor, Tensor]:
     u, v = x / z * camera.fx + camera.cx, y / z * camera.fy + camera.cy
     inside = ((z > 0) & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)).nonzero().squeeze(1)
     u, v, z, points = u[inside], v[inside], z[inside], points[inside]
-    seen = source.depth[v.long(), u.long()]
+    rows, columns = source.depth.shape
+    seen = source.depth[(v * (rows / camera.height)).long(), (u * (columns / camera.width)).long()]
     same = ((seen - z).abs() < SAME_PLACE * z).nonzero().squeeze(1)
     inside, u, v, points = inside[same], u[same], v[same], points[same]
     grid = torch.stack([u / camera.width * 2 - 1, v / camera.height * 2 - 1], dim=1)[None, None]

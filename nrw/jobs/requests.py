@@ -197,9 +197,17 @@ COSTS = {
         lambda x: 330 + 200 * x.buffer * (1 + x.threads),
         parallel=True,
     ),
+    "undistort_detailed": Cost(
+        lambda x: 0.2 * _megapixels(x.config["framebuffers"]["detail_size"]) * x.photos,
+        lambda x: 150 + x.photos / 5,
+        parallel=True,
+    ),
     "measure_residuals": Cost(
-        lambda x: (1.0 * x.buffer / 0.077 + 0.3 * x.points / 1e6) * x.photos,
-        lambda x: 700 + 1200 * x.buffer,
+        lambda x: (
+            0.5 * x.buffer / 0.077 + 0.5 * _megapixels(x.config["framebuffers"]["detail_size"]) / 0.69
+            + 0.3 * x.points / 1e6
+        ) * x.photos,
+        lambda x: 700 + 1200 * x.buffer + 100 * _megapixels(x.config["framebuffers"]["detail_size"]),
         gpu=GPU_GEOMETRY,
     ),
     "pack_detail": Cost(

@@ -15,6 +15,10 @@ from nrw.models.generator import FilmUNet
 from nrw.models.inputs import BufferSpec, PointFeatures, PointLighting
 
 
+# Losses on pixels reward blur: freely, the networks would trust detail by .6 in the mean, for .1 dB.
+LEAST_TRUST = 0.5
+
+
 class Networks(nn.Module):
     """The networks trained on a scene.
 
@@ -68,7 +72,7 @@ class Networks(nn.Module):
             return Correction(self.renderer(levels, z), None)
         levels[0] = torch.cat([levels[0], raster_levels[-1]], dim=1)
         found = self.renderer(levels, z)
-        return Correction(found[:, :3], 2 * torch.sigmoid(found[:, 3:]))  # full trust to begin with
+        return Correction(found[:, :3], LEAST_TRUST + torch.sigmoid(found[:, 3:]))
 
     def _inputs(self, raster_levels: Sequence[Tensor], index_levels: Sequence[Tensor] | None) -> list[Tensor]:
         """The levels with the points' learned channels, without the detail."""
@@ -85,7 +89,7 @@ class Networks(nn.Module):
 class Correction:
     """What a renderer changes of the measured picture: color (B, 3, H, W) is added.
 
-    trust: (B, 1, H, W), 0 to 2, the power to which the detail of source photos is raised; None without detail.
+    trust: (B, 1, H, W), LEAST_TRUST to LEAST_TRUST + 1, 1 before any training, the power to which the detail of source photos is raised; None without detail.
     """
 
     color: Tensor

@@ -1,5 +1,7 @@
 """Undistortion of the registered photos into a new dense workspace (COLMAP's image undistorter)."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pycolmap
@@ -43,3 +45,11 @@ def undistort(images_dir: Path | str, sparse: Path | str, mvs_dir: Path | str, *
         lost = [name for name in names if not (temporary / "images" / name).is_file()]
         if lost:
             raise UserError(f"{images_dir}: COLMAP could not undistort {', '.join(lost[:5])}; see the log")
+
+
+def undistort_photos(images_dir: Path | str, sparse: Path | str, out_dir: Path | str, *, max_size: int) -> None:
+    """Write the undistorted photos alone, <id>.jpg, at a size of their own. Arguments and errors: of `undistort`."""
+    with atomic_path(out_dir) as temporary, tempfile.TemporaryDirectory(dir=temporary.parent) as folder:
+        workspace = Path(folder) / "workspace"
+        undistort(images_dir, sparse, workspace, max_size=max_size)
+        os.replace(workspace / "images", temporary)

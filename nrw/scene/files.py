@@ -176,6 +176,11 @@ class SceneFiles:
     def detail(self) -> Path:
         return self.root / "detail"
 
+    @property
+    def detailed_photos(self) -> Path:
+        """The undistorted photos at the size in which they lend their detail."""
+        return self.detail / "photos"
+
     def residuals_done(self, item: str) -> Path:
         return self.detail / "residuals" / f"{item}.json"
 

@@ -17,6 +17,7 @@ from nrw.detail.painting import (
     enlarged,
     joined,
     lit_points,
+    sharpened,
     smooth_sides,
     spread_out,
     surface_picture,
@@ -143,4 +144,4 @@ class Views:
         full = full.view(*depth.shape, 5).movedim(2, 0)
         height, width = (-(-side // self.scale) * self.scale for side in depth.shape)
         padded = torch.nn.functional.pad(full, (0, width - depth.shape[1], 0, height - depth.shape[0]))
-        return full[:3], encode_detail(pooled_detail(padded, self.scale).movedim(0, 2))
+        return sharpened(full[:3], depth > 0), encode_detail(pooled_detail(padded, self.scale).movedim(0, 2))

@@ -8,6 +8,27 @@ rule detail:
         "the photos' detail is measured"
 
 
+rule undistort_detailed:
+    input:
+        images=FILES.upright_photos,
+        sparse=FILES.reconstruction,
+    output:
+        directory(FILES.detailed_photos),
+    log:
+        FILES.log("undistort_detailed"),
+    benchmark:
+        FILES.record("undistort_detailed")
+    threads: 4
+    resources:
+        **asks("undistort_detailed"),
+    params:
+        max_size=config["framebuffers"]["detail_size"],
+    message:
+        "{wildcards.scene}: undistorting the photos at the size of their detail"
+    script:
+        "../scripts/undistort_detailed.py"
+
+
 # sources are training photos; residuals need the light that stage 1 measures in a photo
 rule measure_residuals:
     input:
@@ -17,7 +38,7 @@ rule measure_residuals:
         cloud=FILES.cloud,
         colors=FILES.colors,
         lighting=lighting,
-        images=FILES.undistorted_photos,
+        photos=FILES.detailed_photos,
         sparse=FILES.sparse,
         rasterized=RASTERIZED,
         labels=labels,

@@ -23,6 +23,7 @@ with stage_log(snakemake.log[0]):
         Path(source.lighting) if source.lighting else None,
         files.framebuffers,
         Path(source.sparse).parent,
+        Path(source.photos),
         Path(source.labels).parent if source.labels else None,
         files.detail,
         ids,
