@@ -127,7 +127,7 @@ def evaluate(scene: Path, out: Path, refine_steps: int) -> dict:
     completion = scene / "completion"
     model = SceneModel.load(out / "finetune", completion if completion.is_dir() else None)
     dataset = PackedDataset(SceneFiles(scene).dataset)
-    return evaluate(model, dataset, out / "evaluation", refine_steps=refine_steps)["protocols"]
+    return evaluate(model, dataset, None, None, out / "evaluation", refine_steps=refine_steps)["protocols"]
 
 
 def run(scene: Path, out: Path, variant: str, seed: int, minutes: float, threads: int) -> None:

@@ -125,9 +125,9 @@ def evaluate(
     """Score the validation photos; write metrics and sheets of render | labels | output | photo (2019: eval_subset)."""
     from nrw.evaluation import scores
 
-    model, dataset = SceneFiles(scene).open(device)
-    result = scores.evaluate(model, dataset, out, refine_steps=refine_steps)
-    typer.echo(scores.table(result["protocols"]))
+    model, dataset, views, photos = SceneFiles(scene).open_scored(device)
+    result = scores.evaluate(model, dataset, views, photos, out, refine_steps=refine_steps)
+    typer.echo(scores.report(result))
 
 
 @app.command()

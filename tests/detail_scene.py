@@ -4,6 +4,7 @@ The wall is a mesh of large triangles in smooth colors. The photos show it with 
 its own light. Photos i and i + 9 are taken from the same place.
 """
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,7 @@ def make_scene(root: Path) -> SceneFiles:
         levels=2, scale=SCALE, splat=1, transient=["person"], sky=["sky"], colors_npy=files.colors,
     )  # fmt: skip
     run("appearance", files.dataset, root, config())
+    shutil.copytree(files.undistorted_photos, files.detailed_photos)
     measure(files)
     pack_detail(files.dataset, files.detail, files.framebuffers, files.training_detail, device="cpu", threads=2)
     return files
@@ -64,7 +66,7 @@ def measure(files: SceneFiles) -> None:
     ids = [f"{i:04d}" for i in range(PHOTOS) if f"{i:04d}" != VALIDATION]
     measure_residuals(
         files.dataset, files.stage("appearance"), files.cloud, files.colors, None, files.framebuffers, files.workspace,
-        files.undistorted_photos, files.segmentation, files.detail, ids, files.root / "residuals.json",
+        files.detailed_photos, files.segmentation, files.detail, ids, files.root / "residuals.json",
         z_dim=config()["network"]["z_dim"], device="cpu",
     )  # fmt: skip
 

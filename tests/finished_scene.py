@@ -201,6 +201,7 @@ def _scored_and_filmed(scene: Path, kinds: list[str]) -> None:
     result = {"photos": ["0001", "0003"], "refine_steps": 2}
     result |= {"perceptual_unavailable": "no package", "lpips_unavailable": "no weights"}
     result["protocols"] = {name: means for name in ("full", "half", "half_refined")}
+    result["views"] = {"size": 640, "detailed": 0.87, "protocols": {name: means for name in ("full", "half")}}
     write_json(scene / "evaluation" / "metrics.json", result)
     for photo_id in result["photos"]:
         sheet = row([_picture(number) for number in range(4)], ["render", "labels", "output", f"photo {photo_id}"])

@@ -5,6 +5,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from nrw.cli import app
@@ -68,6 +69,7 @@ def make_scene(root: Path) -> None:
     colors = rng.integers(0, 256, points.shape, dtype=np.uint8)
     write_cloud(files.cloud, Cloud(points, np.zeros_like(colors), np.tile(np.float32([0, 0, 1]), (6000, 1))))
     files.framebuffers.mkdir()
+    files.detailed_photos.mkdir(parents=True)
     np.save(files.colors, colors)
     lighting = rng.integers(1, 256, (len(points), 2), np.uint8)
     np.save(files.lighting, lighting)
@@ -87,7 +89,10 @@ def make_scene(root: Path) -> None:
         write_image(paths["depth"], (level.depth.numpy() * 10_000).astype(np.uint16))
         light = (np.array([1.0, 0.9, 0.8]) * (0.4 + 0.1 * number))[None, None]
         seen = np.where(hit[..., None], color, [200, 220, 255]) + rng.normal(0, 5, color.shape)
-        write_image(paths["reference"], (seen * light).clip(0, 255).astype(np.uint8))
+        photo = (seen * light).clip(0, 255).astype(np.uint8)
+        write_image(paths["reference"], photo)
+        large = Image.fromarray(photo).resize((SCALE * WIDTH, SCALE * HEIGHT))
+        large.save(files.detailed_photos / f"{photo_id}.jpg", quality=95)
         labels = np.where(hit, BUILDING, SKY).astype(np.uint8)
         write_image(paths["seg"], labels)
         write_image(paths["seg_rgb"], ade20k.colorize(labels))

@@ -5,7 +5,11 @@ the whole photo, as in 2019; `half` takes the left half and scores the right one
 the appearance vector by gradient descent on the left half (NeRF-W, section 4.4).
 
 A method makes the picture that is scored: `raw` is the render of the recoloured cloud; `R` is that render with its
-holes filled and its colours fitted (`evaluation.baselines`); `ours` is the network.
+holes filled and its colours fitted (`evaluation.baselines`), which with a surface is a mean-coloured mesh; `ours` is
+the network.
+
+Photos are scored at the networks' size and, where the scene has cameras, as views at the size of the photos that lend
+their detail: drawn like the frames of a video, with labels predicted and detail from training photos alone.
 """
 
 import logging
@@ -15,19 +19,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from nrw.core import ade20k
 from nrw.core.errors import UserError
 from nrw.core.io import atomic_path, write_csv, write_image, write_json
 from nrw.core.pictures import Overview, row
 from nrw.core.progress import progress
-from nrw.dataset.packed import PackedDataset, View
+from nrw.dataset.packed import PackedDataset, View, known_camera
 from nrw.evaluation.baselines import columns, fitted, renders
 from nrw.evaluation.feature_distance import perceptual_unavailable
 from nrw.evaluation.metrics import compare, lpips_unavailable
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nrw.scene.model import SceneModel
+    from nrw.scene.views import Seen, Views
 
 
 @dataclass(frozen=True)
@@ -65,13 +73,26 @@ TABLE = {  # of the log: title, width, format
 logger = logging.getLogger(__name__)
 
 
-def evaluate(model: "SceneModel", dataset: PackedDataset, out_dir: Path | str, *, refine_steps: int) -> dict:
+def evaluate(
+    model: "SceneModel",
+    dataset: PackedDataset,
+    views: "Views | None",
+    photos_dir: Path | None,
+    out_dir: Path | str,
+    *,
+    refine_steps: int,
+) -> dict:
     """Score the validation photos, write metrics.csv, metrics.json and sheets/ to `out_dir`, and return the means.
 
-    metrics.csv has one row per photo, protocol and method: COLUMNS, as `metrics.compare` defines them, over all pixels,
-    `static` pixels (no transient class in the photo's labels) and `hit` pixels (covered by the cloud). metrics.json has
-    the means, the number of photos in each mean, and why perceptual or LPIPS is missing if it is. sheets/<id>.png shows
-    render | labels | output | photo under `full`; sheets/overview.png shows up to 24 of these rows.
+    views, photos_dir: of a scene with cameras, and its undistorted photos at the size at which views are scored; None
+    for an aligned data set, which is scored at the networks' size alone.
+
+    metrics.csv has one row per photo, size, protocol and method: COLUMNS, as `metrics.compare` defines them, over all
+    pixels, `static` pixels (no transient class in the photo's labels) and `hit` pixels (covered by the cloud).
+    metrics.json has the means by protocol at the networks' size (`protocols`) and at the views' (`views`, with their
+    median longer side and the share of the surface that has detail), the number of photos in each mean, and why
+    perceptual or LPIPS is missing if it is. sheets/<id>.png shows render | labels | output | photo under `full` at the
+    networks' size; sheets/overview.png shows up to 24 of these rows.
     refine_steps: 0 skips `half_refined`. Photos are processed one at a time. Raises UserError where there are none.
     """
     if not dataset.val_ids:
@@ -81,12 +102,18 @@ def evaluate(model: "SceneModel", dataset: PackedDataset, out_dir: Path | str, *
     out_dir = Path(out_dir)
     protocols = [name for name in PROTOCOLS if name != "half_refined" or refine_steps > 0]
     rows, overview = [], Overview()
+    large, detailed = [], []
     with atomic_path(out_dir / "sheets") as sheets:
         sheets.mkdir(parents=True)
         for photo_id in progress(dataset.val_ids, len(dataset.val_ids), "evaluation"):
             view = dataset.view(photo_id)
-            outputs = {name: output(model, view, name, refine_steps) for name in protocols}
+            codes = {name: code(model, view, name, refine_steps) for name in protocols}
+            outputs = {name: output(model, view, name, z) for name, z in codes.items()}
             rows += score(view, outputs, dataset.meta["transient"])
+            if views is not None and photos_dir is not None:
+                shown = large_view(views, view, photos_dir / f"{photo_id}.jpg")
+                large += score(shown.view, shown.outputs(views, codes), dataset.meta["transient"])
+                detailed.append(shown.seen.detailed)
             ours = next(row for row in rows[::-1] if (row["protocol"], row["method"]) == ("full", "ours"))
             captions = [
                 "render",
@@ -102,22 +129,67 @@ def evaluate(model: "SceneModel", dataset: PackedDataset, out_dir: Path | str, *
     means = summarize(rows, protocols)
     result = {"photos": dataset.val_ids, "refine_steps": refine_steps, "protocols": means}
     result |= {"perceptual_unavailable": perceptual_unavailable(), "lpips_unavailable": lpips_unavailable()}
-    write_csv(out_dir / "metrics.csv", rows, ["id", "protocol", "method", *COLUMNS])
+    if large:
+        sizes = [row["size"] for row in large]
+        result["views"] = {
+            "size": int(np.median(sizes)),
+            "detailed": float(np.mean(detailed)),
+            "protocols": summarize(large, protocols),
+        }
+    write_csv(out_dir / "metrics.csv", rows + large, ["id", "size", "protocol", "method", *COLUMNS])
     write_json(out_dir / "metrics.json", result)
-    logger.info("%s", table(means))
+    logger.info("%s", report(result))
     return result
 
 
-def output(model: "SceneModel", view: View, protocol: str, refine_steps: int) -> np.ndarray:
-    """Draw a photo's view with the network under a protocol: (H, W, 3) uint8.
+def report(result: Mapping) -> str:
+    """Format the means of metrics.json as text."""
+    parts = [table(result["protocols"])]
+    if "views" in result:
+        views = result["views"]
+        parts += [f"as views of {views['size']} pixels:", table(views["protocols"])]
+    return "\n".join(parts)
+
+
+def code(model: "SceneModel", view: View, protocol: str, refine_steps: int) -> "Tensor":
+    """Compute the appearance code (Z,) of a photo under a protocol."""
+    seen = PROTOCOLS[protocol].seen
+    z = model.encode(view, seen)
+    return model.refine(view, z, seen, refine_steps) if protocol == "half_refined" else z
+
+
+def output(model: "SceneModel", view: View, protocol: str, z: "Tensor") -> np.ndarray:
+    """Draw a photo's view with the network under a protocol: (H, W, 3) uint8. z: its `code`.
 
     The half protocols use nothing of the right half: its labels are predicted too, where the scene has completion.
     """
-    seen, scored = PROTOCOLS[protocol].seen, PROTOCOLS[protocol].scored
-    z = model.encode(view, seen)
-    if protocol == "half_refined":
-        z = model.refine(view, z, seen, refine_steps)
-    return model.render_view(view, z, predict_labels=seen != scored)
+    return model.render_view(view, z, predict_labels=PROTOCOLS[protocol].seen != PROTOCOLS[protocol].scored)
+
+
+@dataclass(frozen=True)
+class LargeView:
+    """A photo's view at the photo's size. view: with the render as color. seen: as `Views.draw` takes it."""
+
+    view: View
+    seen: "Seen"
+
+    def outputs(self, views: "Views", codes: Mapping[str, "Tensor"]) -> dict[str, np.ndarray]:
+        """Draw the view under each protocol: (H, W, 3) uint8."""
+        return {name: views.draw(self.seen, z) for name, z in codes.items()}
+
+
+def large_view(views: "Views", view: View, photo: Path) -> LargeView:
+    """See a photo's view at the size of its undistorted file."""
+    with Image.open(photo) as image:
+        pixels = np.array(image.convert("RGB"))
+    size = (pixels.shape[1], pixels.shape[0])
+    seen = views.see(known_camera(view).resized(*size))
+    labels = np.array(Image.fromarray(np.asarray(view.labels)).resize(size, Image.Resampling.NEAREST))
+    depth = seen.depth.cpu().numpy()
+    shown = View(
+        view.id, pixels, labels, [views.raw(seen)], [depth], None, [(255 * (depth > 0)).astype(np.uint8)], None
+    )
+    return LargeView(shown, seen)
 
 
 def score(view: View, outputs: Mapping[str, np.ndarray], transient: Sequence[int]) -> list[dict]:
@@ -135,7 +207,8 @@ def score(view: View, outputs: Mapping[str, np.ndarray], transient: Sequence[int
                 method: _compare(picture, pixels, masks, part) for method, picture in pictures.items()
             }
         scores = {**known[seen, scored], "ours": _compare(ours, pixels, masks, part)}
-        rows += [{"id": view.id, "protocol": name, "method": method, **figures} for method, figures in scores.items()]
+        about = {"id": view.id, "size": max(pixels.shape), "protocol": name}
+        rows += [{**about, "method": method, **figures} for method, figures in scores.items()]
     return rows
 
 

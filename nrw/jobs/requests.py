@@ -198,16 +198,16 @@ COSTS = {
         parallel=True,
     ),
     "undistort_detailed": Cost(
-        lambda x: 0.2 * _megapixels(x.config["framebuffers"]["detail_size"]) * x.photos,
+        lambda x: 0.2 * _megapixels(x.config["detail"]["max_size"]) * x.photos,
         lambda x: 150 + x.photos / 5,
         parallel=True,
     ),
     "measure_residuals": Cost(
         lambda x: (
-            0.5 * x.buffer / 0.077 + 0.5 * _megapixels(x.config["framebuffers"]["detail_size"]) / 0.69
+            0.5 * x.buffer / 0.077 + 0.5 * _megapixels(x.config["detail"]["max_size"]) / 0.69
             + 0.3 * x.points / 1e6
         ) * x.photos,
-        lambda x: 700 + 1200 * x.buffer + 100 * _megapixels(x.config["framebuffers"]["detail_size"]),
+        lambda x: 700 + 1200 * x.buffer + 100 * _megapixels(x.config["detail"]["max_size"]),
         gpu=GPU_GEOMETRY,
     ),
     "pack_detail": Cost(

@@ -14,7 +14,6 @@ from nrw.models.discriminator import MultiScaleDiscriminator
 from nrw.models.generator import FilmUNet
 from nrw.models.inputs import BufferSpec, PointFeatures, PointLighting
 
-
 # Losses on pixels reward blur: freely, the networks would trust detail by .6 in the mean, for .1 dB.
 LEAST_TRUST = 0.5
 
@@ -89,7 +88,8 @@ class Networks(nn.Module):
 class Correction:
     """What a renderer changes of the measured picture: color (B, 3, H, W) is added.
 
-    trust: (B, 1, H, W), LEAST_TRUST to LEAST_TRUST + 1, 1 before any training, the power to which the detail of source photos is raised; None without detail.
+    trust: (B, 1, H, W), from LEAST_TRUST to LEAST_TRUST + 1, and 1 before any training: the power to which the detail of
+    source photos is raised; None without detail.
     """
 
     color: Tensor

@@ -195,12 +195,14 @@ def validation_curve(files: SceneFiles) -> list[tuple[str, float, float]]:
 
 
 def metrics(summary: Mapping) -> list[dict]:
-    """Make the tables of metrics.json, one per protocol: [{title, columns, rows [(method, [text], ours: bool)]}].
+    """Make the tables of metrics.json, one per size and protocol.
 
-    A metric that no method has is left out.
+    Returns [{title, columns, rows [(method, [text], ours: bool)]}]. A metric that no method has is left out.
     """
+    views = summary.get("views", {"size": 0, "protocols": {}})
+    large = [(f", {views['size']} pixels", *scored) for scored in views["protocols"].items()]
     tables = []
-    for protocol, methods in summary["protocols"].items():
+    for size, protocol, methods in [*large, *(("", *scored) for scored in summary["protocols"].items())]:
         columns = [metric for metric in METRICS if any(means.get(metric) is not None for means in methods.values())]
         rows = [
             (METHODS[method], [_text(means[metric], METRICS[metric][1]) for metric in columns], method == "ours")
@@ -210,7 +212,7 @@ def metrics(summary: Mapping) -> list[dict]:
         gains = [_text(_difference(ours[metric], r[metric]), "+" + METRICS[metric][1]) for metric in columns]
         rows.append(("nrw − R", gains, False))
         titles = [METRICS[metric][0] for metric in columns]
-        tables.append({"title": PROTOCOLS[protocol].title, "columns": titles, "rows": rows})
+        tables.append({"title": PROTOCOLS[protocol].title + size, "columns": titles, "rows": rows})
     return tables
 
 

@@ -318,6 +318,17 @@ class SceneFiles:
         scale, splat = dataset.meta["scale"], dataset.meta["splat"]
         return Views(model, self.colored_cloud(), sources, scale=scale, splat=splat), dataset
 
+    def open_scored(self, device: str) -> tuple["SceneModel", "PackedDataset", "Views | None", Path | None]:
+        """Open a trained scene for its scores: its views and the photos of their size, where it has cameras."""
+        from nrw.dataset.packed import PackedDataset
+
+        self.require(self.dataset)
+        if not PackedDataset(self.dataset).meta["has_index"]:
+            return *self.open(device), None, None
+        views, dataset = self.open_views(device)
+        self.require(self.detailed_photos)
+        return views.model, dataset, views, self.detailed_photos
+
     def colored_cloud(self) -> "Cloud":
         """The cloud in the colours of the training photos. Raises UserError where it is missing, or does not fit."""
         from nrw.geometry.pointcloud import read_cloud

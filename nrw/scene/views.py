@@ -50,6 +50,14 @@ class Seen:
     depth: Tensor
     logs: Tensor | None
 
+    @property
+    def detailed(self) -> float:
+        """The share of the surface, in pixels of the networks' size, to which source photos lend detail."""
+        hit = self.view.depth[0] > 0
+        if self.view.detail is None or not hit.any():
+            return 0.0
+        return float((self.view.detail[..., 4] > 0)[hit].float().mean())
+
 
 class Views:
     """Draws a trained scene from any camera; everything stays on the model's device until a picture is finished.

@@ -9,6 +9,7 @@ from tiny_scene import (
     CONFIG,
     HEIGHT,
     PHOTOS,
+    SCALE,
     SETTINGS,
     SKY,
     WIDTH,
@@ -67,6 +68,7 @@ def test_evaluate_writes_metrics_and_sheets(scene, tmp_path):
     assert "half_refined" in printed and "ours - R" in printed
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["photos"] == ["0001", "0004"]
+    assert metrics["views"]["size"] == SCALE * WIDTH and "as views of 128 pixels" in printed
     assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["0001.png", "0004.png", "overview.png"]
 
 

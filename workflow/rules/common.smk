@@ -142,6 +142,11 @@ def detail(wildcards):
     return files.training_detail if DETAILED and wildcards.scene in FROM_PHOTOS else []
 
 
+def detailed_photos(wildcards):
+    """The photos at the size in which views are scored; nothing for a scene that came aligned: it has no views."""
+    return FILES.of(wildcards.scene).detailed_photos if wildcards.scene in FROM_PHOTOS else []
+
+
 def completion(wildcards):
     """The model that predicts the labels of novel views; nothing where there are no labels."""
     files = FILES.of(wildcards.scene)

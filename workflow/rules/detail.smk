@@ -22,7 +22,7 @@ rule undistort_detailed:
     resources:
         **asks("undistort_detailed"),
     params:
-        max_size=config["framebuffers"]["detail_size"],
+        max_size=config["detail"]["max_size"],
     message:
         "{wildcards.scene}: undistorting the photos at the size of their detail"
     script:

@@ -11,6 +11,7 @@ rule evaluate:
         model=FILES.model("finetune"),
         completion=completion,
         detail=detail,
+        photos=detailed_photos,
     output:
         json=FILES.metrics,
         table=report(

@@ -9,5 +9,6 @@ with stage_log(snakemake.log[0]):
     from nrw.scene.files import SceneFiles
 
     torch.set_num_threads(snakemake.threads)
-    model, dataset = SceneFiles(Path(snakemake.input.dataset).parent).open(snakemake.params.device)
-    evaluate(model, dataset, Path(snakemake.output.json).parent, **snakemake.params.settings)
+    files = SceneFiles(Path(snakemake.input.dataset).parent)
+    model, dataset, views, photos = files.open_scored(snakemake.params.device)
+    evaluate(model, dataset, views, photos, Path(snakemake.output.json).parent, **snakemake.params.settings)

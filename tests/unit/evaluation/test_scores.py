@@ -12,7 +12,7 @@ from nrw.core.io import read_image
 from nrw.dataset.packed import View
 from nrw.evaluation import scores
 from nrw.evaluation.baselines import Render, columns, renders
-from nrw.evaluation.scores import METHODS, evaluate, output, score, summarize, table
+from nrw.evaluation.scores import METHODS, code, evaluate, output, score, summarize, table
 from nrw.scene.files import SceneFiles
 
 PERSON = 13
@@ -60,6 +60,10 @@ def make_view(photo_id, seed, width=64):
     return View(photo_id, photo, labels, [color], [hit.astype(np.float32)], None, [255 * hit.astype(np.uint8)], None)
 
 
+def drawn(model, view, protocol):
+    return output(model, view, protocol, code(model, view, protocol, 3))
+
+
 @pytest.fixture(scope="module")
 def scene(tower):
     return tower
@@ -67,7 +71,7 @@ def scene(tower):
 
 def test_every_photo_protocol_and_method_has_a_row_and_the_means_agree(tmp_path):
     dataset = Set([make_view("0001", 1), make_view("0002", 2, width=80)])
-    result = evaluate(TintModel(), dataset, tmp_path, refine_steps=2)
+    result = evaluate(TintModel(), dataset, None, None, tmp_path, refine_steps=2)
     with open(tmp_path / "metrics.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     protocols = ("full", "half", "half_refined")
@@ -91,7 +95,7 @@ def test_every_photo_protocol_and_method_has_a_row_and_the_means_agree(tmp_path)
 
 def test_sheets_show_render_labels_output_and_photo(tmp_path):
     view = make_view("0001", 1)
-    evaluate(TintModel(), Set([view]), tmp_path, refine_steps=0)
+    evaluate(TintModel(), Set([view]), None, None, tmp_path, refine_steps=0)
     sheet = read_image(tmp_path / "sheets" / "0001.png")
     assert sheet.shape == (32 + 18, 4 * 64 + 3 * 4, 3)
     assert np.array_equal(sheet[18:, :64], view.color[0])
@@ -107,11 +111,11 @@ def test_the_half_protocols_see_nothing_of_the_right_half():
     spoiled = View("0001", photo, labels, view.color, view.depth, None, view.coverage, None)
     for protocol in ("half", "half_refined"):
         model = TintModel()
-        assert np.array_equal(output(model, view, protocol, 3), output(model, spoiled, protocol, 3))
+        assert np.array_equal(drawn(model, view, protocol), drawn(model, spoiled, protocol))
         assert set(model.regions) == {(0.0, 0.5)}
         assert model.predicted == [True, True]
     model = TintModel()
-    assert not np.array_equal(output(model, view, "full", 3), output(model, spoiled, "full", 3))
+    assert not np.array_equal(drawn(model, view, "full"), drawn(model, spoiled, "full"))
     assert model.predicted == [False, False]
 
 
@@ -150,7 +154,7 @@ def test_transient_pixels_are_left_out_of_the_static_figures():
 
 def test_a_set_without_validation_photos_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match="results/scene/dataset has no validation photos"):
-        evaluate(TintModel(), Set([]), tmp_path, refine_steps=0)
+        evaluate(TintModel(), Set([]), None, None, tmp_path, refine_steps=0)
 
 
 def test_means_skip_photos_without_the_figure():
