@@ -174,7 +174,7 @@ COSTS = {
         lambda x: (0.2 + 0.2 * x.mvs / 0.31) * x.photos, lambda x: 320 + 300 * x.mvs + x.photos / 5
     ),
     "fuse_depths": Cost(
-        lambda x: 0.2 * x.mvs / 0.31 * x.photos,
+        lambda x: 0.35 * x.mvs / 0.31 * x.photos,
         lambda x: 300 + min(2000, 19 * x.mvs * x.photos) + 400 * x.points / 1e6 + x.mvs * x.photos,
         parallel=True,
     ),
@@ -204,15 +204,15 @@ COSTS = {
     ),
     "measure_residuals": Cost(
         lambda x: (
-            0.5 * x.buffer / 0.077 + 0.5 * _megapixels(x.config["detail"]["max_size"]) / 0.69
-            + 0.3 * x.points / 1e6
+            0.1 * x.buffer / 0.077 + 0.1 * _megapixels(x.config["detail"]["max_size"]) / 0.69
+            + 0.1 * x.points / 1e6
         ) * x.photos,
-        lambda x: 700 + 1200 * x.buffer + 100 * _megapixels(x.config["detail"]["max_size"]),
+        lambda x: 350 + 1200 * x.buffer + 200 * _megapixels(x.config["detail"]["max_size"]),
         gpu=GPU_GEOMETRY,
     ),
     "pack_detail": Cost(
-        lambda x: 1.5 * x.buffer / 0.077 * x.photos,
-        lambda x: 500 + 2500 * x.buffer * x.threads,
+        lambda x: 0.25 * x.buffer / 0.077 * x.photos,
+        lambda x: 320 + 2500 * x.buffer * x.threads + 256 * _megapixels(x.config["detail"]["max_size"]),
         gpu=GPU_GEOMETRY,
         parallel=True,
     ),
@@ -226,10 +226,16 @@ COSTS = {
     "train_completion": Cost(_training("completion", 0.2), _training_memory, gpu=GPU_NETWORKS),
     "evaluate": Cost(
         lambda x: (
-            4.5 * x.buffer / 0.077 * (x.config["evaluation"]["refine_steps"] / 16 + 0.5)
+            (
+                4.5 * x.buffer / 0.077 * (x.config["evaluation"]["refine_steps"] / 16 + 0.5)
+                + 20 * _megapixels(x.config["detail"]["max_size"]) / 0.69
+            )
             * max(x.config["dataset"]["min_validation"], x.config["dataset"]["validation_share"] * x.photos)
         ),
-        lambda x: 600 + 600 * x.buffer * x.config["network"]["base_width"] / 16,
+        lambda x: (
+            600 + 600 * x.buffer * x.config["network"]["base_width"] / 16
+            + 600 * _megapixels(x.config["detail"]["max_size"]) / 0.69
+        ),
         gpu=GPU_NETWORKS,
     ),
     "write_report": Cost(lambda x: 0.1 * x.photos, lambda x: 500),  # not measured

@@ -88,7 +88,7 @@ class Networks(nn.Module):
 class Correction:
     """What a renderer changes of the measured picture: color (B, 3, H, W) is added.
 
-    trust: (B, 1, H, W), from LEAST_TRUST to LEAST_TRUST + 1, and 1 before any training: the power to which the detail of
+    trust: (B, 1, H, W), from LEAST_TRUST to LEAST_TRUST + 1, 1 before any training: the power to which the detail of
     source photos is raised; None without detail.
     """
 

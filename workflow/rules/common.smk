@@ -144,7 +144,11 @@ def detail(wildcards):
 
 def detailed_photos(wildcards):
     """The photos at the size in which views are scored; nothing for a scene that came aligned: it has no views."""
-    return FILES.of(wildcards.scene).detailed_photos if wildcards.scene in FROM_PHOTOS else []
+    return (
+        FILES.of(wildcards.scene).detailed_photos
+        if wildcards.scene in FROM_PHOTOS
+        else []
+    )
 
 
 def completion(wildcards):
