@@ -14,7 +14,7 @@ from nrw.models.discriminator import MultiScaleDiscriminator
 from nrw.models.generator import FilmUNet
 from nrw.models.inputs import BufferSpec, PointFeatures, PointLighting
 
-# Losses on pixels reward blur: free to, the networks would trust detail by .6 in the mean, half its sharpness for .1 dB.
+# Losses on pixels reward blur: left free, the networks trust detail by .6 in the mean and lose half its sharpness.
 LEAST_TRUST = 0.75
 
 
