@@ -25,7 +25,8 @@ from nrw.detail.painting import (
 from nrw.framebuffers.levels import finest_level, pyramid
 from nrw.geometry.cameras import Camera
 from nrw.geometry.pointcloud import Cloud
-from nrw.geometry.rasterize import Geometry, Samples, rasterize
+from nrw.geometry.rasterize import DeepBuffer, Geometry, Samples, coverage, rasterize
+from nrw.models.appearance import paint_measured
 from nrw.models.build import with_detail
 from nrw.models.detail_channels import encode_detail, pooled_detail
 from nrw.scene.model import SceneModel, to_picture
@@ -41,13 +42,14 @@ class Seen:
     """What a camera sees of a scene, whatever the light.
 
     view: of the networks' size, its arrays on the device, labels as given or predicted. camera, samples, depth (H, W),
-    and logs (3, H, W), the detail, or None: of the picture's size.
+    solid (H, W) bool, the pixels on a surface, and logs (3, H, W), the detail, or None: of the picture's size.
     """
 
     view: View
     camera: Camera
     samples: Samples
     depth: Tensor
+    solid: Tensor
     logs: Tensor | None
 
     @property
@@ -102,7 +104,7 @@ class Views:
         )
         if labels is None:
             view = self.model.completed(view)
-        return Seen(view, camera, samples, buffer.depth, logs)
+        return Seen(view, camera, samples, buffer.depth, self._solid(buffer), logs)
 
     @torch.no_grad()
     def draw(self, seen: Seen, z: Tensor, edit: np.ndarray | None = None) -> np.ndarray:
@@ -113,13 +115,16 @@ class Views:
         z = z.to(self.model.device)
         networks, spec = self.model.networks, self.model.spec
         rasters, index = self.model.buffer(seen.view, edit)
-        hit, size = seen.depth > 0, (seen.camera.height, seen.camera.width)
+        size = (seen.camera.height, seen.camera.width)
         if networks.color_spec is None or not spec.color_terms:
             whole = networks.render(rasters, index, z[None])
             return to_picture(enlarged(whole, torch.ones_like(whole[:, :1]), self.scale, size)[0])
         correction = networks.correct(rasters, index, z[None])
         sides = smooth_sides(spec, rasters[0], z[None])
-        covered = (rasters[0][:, 4:5] > 0.5).float()
+        share = seen.solid.float()
+        for _ in range(self.scale.bit_length() - 1):
+            share = coverage(share)
+        covered, outside = ((share > 0.5).float()[None, None], (share == 0).float()[None, None])
         surface = surface_picture(seen.samples, lit_points(spec, self.channels, z))
         if seen.logs is not None and correction.trust is not None:
             trust = enlarged(correction.trust, covered, self.scale, size)[0]
@@ -127,8 +132,9 @@ class Views:
             surface = with_detail(surface + added[:3], seen.logs, trust) + added[3:]
         else:
             surface += enlarged(sides.surface + correction.color, covered, self.scale, size)[0]
-        beside = enlarged(sides.beside + correction.color, 1 - covered, self.scale, size)[0]
-        return to_picture(joined(spread_out(surface, hit), beside, alpha_of(hit)))
+        beside = paint_measured(spec, rasters[0], z[None]) + correction.color
+        beside = enlarged(beside, outside, self.scale, size)[0]
+        return to_picture(joined(spread_out(surface, seen.solid), beside, alpha_of(seen.solid)))
 
     def picture(
         self, camera: Camera, z: Tensor, labels: np.ndarray | None = None, edit: np.ndarray | None = None
@@ -139,6 +145,14 @@ class Views:
     def raw(self, seen: Seen) -> np.ndarray:
         """Draw the colors of the cloud alone: (H, W, 3) uint8, black where there is nothing."""
         return seen.samples.shade(self.channels[:, :3]).round().byte().cpu().numpy()
+
+    def _solid(self, buffer: DeepBuffer) -> Tensor:
+        """The pixels to draw at full size: those on the surface; of a cloud without one, all that show a point.
+
+        Loose points beside a surface are too sparse: alone, each is a speck.
+        """
+        faces = len(self.geometry.faces)
+        return buffer.hit & (buffer.primitive < faces) if faces else buffer.hit
 
     def _detail(
         self, camera: Camera, samples: Samples, depth: Tensor, without: "Collection[str]"
