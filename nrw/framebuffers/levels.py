@@ -39,7 +39,7 @@ def save_level(path: Path, level: Level) -> None:
 
 
 def load_level(path: Path) -> Level:
-    """Read a level. Raises OSError, ValueError or KeyError for a file that is missing or damaged."""
+    """Read a level. Raises OSError, ValueError, KeyError, EOFError or BadZipFile for a missing or damaged file."""
     with np.load(path, allow_pickle=False) as arrays:
         return Level(*(torch.from_numpy(arrays[field.name]) for field in fields(Level)))
 

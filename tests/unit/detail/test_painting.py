@@ -1,7 +1,7 @@
 import torch
 from small_networks import SPEC
 
-from nrw.detail.painting import alpha_of, enlarged, joined, lit_points, smooth_sides, spread_out
+from nrw.detail.painting import alpha_of, enlarged, joined, lit_points, sharpened, smooth_sides, spread_out
 from nrw.geometry.pointcloud import decode_lighting
 from nrw.models.appearance import paint_measured
 
@@ -27,6 +27,20 @@ def test_coverage_is_soft_at_the_outline_alone():
     assert torch.allclose(around[:, :, 3:], torch.tensor(0.5))
     picture = joined(around, torch.full((3, 8, 8), 0.5), alpha)
     torch.testing.assert_close(picture, torch.full((3, 8, 8), 0.5))
+
+
+def test_sharpening_gains_in_the_finest_detail_only():
+    hit = torch.ones(32, 32, dtype=torch.bool)
+    hit[:, :8] = False
+    column = torch.arange(32.0)
+    stripes = torch.where(column % 2 < 1, 0.1, -0.1)  # as fine as pixels get
+    wave = 0.1 * torch.sin(column * 2 * torch.pi / 32)
+    for logs, gain in ((stripes, 1.3), (wave, 1.0)):
+        found = sharpened(logs.expand(3, 32, 32) * hit, hit)[:, :, 12:30]
+        ratio = found.square().sum() / (logs.expand(3, 32, 32)[:, :, 12:30].square().sum())
+        assert abs(float(ratio.sqrt()) - gain) < 0.02
+    flat = torch.full((3, 32, 32), 0.2) * hit
+    torch.testing.assert_close(sharpened(flat, hit), flat)  # nothing at an outline, nothing beside it
 
 
 def test_the_parts_of_a_picture_add_up_to_the_painted_whole():
