@@ -5,6 +5,7 @@ python benchmarks/scene.py results/<scene>
 
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from nrw.core.io import read_json
@@ -13,7 +14,10 @@ from nrw.jobs.records import costs
 from nrw.scene.files import SceneFiles
 
 METHODS = {"raw": "raw render", "R": "recoloured cloud, colour fit (R)", "ours": "nrw"}
-FIGURES = ("psnr", "ssim", "static_psnr", "static_ssim", "hit_psnr", "hit_ssim")
+FIGURES = (
+    *("psnr", "ssim", "flip", "sharpness"),
+    *("static_psnr", "static_ssim", "hit_psnr", "hit_ssim", "hit_sharpness"),
+)
 
 
 def main(scene: Path) -> None:
@@ -30,10 +34,17 @@ def main(scene: Path) -> None:
     print(f"\nAll jobs one after another: {duration(total)}.\n")
     metrics = read_json(SceneFiles(scene).metrics)
     print(f"{len(metrics['photos'])} validation photos.\n")
-    print(
-        "| protocol | method | PSNR | SSIM | static PSNR | SSIM | hit PSNR | SSIM |\n|---|---|---|---|---|---|---|---|"
-    )
-    for protocol, methods in metrics["protocols"].items():
+    _print_scores(metrics["protocols"])
+    if "views" in metrics:
+        views = metrics["views"]
+        print(f"\nAs views of {views['size']} pixels, {views['detailed']:.0%} of their surface with detail:\n")
+        _print_scores(views["protocols"])
+
+
+def _print_scores(protocols: Mapping) -> None:
+    columns = "| PSNR | SSIM | FLIP | sharpness | static PSNR | SSIM | hit PSNR | SSIM | sharpness |"
+    print(f"| protocol | method {columns}\n|---|---{'|---' * 9}|")
+    for protocol, methods in protocols.items():
         for method, means in methods.items():
             figures = " | ".join(_figure(name, means[name]) for name in FIGURES)
             print(f"| {protocol} | {METHODS[method]} | {figures} |")
@@ -42,7 +53,7 @@ def main(scene: Path) -> None:
 def _figure(name: str, value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:.2f}" if name.endswith("psnr") else f"{value:.3f}".lstrip("0")
+    return f"{value:.2f}" if name.endswith(("psnr", "sharpness")) else f"{value:.3f}".lstrip("0")
 
 
 if __name__ == "__main__":
