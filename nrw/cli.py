@@ -174,8 +174,8 @@ def joint(
 
     views, dataset = SceneFiles(scene).open_views(device)
     cameras = [known_camera(dataset.view(_known(dataset, photo_id))) for photo_id in (photo_a, photo_b)]
-    codes = [_code(views.model, dataset, photo_id) for photo_id in (photo_a, photo_b)]
-    planned = shots.joint_shots(cameras, codes, frames, shots.wide(size))
+    codes = {photo_id: _code(views.model, dataset, photo_id) for photo_id in (photo_a, photo_b)}
+    planned = shots.joint_shots(cameras, (photo_a, photo_b), codes, frames, shots.wide(size))
     drawn = shots.draw(views, planned, side_by_side=side_by_side, edit=_edit(views.model, dataset, edit))
     _write_frames(drawn, frames, fps, out)
 

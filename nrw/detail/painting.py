@@ -95,6 +95,21 @@ def enlarged(small: Tensor, known: Tensor, scale: int, size: tuple[int, int]) ->
     return total[..., : size[0], : size[1]]
 
 
+def continued(picture: Tensor, known: Tensor) -> Tensor:
+    """Continue a picture (1, C, H, W), 0 where it is not known (1, 1, H, W), smoothly over all its pixels.
+
+    Pyramid of means ("pull-push": Gortler et al., "The Lumigraph", SIGGRAPH 1996).
+    """
+    height, width = picture.shape[2:]
+    if bool((known > 0).all()) or max(height, width) == 1:
+        return picture
+    right, below = width % 2, height % 2
+    total, weight = (F.avg_pool2d(F.pad(x, (0, right, 0, below)), 2) for x in (picture, known))
+    coarse = continued(torch.where(weight > 0, total / weight.clamp_min(1e-6), 0), (weight > 0).float())
+    around = F.interpolate(coarse, size=(height + below, width + right), mode="bilinear", align_corners=False)
+    return torch.where(known > 0, picture, around[..., :height, :width])
+
+
 def joined(surface: Tensor, beside: Tensor, alpha: Tensor) -> Tensor:
     """Put the surface (3, H, W) before what is beside it, by its share alpha (H, W)."""
     return alpha * surface + (1 - alpha) * beside

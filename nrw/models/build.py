@@ -71,7 +71,7 @@ class Networks(nn.Module):
             return Correction(self.renderer(levels, z), None)
         levels[0] = torch.cat([levels[0], raster_levels[-1]], dim=1)
         found = self.renderer(levels, z)
-        return Correction(found[:, :3], LEAST_TRUST + torch.sigmoid(found[:, 3:]))
+        return Correction(found[:, :3], LEAST_TRUST + 2 * (1 - LEAST_TRUST) * torch.sigmoid(found[:, 3:]))
 
     def _inputs(self, raster_levels: Sequence[Tensor], index_levels: Sequence[Tensor] | None) -> list[Tensor]:
         """The levels with the points' learned channels, without the detail."""
@@ -88,7 +88,7 @@ class Networks(nn.Module):
 class Correction:
     """What a renderer changes of the measured picture: color (B, 3, H, W) is added.
 
-    trust: (B, 1, H, W), from LEAST_TRUST to LEAST_TRUST + 1, 1 before any training: the power to which the detail of
+    trust: (B, 1, H, W), from LEAST_TRUST to 2 - LEAST_TRUST, 1 before any training: the power to which the detail of
     source photos is raised; None without detail.
     """
 

@@ -1,10 +1,14 @@
 """The terms of which a photo's colours are, to a first approximation, a linear function."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from nrw.core import ade20k
 from nrw.models.inputs import BufferSpec
 
+ABOVE = 0.02  # of the height may be covered above a pixel that is sky: stray points, wires
 HORIZON = 0.05  # sine of the elevation above which an empty pixel is sky only
 
 
@@ -59,3 +63,31 @@ def without_labels(spec: BufferSpec, raster: Tensor) -> Tensor:
     bare = raster.clone()
     bare[..., first : first + len(spec.classes) + 1, :, :] = 0
     return bare
+
+
+def sky_share(spec: BufferSpec, raster: Tensor, sky: Sequence[int]) -> Tensor:
+    """How much of each pixel of a buffer (…, C, h, w) is sky, 0 to 1: (…, 1, h, w).
+
+    Above the horizon, where nothing of the cloud is seen, and labelled as one of `sky` (ADE20K) or, without labels, not
+    in a hole. 0 without view directions.
+    """
+    if not spec.view_direction:
+        return torch.zeros_like(raster[..., :1, :, :])
+    share = (raster[..., 7:8, :, :] / HORIZON).clamp(0, 1) * (1 - raster[..., 4:5, :, :])
+    if not spec.classes:
+        return share * ~holes(spec, raster)
+    groups = {int(ade20k.GROUPS[label]) for label in sky}
+    places = [8 + number for number, group in enumerate(spec.classes) if group in groups]
+    return share * raster[..., places, :, :].sum(dim=-3, keepdim=True)
+
+
+def holes(spec: BufferSpec, raster: Tensor) -> Tensor:
+    """The pixels of a buffer (…, C, h, w) that no label and no point explains, but that are not sky: (…, 1, h, w) bool.
+
+    Above the horizon, with more of the cloud above them: windows, gates. None in a buffer with labels.
+    """
+    hit = raster[..., 4:5, :, :]
+    if spec.classes or not spec.view_direction:
+        return torch.zeros_like(hit, dtype=torch.bool)
+    covered_above = hit.cumsum(dim=-2) > ABOVE * hit.shape[-2]
+    return (hit == 0) & (raster[..., 7:8, :, :] > 0) & covered_above

@@ -303,6 +303,7 @@ class SceneFiles:
         Raises UserError also for a scene that came aligned: it has no cloud.
         """
         from nrw.dataset.packed import known_camera
+        from nrw.detail.skies import Skies
         from nrw.detail.sources import training_sources
         from nrw.scene.views import Views
 
@@ -311,12 +312,14 @@ class SceneFiles:
             raise UserError(
                 f"{self.root} came as an aligned data set, without a point cloud: only its own views can be rendered"
             )
+        self.require(self.cloud, self.colors, self.detailed_photos)
+        scale, splat = dataset.meta["scale"], dataset.meta["splat"]
+        skies = Skies(dataset, self.workspace, self.detailed_photos, scale, device)
         sources = None
         if model.spec.detail:
             cameras = {photo_id: known_camera(dataset.view(photo_id)) for photo_id in dataset.train_ids}
             sources = training_sources(self.detail, self.framebuffers, cameras, dataset.train_ids, device)
-        scale, splat = dataset.meta["scale"], dataset.meta["splat"]
-        return Views(model, self.colored_cloud(), sources, scale=scale, splat=splat), dataset
+        return Views(model, self.colored_cloud(), sources, skies, scale=scale, splat=splat), dataset
 
     def open_scored(self, device: str) -> tuple["SceneModel", "PackedDataset", "Views | None", Path | None]:
         """Open a trained scene for its scores: its views and the photos of their size, where it has cameras."""
@@ -326,7 +329,6 @@ class SceneFiles:
         if not PackedDataset(self.dataset).meta["has_index"]:
             return *self.open(device), None, None
         views, dataset = self.open_views(device)
-        self.require(self.detailed_photos)
         return views.model, dataset, views, self.detailed_photos
 
     def colored_cloud(self) -> "Cloud":

@@ -14,6 +14,7 @@ from torch import Tensor
 from nrw.dataset.packed import View
 from nrw.detail.painting import (
     alpha_of,
+    continued,
     enlarged,
     joined,
     lit_points,
@@ -29,11 +30,13 @@ from nrw.geometry.rasterize import DeepBuffer, Geometry, Samples, coverage, rast
 from nrw.models.appearance import paint_measured
 from nrw.models.build import with_detail
 from nrw.models.detail_channels import encode_detail, pooled_detail
+from nrw.models.terms import holes, sky_share
 from nrw.scene.model import SceneModel, to_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
+    from nrw.detail.skies import Skies
     from nrw.detail.sources import Sources
 
 
@@ -65,12 +68,22 @@ class Views:
     """Draws a trained scene from any camera; everything stays on the model's device until a picture is finished.
 
     cloud: in the colors of the training photos, its points in the order they were trained in. sources: of the detail;
-    None for a scene whose networks were trained without. scale: how many times larger than the networks' buffer
-    pictures are.
+    None for a scene whose networks were trained without. skies: photographed; None: painted ones alone. scale: how many
+    times larger than the networks' buffer pictures are.
     """
 
-    def __init__(self, model: SceneModel, cloud: Cloud, sources: "Sources | None", *, scale: int, splat: int):
-        self.model, self.cloud, self.sources, self.scale, self.splat = model, cloud, sources, scale, splat
+    def __init__(
+        self,
+        model: SceneModel,
+        cloud: Cloud,
+        sources: "Sources | None",
+        skies: "Skies | None" = None,
+        *,
+        scale: int,
+        splat: int,
+    ):
+        self.model, self.cloud, self.scale, self.splat = model, cloud, scale, splat
+        self.sources, self.skies = sources, skies
         self.geometry = Geometry.of(cloud, model.device)
         channels = [torch.from_numpy(np.array(cloud.colors)).to(model.device)]
         if model.networks.lighting is not None:
@@ -107,8 +120,17 @@ class Views:
         return Seen(view, camera, samples, buffer.depth, self._solid(buffer), logs)
 
     @torch.no_grad()
-    def draw(self, seen: Seen, z: Tensor, edit: np.ndarray | None = None) -> np.ndarray:
-        """Draw a picture (H, W, 3) uint8 in the light of z (Z,). edit: (256,) uint8, as for `SceneModel.render_view`.
+    def draw(
+        self,
+        seen: Seen,
+        z: Tensor,
+        edit: np.ndarray | None = None,
+        skies: "Mapping[str, float] | None" = None,
+    ) -> np.ndarray:
+        """Draw a picture (H, W, 3) uint8 in the light of z (Z,).
+
+        edit: (256,) uint8, as for `SceneModel.render_view`. skies: shares of the photos, by id, whose photographed
+        skies are to be seen; None: only what is painted.
 
         Without measured colours, as in 2019, the networks draw the whole picture at their own size, and it is enlarged.
         """
@@ -133,7 +155,11 @@ class Views:
         else:
             surface += enlarged(sides.surface + correction.color, covered, self.scale, size)[0]
         beside = paint_measured(spec, rasters[0], z[None]) + correction.color
+        hole = holes(spec, rasters[0])
+        beside = torch.where(hole, continued(beside * ~hole, 1 - hole.float()), beside)
         beside = enlarged(beside, outside, self.scale, size)[0]
+        if skies and self.skies is not None:
+            beside = self._before_skies(self.skies, skies, seen, rasters[0], beside)
         return to_picture(joined(spread_out(surface, seen.solid), beside, alpha_of(seen.solid)))
 
     def picture(
@@ -153,6 +179,18 @@ class Views:
         """
         faces = len(self.geometry.faces)
         return buffer.hit & (buffer.primitive < faces) if faces else buffer.hit
+
+    def _before_skies(
+        self, skies: "Skies", shares: "Mapping[str, float]", seen: Seen, raster: Tensor, beside: Tensor
+    ) -> Tensor:
+        """Put photographed skies behind what is beside the surface (3, H, W). raster: of the view."""
+        sky = sky_share(self.model.spec, raster, skies.dataset.meta["sky"])
+        share = enlarged(sky, torch.ones_like(sky), self.scale, (beside.shape[1], beside.shape[2]))[0, 0].flatten()
+        pixel = share.nonzero().squeeze(1)
+        color, weight = skies.look_up(seen.camera, pixel, shares)
+        mixed, opaque = beside.flatten(1).clone(), share[pixel]
+        mixed[:, pixel] = mixed[:, pixel] * (1 - opaque * weight) + (color * opaque[:, None]).T
+        return mixed.view_as(beside)
 
     def _detail(
         self, camera: Camera, samples: Samples, depth: Tensor, without: "Collection[str]"

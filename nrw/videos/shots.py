@@ -35,10 +35,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Shot:
-    """One frame of a video, not drawn yet. appearance: (Z,) float32."""
+    """One frame of a video, not drawn yet.
+
+    appearance: (Z,) float32. photos: shares of the photos that it is of, by id; their skies are shown.
+    """
 
     camera: Camera
     appearance: torch.Tensor
+    photos: Mapping[str, float]
 
 
 def film(
@@ -91,7 +95,7 @@ def draw(
     """
     for shot in shots:
         seen = views.see(shot.camera)
-        picture = views.draw(seen, shot.appearance, edit)
+        picture = views.draw(seen, shot.appearance, edit, shot.photos)
         yield np.concatenate([views.raw(seen), picture], axis=1) if side_by_side else picture
 
 
@@ -114,22 +118,23 @@ def flythrough(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settin
         width=width,
         height=height,
     )
-    z = typical(encode(model, dataset, sample(dataset.train_ids)))
-    return [Shot(camera, z) for camera in cameras]
+    codes = encode(model, dataset, sample(dataset.train_ids))
+    chosen = typical(codes)
+    return [Shot(camera, codes[chosen], {chosen: 1.0}) for camera in cameras]
 
 
 def appearance(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: Mapping) -> list[Shot]:
     """Plan the view that shows the cloud best, through the appearances of diverse photos and back to the first."""
     camera = known_camera(dataset.view(best_covered(dataset, cloud.points)[0]))
     camera = fitted(camera, *_within(camera.width, camera.height, settings["size"]))
-    return [Shot(camera, z) for z in _appearance_loop(model, dataset, settings)]
+    return [Shot(camera, z, photos) for z, photos in _appearance_loop(model, dataset, settings)]
 
 
 def packed_appearance(model: "SceneModel", dataset: PackedDataset, settings: Mapping) -> Iterator[np.ndarray]:
     """Draw the frames of `appearance` for a set without a cloud, from the packed buffer of the best covered photo."""
     view = dataset.view(max(sample(dataset.ids), key=lambda photo_id: (dataset.view(photo_id).depth[0] > 0).mean()))
     edit = edit_of(model, dataset, settings["edit"])
-    for z in _appearance_loop(model, dataset, settings):
+    for z, _ in _appearance_loop(model, dataset, settings):
         yield model.render_view(view, z, predict_labels=model.completion is not None, edit=edit)
 
 
@@ -147,23 +152,34 @@ def joint(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: M
     logger.info("joint: photos %s", ", ".join(chosen))
     return joint_shots(
         [cameras[photo_id] for photo_id in chosen],
-        [codes[photo_id] for photo_id in chosen],
+        chosen,
+        codes,
         _count(entry["seconds"], settings["fps"]),
         wide(settings["size"]),
     )
 
 
 def joint_shots(
-    cameras: Sequence[Camera], codes: Sequence[torch.Tensor], n_frames: int, size: tuple[int, int]
+    cameras: Sequence[Camera],
+    ids: Sequence[str],
+    codes: Mapping[str, torch.Tensor],
+    n_frames: int,
+    size: tuple[int, int],
 ) -> list[Shot]:
-    """Move from view to view and from code to code, resting at each: `n_frames` shots of `size` (width, height)."""
+    """Move from view to view and from light to light, resting at each: `n_frames` shots of `size` (width, height).
+
+    ids: of the photos whose lights they are, one per camera. codes: of photos.
+    """
     shots = []
     marks = np.linspace(0, n_frames - 1, len(cameras)).round().astype(int)
     for i, n in enumerate(np.diff(marks) + 1):
         moved = camera_paths.joint(cameras[i], cameras[i + 1], int(n), size=size)
-        blended = between(codes[i : i + 2], int(n))
+        lights = between(ids[i : i + 2], int(n))
         first = 0 if i == 0 else 1  # the last shot of a stretch is the first of the next
-        shots += [Shot(camera, z) for camera, z in zip(moved[first:], blended[first:], strict=True)]
+        shots += [
+            Shot(camera, blended(photos, codes.__getitem__), photos)
+            for camera, photos in zip(moved[first:], lights[first:], strict=True)
+        ]
     return shots
 
 
@@ -178,14 +194,15 @@ def from_path(model: "SceneModel", dataset: PackedDataset, file: Path | str) -> 
             f"it has {len(dataset)} photos, {dataset.ids[0]} to {dataset.ids[-1]}"
         )
     codes = encode(model, dataset, named)
-    default = None
+    default: dict[str, float] = {}
     if None in path.appearances:
-        default = typical(encode(model, dataset, sample(dataset.train_ids)))
+        others = encode(model, dataset, sample(dataset.train_ids))
+        default = {typical(others): 1.0}
+        codes |= others
     shots = []
     for camera, weights in zip(path.cameras, path.appearances, strict=True):
-        z = default if weights is None else blended(weights, codes.__getitem__)
-        assert z is not None  # the default is computed where a camera needs it
-        shots.append(Shot(camera, z))
+        photos = default if weights is None else weights
+        shots.append(Shot(camera, blended(photos, codes.__getitem__), photos))
     return shots, path.fps
 
 
@@ -199,15 +216,15 @@ def blended(weights: Mapping[str, float], code: Callable[[str], torch.Tensor]) -
     return reduce(torch.add, (weight * code(photo_id) for photo_id, weight in weights.items()))
 
 
-def typical(codes: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Choose the medoid: the code with the least sum of distances to the others."""
+def typical(codes: Mapping[str, torch.Tensor]) -> str:
+    """Choose the medoid: the photo whose code has the least sum of distances to the others."""
     table = torch.stack(list(codes.values()))
-    return table[torch.cdist(table, table).sum(dim=1).argmin()]
+    return list(codes)[int(torch.cdist(table, table).sum(dim=1).argmin())]
 
 
 def diverse(codes: Mapping[str, torch.Tensor], n: int) -> list[str]:
     """Choose `n` photos whose codes lie far apart, in the order of a short round tour, without the outermost tenth."""
-    middle = typical(codes)
+    middle = codes[typical(codes)]
     by_distance = sorted(codes, key=lambda photo_id: float((codes[photo_id] - middle).norm()))
     inner = by_distance[: max(n, math.ceil(0.9 * len(codes)))]
     places = {photo_id: codes[photo_id].numpy() for photo_id in inner}
@@ -249,13 +266,14 @@ def short_tour(ids: Sequence[str], places: Mapping[str, np.ndarray], *, closed: 
     return tour
 
 
-def between(codes: Sequence[torch.Tensor], n: int) -> list[torch.Tensor]:
-    """Interpolate `n` codes from the first to the last, linear between neighbours, resting at each."""
-    marks = np.linspace(0, n - 1, len(codes)).round().astype(int)
-    blended = [codes[0]]
-    for i, count in enumerate(np.diff(marks) + 1):
-        blended += [torch.lerp(codes[i], codes[i + 1], float(t)) for t in camera_paths.smoothstep(int(count))[1:]]
-    return blended
+def between(ids: Sequence[str], n: int) -> list[dict[str, float]]:
+    """Go from the light of the first photo to that of the last in `n` steps, resting at each: their shares by id."""
+    marks = np.linspace(0, n - 1, len(ids)).round().astype(int)
+    shares = [{ids[0]: 1.0}]
+    for (a, b), count in zip(itertools.pairwise(ids), np.diff(marks) + 1, strict=True):
+        for t in camera_paths.smoothstep(int(count))[1:]:
+            shares.append({a: 1.0} if a == b else {a: 1 - float(t), b: float(t)})
+    return shares
 
 
 def best_covered(dataset: PackedDataset, points: np.ndarray) -> list[str]:
@@ -276,12 +294,16 @@ def best_covered(dataset: PackedDataset, points: np.ndarray) -> list[str]:
     return sorted(scores, key=lambda photo_id: (-scores[photo_id], photo_id))
 
 
-def _appearance_loop(model: "SceneModel", dataset: PackedDataset, settings: Mapping) -> list[torch.Tensor]:
+def _appearance_loop(
+    model: "SceneModel", dataset: PackedDataset, settings: Mapping
+) -> list[tuple[torch.Tensor, dict[str, float]]]:
+    """The codes of a round through diverse photos' lights, with the photos' shares."""
     entry = settings["appearance"]
     codes = encode(model, dataset, sample(dataset.train_ids))
     chosen = diverse(codes, entry["photos"])
     logger.info("appearance: photos %s", ", ".join(chosen))
-    return between([codes[photo_id] for photo_id in [*chosen, chosen[0]]], _count(entry["seconds"], settings["fps"]))
+    lights = between([*chosen, chosen[0]], _count(entry["seconds"], settings["fps"]))
+    return [(blended(photos, codes.__getitem__), photos) for photos in lights]
 
 
 def sample(ids: Sequence[str]) -> list[str]:

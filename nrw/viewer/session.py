@@ -121,7 +121,7 @@ class Session:
             if look.mode == LABELS:
                 labels = seen.view.labels if self.edit is None else self.edit[seen.view.labels]
                 return ade20k.colorize(labels.repeat(self.views.scale, 0).repeat(self.views.scale, 1))
-            return self.views.draw(seen, shots.blended(look.weights, self.code), self.edit)
+            return self.views.draw(seen, shots.blended(look.weights, self.code), self.edit, look.weights)
 
     def place(self, photo_id: str, aspect: float) -> tuple[Viewpoint, np.ndarray]:
         """Find a photo's viewpoint, and the point (3,) it looks at: straight ahead, at the median depth of its view."""

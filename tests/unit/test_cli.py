@@ -162,7 +162,7 @@ def test_an_edit_on_the_command_line_is_the_same_as_edited_label_maps(scene, tmp
     views, _ = SceneFiles(scene).open_views("cpu")
     camera = dataset.view("0003").camera
     z = model.encode(dataset.view("0001"))
-    expected = views.draw(views.see(camera, everywhere[::2, ::2]), z)
+    expected = views.draw(views.see(camera, everywhere[::2, ::2]), z, skies={"0001": 1.0})
     run("joint", scene, "0001", "0004", tmp_path / "joint", "--frames", 2, "--size", 64, "--edit", "building=sky")
     run("joint", scene, "0001", "0004", tmp_path / "plain", "--frames", 2, "--size", 64)
     assert not np.array_equal(read_image(tmp_path / "joint/0000.png"), read_image(tmp_path / "plain/0000.png"))

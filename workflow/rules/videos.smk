@@ -11,6 +11,7 @@ rule film:
         model=FILES.model("finetune"),
         completion=completion,
         detail=detail,
+        photos=detailed_photos,
         cloud=cloud,
         colors=colors,
         path=lambda wildcards: config["videos"]["extra"]

@@ -12,7 +12,7 @@ from nrw.geometry.cameras import Camera
 from nrw.scene.files import SceneFiles
 from nrw.videos import shots
 from nrw.videos.camera_paths import CameraPath, write_path
-from nrw.videos.shots import best_covered, between, diverse, farthest, joint_shots, short_tour, typical
+from nrw.videos.shots import best_covered, between, blended, diverse, farthest, joint_shots, short_tour, typical
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,8 @@ def scene(tower):
 
 def test_codes_between_begin_rest_and_end_at_the_given_ones():
     codes = [torch.tensor([0.0, 0.0]), torch.tensor([1.0, 2.0]), torch.tensor([0.0, 0.0])]
-    path = torch.stack(between(codes, 101))
+    named = dict(zip("abc", codes, strict=True))
+    path = torch.stack([blended(shares, named.__getitem__) for shares in between(list("abc"), 101)])
     assert path.shape == (101, 2)
     assert torch.equal(path[0], codes[0]) and torch.equal(path[50], codes[1]) and torch.equal(path[-1], codes[2])
     assert torch.allclose(path[25], torch.tensor([0.5, 1.0]))
@@ -33,7 +34,7 @@ def test_typical_is_the_medoid_and_diverse_leaves_out_the_outlier():
     codes = {"a": [0.0, 0], "b": [1, 0], "c": [0, 1], "d": [-1, 0], "e": [0, -1], "lost": [50, 50]}
     codes |= {f"f{i}": [0.1 * i, 0.05] for i in range(5)}
     codes = {name: torch.tensor(code, dtype=torch.float32) for name, code in codes.items()}
-    assert typical(codes).abs().max() < 0.5
+    assert codes[typical(codes)].abs().max() < 0.5
     chosen = diverse(codes, 5)
     assert set("bcde") < set(chosen)
 
@@ -87,11 +88,12 @@ def test_the_view_that_shows_much_of_the_cloud_without_gaps_is_the_best():
 
 def test_joint_shots_visit_every_view_with_its_code():
     cameras = [Camera(64, 48, 60, 60, 32, 24, np.column_stack([np.eye(3), [-x, 0.0, 2.0]])) for x in (0.0, 1.0, 3.0)]
-    codes = [torch.tensor([x]) for x in (0.0, 1.0, -1.0)]
-    planned = joint_shots(cameras, codes, 41, (64, 48))
+    codes = {name: torch.tensor([x]) for name, x in (("a", 0.0), ("b", 1.0), ("c", -1.0))}
+    planned = joint_shots(cameras, list("abc"), codes, 41, (64, 48))
     assert len(planned) == 41
     for shot, x, z in ((planned[0], 0, 0), (planned[20], 1, 1), (planned[-1], 3, -1)):
         assert shot.camera.center[0] == pytest.approx(x) and float(shot.appearance) == pytest.approx(z)
+    assert planned[0].photos == {"a": 1.0} and planned[20].photos["b"] == pytest.approx(1)
 
 
 def test_the_three_videos_and_one_more_are_made(scene, tmp_path):

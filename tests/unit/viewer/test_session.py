@@ -59,7 +59,7 @@ def test_the_pictures_are_those_of_the_model(opened, scene):
     look = Look("picture", ("0000", "0005"), 0.25)
     z = 0.75 * opened.code("0000") + 0.25 * opened.code("0005")
     seen = opened.views.see(viewpoint.camera(WIDTH))
-    picture, raw = opened.views.draw(seen, z), opened.views.raw(seen)
+    picture, raw = opened.views.draw(seen, z, skies=look.weights), opened.views.raw(seen)
     np.testing.assert_array_equal(opened.draw(viewpoint, look, WIDTH), picture)
     np.testing.assert_array_equal(opened.draw(viewpoint, replace(look, mode="colour"), WIDTH), raw)
     labels = opened.draw(viewpoint, replace(look, mode="labels"), WIDTH)
@@ -108,7 +108,9 @@ def test_an_edit_of_the_labels_reaches_picture_and_labels(scene, opened):
     assert (edited.draw(viewpoint, look, WIDTH) == ade20k.colorize(np.array([SKY]))[0]).all()
     look = replace(look, mode="picture")
     labels = np.full((HEIGHT // 2, WIDTH // 2), SKY, np.uint8)  # of the networks' size
-    expected = opened.views.draw(opened.views.see(viewpoint.camera(WIDTH), labels), opened.code("0000"))
+    expected = opened.views.draw(
+        opened.views.see(viewpoint.camera(WIDTH), labels), opened.code("0000"), skies={"0000": 1.0}
+    )
     np.testing.assert_array_equal(edited.draw(viewpoint, look, WIDTH), expected)
 
 
