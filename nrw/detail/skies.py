@@ -22,7 +22,7 @@ from nrw.framebuffers.undistorted import read_photo
 from nrw.geometry.cameras import Camera
 from nrw.mvs.workspace import Workspace, read_keep
 
-KEPT = 8  # skies in memory
+KEPT = 4  # skies in memory; a view blends two
 MARGIN = 3  # pixels of the networks' size around what is not sky that are not trusted: outlines, branches
 ENOUGH = 0.01  # of a photo's pixels must show sky
 FADING = 0.3  # cosine of the angle to the photo's axis below which its sky gives way to the painted one
