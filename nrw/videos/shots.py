@@ -91,10 +91,13 @@ def draw(
 ) -> Iterator[np.ndarray]:
     """Draw the shots one by one as (H, W, 3) uint8; `side_by_side` puts the raw render to the left of each picture.
 
-    edit: (256,) uint8, the replacement of each predicted label (`scene.editing`).
+    edit: (256,) uint8, the replacement of each predicted label (`scene.editing`). Successive shots of one camera share
+    what does not depend on the light.
     """
+    camera, seen = None, None
     for shot in shots:
-        seen = views.see(shot.camera)
+        if seen is None or shot.camera is not camera:
+            camera, seen = shot.camera, views.see(shot.camera)
         picture = views.draw(seen, shot.appearance, edit, shot.photos)
         yield np.concatenate([views.raw(seen), picture], axis=1) if side_by_side else picture
 
