@@ -19,23 +19,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from nrw.core import ade20k
 from nrw.core.errors import UserError
 from nrw.core.io import atomic_path, write_csv, write_image, write_json
 from nrw.core.pictures import Overview, row
 from nrw.core.progress import progress
-from nrw.dataset.packed import PackedDataset, View, known_camera
+from nrw.dataset.packed import PackedDataset, View
 from nrw.evaluation.baselines import columns, fitted, renders
 from nrw.evaluation.feature_distance import perceptual_unavailable
+from nrw.evaluation.large_views import large_view
 from nrw.evaluation.metrics import compare, lpips_unavailable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from nrw.scene.model import SceneModel
-    from nrw.scene.views import Seen, Views
+    from nrw.scene.views import Views
 
 
 @dataclass(frozen=True)
@@ -164,32 +164,6 @@ def output(model: "SceneModel", view: View, protocol: str, z: "Tensor") -> np.nd
     The half protocols use nothing of the right half: its labels are predicted too, where the scene has completion.
     """
     return model.render_view(view, z, predict_labels=PROTOCOLS[protocol].seen != PROTOCOLS[protocol].scored)
-
-
-@dataclass(frozen=True)
-class LargeView:
-    """A photo's view at the photo's size. view: with the render as color. seen: as `Views.draw` takes it."""
-
-    view: View
-    seen: "Seen"
-
-    def outputs(self, views: "Views", codes: Mapping[str, "Tensor"]) -> dict[str, np.ndarray]:
-        """Draw the view under each protocol: (H, W, 3) uint8."""
-        return {name: views.draw(self.seen, z) for name, z in codes.items()}
-
-
-def large_view(views: "Views", view: View, photo: Path) -> LargeView:
-    """See a photo's view at the size of its undistorted file."""
-    with Image.open(photo) as image:
-        pixels = np.array(image.convert("RGB"))
-    size = (pixels.shape[1], pixels.shape[0])
-    seen = views.see(known_camera(view).resized(*size))
-    labels = np.array(Image.fromarray(np.asarray(view.labels)).resize(size, Image.Resampling.NEAREST))
-    depth = seen.depth.cpu().numpy()
-    shown = View(
-        view.id, pixels, labels, [views.raw(seen)], [depth], None, [(255 * (depth > 0)).astype(np.uint8)], None
-    )
-    return LargeView(shown, seen)
 
 
 def score(view: View, outputs: Mapping[str, np.ndarray], transient: Sequence[int]) -> list[dict]:
