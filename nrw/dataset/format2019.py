@@ -144,7 +144,7 @@ def _find(folder: Path) -> list[_Source]:
     parts = [part for part in SPLIT_FOLDERS if (folder / part).is_dir()] or [""]
     sources = []
     for part in parts:
-        for path in sorted((folder / part).glob("*_reference.png")):
+        for path in sorted((folder / part).glob("[!.]*_reference.png")):
             if match := _REFERENCE.fullmatch(path.name):
                 number = match[1]
                 files = {kind: path.with_name(f"{number}_{kind}.png") for kind in ALIGNED_KINDS}

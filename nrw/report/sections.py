@@ -226,7 +226,7 @@ def _text(value: float | None, form: str) -> str:
 
 def sheets(files: SceneFiles) -> dict:
     """Show the sheets of validation photos, an even selection of at most SHEETS: {total, pictures [...]}."""
-    paths = [path for path in sorted(files.sheets.glob("*.png")) if path.stem != "overview"]
+    paths = [path for path in sorted(files.sheets.glob("[!.]*.png")) if path.stem != "overview"]
     pictures = []
     for path in _some(paths, SHEETS):
         with Image.open(path) as image:

@@ -207,7 +207,7 @@ class SceneFiles:
 
     def sample_sheets(self, stage: str) -> list[Path]:
         """The sheets of sample pictures that a stage has left, oldest first."""
-        return sorted((self.stage(stage) / "samples").glob("*.png"))
+        return sorted((self.stage(stage) / "samples").glob("[!.]*.png"))
 
     @property
     def style_distances(self) -> Path:
@@ -246,7 +246,7 @@ class SceneFiles:
     @property
     def videos(self) -> list[Path]:
         """The videos that are there, by name."""
-        return sorted((self.root / "videos").glob("*.mp4"))
+        return sorted((self.root / "videos").glob("[!.]*.mp4"))
 
     # report, viewer
 

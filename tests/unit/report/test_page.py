@@ -87,6 +87,14 @@ def test_more_videos_come_after_the_three(tmp_path):
     assert re.findall(r'src="(videos/[^"]+)"', page_of(scene, config))[3:] == ["videos/a-walk.mp4"]
 
 
+def test_what_a_killed_job_left_half_written_is_not_shown(tmp_path):
+    scene, config = finish_scene(tmp_path)
+    (scene / "videos" / ".joint.486.part.mp4").write_bytes(b"half")
+    (scene / "finetune" / "samples" / ".000000.100.486.part.png").write_bytes(b"half")
+    (scene / "evaluation" / "sheets" / ".0001.486.part.png").write_bytes(b"half")
+    assert ".part" not in page_of(scene, config)
+
+
 def test_dropped_photos_are_told_from_those_in_use(tmp_path):
     scene, config = finish_scene(tmp_path)
     rows = read_csv(scene / "aligned" / "split.csv")
