@@ -5,8 +5,6 @@ What is smooth or learned comes from the networks' finest level and is enlarged,
 own, so that nothing of the sky bleeds over an outline or the other way round.
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,14 +19,6 @@ SHARPENING = 0.3  # gain of the detail finer than two pixels; brings its energy 
 FILLED = 3  # pixels beyond an outline into which either side is continued before it is enlarged
 
 
-@dataclass(frozen=True)
-class Sides:
-    """A smooth picture on the surface and beside it, each (B, 3, h, w); meaningless on the other's pixels."""
-
-    surface: Tensor
-    beside: Tensor
-
-
 def lit_points(spec: BufferSpec, channels: Tensor, z: Tensor) -> Tensor:
     """The colors of points in a light: (N, 3) float32, [-1, 1] roughly.
 
@@ -39,12 +29,10 @@ def lit_points(spec: BufferSpec, channels: Tensor, z: Tensor) -> Tensor:
     return terms @ cloud_map(spec, z)
 
 
-def smooth_sides(spec: BufferSpec, raster: Tensor, z: Tensor) -> Sides:
-    """What a light adds to the lit points, and what is where there are none. raster: (B, C, h, w). z: (B, Z)."""
+def smooth_light(spec: BufferSpec, raster: Tensor, z: Tensor) -> Tensor:
+    """What a light adds to the lit points: (B, 3, h, w), meaningless beside them. raster: (B, C, h, w). z: (B, Z)."""
     bare = without_cloud(spec, raster)
-    both = paint_measured(spec, bare, z)
-    sky = paint_measured(spec, without_labels(spec, bare), z)
-    return Sides(both - sky, both)
+    return paint_measured(spec, bare, z) - paint_measured(spec, without_labels(spec, bare), z)
 
 
 def alpha_of(hit: Tensor) -> Tensor:

@@ -20,11 +20,11 @@ from nrw.core.io import atomic_path, read_json
 from nrw.core.pieces import pending
 from nrw.core.progress import progress
 from nrw.dataset.packed import PackedDataset, known_camera
-from nrw.detail.painting import enlarged, lit_points, smooth_sides, surface_picture
+from nrw.detail.painting import enlarged, lit_points, smooth_light, surface_picture
 from nrw.framebuffers.aligned import read_channels
 from nrw.framebuffers.levels import finest_level
 from nrw.framebuffers.rasters import load_buffer
-from nrw.framebuffers.undistorted import read_photo
+from nrw.framebuffers.undistorted import nearest, read_photo
 from nrw.geometry.pointcloud import read_cloud
 from nrw.geometry.rasterize import DeepBuffer, Geometry
 from nrw.models.appearance import AppearanceEncoder
@@ -91,11 +91,11 @@ def measure_residuals(
         raster = crop_buffer(view, spec)[0][0][None].to(target)
         known = (raster[:, 4:5] > 0).float()
         painted = surface_picture(samples, lit_points(spec, channels, z[0]))
-        added = enlarged(smooth_sides(spec, raster, z).surface, known, dataset.meta["scale"], (height, width))
+        added = enlarged(smooth_light(spec, raster, z), known, dataset.meta["scale"], (height, width))
         painted = (painted + added[0] + 1) / 2
         keep_pixels = read_keep(workspace, segmentation_dir, photo_id, masked)
         on_face = buffer.primitive.cpu().numpy() < len(geometry.faces)
-        trusted = confidence(buffer.depth.cpu().numpy(), _resized(keep_pixels, width, height) & on_face)
+        trusted = confidence(buffer.depth.cpu().numpy(), nearest(keep_pixels, width, height) & on_face)
         pixels = _photo(photos_dir / f"{photo_id}.jpg", width, height).to(target)
         logs = log_ratio(pixels, _stretched(painted, pixels))
         save_residual(out_dir, photo_id, logs.cpu(), _stretched(torch.from_numpy(trusted)[None], logs)[0].cpu())
@@ -112,11 +112,6 @@ def _stretched(picture: Tensor, other: Tensor) -> Tensor:
     """A smooth picture (C, h, w) at the size of the other (…, H, W)."""
     size = (other.shape[-2], other.shape[-1])
     return F.interpolate(picture[None], size=size, mode="bilinear", align_corners=False)[0]
-
-
-def _resized(mask: np.ndarray, width: int, height: int) -> np.ndarray:
-    """(height, width) bool, nearest pixel."""
-    return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
 
 def log_ratio(pixels: Tensor, painted: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 from nrw.dataset.packed import PackedDataset, View, known_camera
 from nrw.detail.painting import continued
 from nrw.detail.warp import lift
-from nrw.framebuffers.undistorted import read_photo
+from nrw.framebuffers.undistorted import nearest, read_photo
 from nrw.geometry.cameras import Camera
 from nrw.mvs.workspace import Workspace, read_keep
 
@@ -96,17 +96,10 @@ def sky_of(view: View, sky: Sequence[int], workspace_dir: Path) -> np.ndarray:
     if labels.any():
         shown = np.isin(labels, sky)
     else:
-        shown = ~_small(read_keep(Workspace(workspace_dir), None, view.id, frozenset()), labels.shape)
+        keep = read_keep(Workspace(workspace_dir), None, view.id, frozenset())
+        shown = ~nearest(keep, labels.shape[1], labels.shape[0])
     shown = shown & (np.asarray(view.depth[0]) == 0)
     return binary_erosion(shown, iterations=MARGIN, border_value=1)
-
-
-def _small(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A mask at another size, nearest pixel."""
-    rows, columns = (
-        ((np.arange(small) + 0.5) * large / small).astype(int) for small, large in zip(shape, mask.shape, strict=True)
-    )
-    return mask[np.ix_(rows, columns)]
 
 
 def _padded(camera: Camera, x: int, y: int) -> Camera:

@@ -111,9 +111,10 @@ def evaluate(
             outputs = {name: output(model, view, name, z) for name, z in codes.items()}
             rows += score(view, outputs, dataset.meta["transient"])
             if views is not None and photos_dir is not None:
-                shown = large_view(views, view, photos_dir / f"{photo_id}.jpg")
-                large += score(shown.view, shown.outputs(views, codes), dataset.meta["transient"])
-                detailed.append(shown.seen.detailed)
+                shown, seen = large_view(views, view, photos_dir / f"{photo_id}.jpg")
+                drawn = {name: views.draw(seen, z) for name, z in codes.items()}
+                large += score(shown, drawn, dataset.meta["transient"])
+                detailed.append(seen.detailed)
             ours = next(row for row in rows[::-1] if (row["protocol"], row["method"]) == ("full", "ours"))
             captions = [
                 "render",

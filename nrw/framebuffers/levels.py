@@ -53,10 +53,10 @@ def finest_level(
     level.
     """
     samples = whole = locate(geometry, camera, buffer)
-    covered = buffer.hit.float()
+    covered = coverage(buffer.hit, scale)
     while scale > 1:
         buffer, samples = halved(buffer, samples)
-        covered, scale = coverage(covered), scale // 2
+        scale //= 2
     color = samples.shade(channels).round().byte()
     return Level(color, buffer.depth, samples.index(), (255 * covered).ceil().byte()), whole
 

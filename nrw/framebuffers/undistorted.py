@@ -12,6 +12,11 @@ def read_photo(path: Path, width: int, height: int) -> np.ndarray:
         return np.array(image.convert("RGB").resize((width, height), Image.Resampling.BOX))
 
 
+def nearest(labels: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Resize labels or a mask to (height, width), of the same type: each pixel is the nearest one."""
+    return np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
+
+
 def label_path(segmentation_dir: Path, photo_id: str) -> Path:
     """Return the path of a photo's label map."""
     return segmentation_dir / f"{photo_id}.png"
@@ -25,4 +30,4 @@ def read_labels(segmentation_dir: Path | None, photo_id: str, width: int, height
     if segmentation_dir is None:
         return np.zeros((height, width), np.uint8)
     with Image.open(label_path(segmentation_dir, photo_id)) as image:
-        return np.array(image.resize((width, height), Image.Resampling.NEAREST))
+        return nearest(np.asarray(image), width, height)

@@ -191,9 +191,15 @@ def halved(buffer: DeepBuffer, samples: Samples) -> tuple[DeepBuffer, Samples]:
     return coarse, Samples(where, samples.corners[kept], samples.weights[kept], size)
 
 
-def coverage(hit: Tensor) -> Tensor:
-    """(ceil(H / 2), ceil(W / 2)) float32: the share of the 2x2 pixels of (H, W), bool or shares, that are hit."""
-    return _blocks(hit.float(), torch.nan).nanmean(dim=2)
+def coverage(hit: Tensor, scale: int = 2) -> Tensor:
+    """(ceil(H / scale), ceil(W / scale)) float32: the share of each block of (H, W), bool or shares, that is hit.
+
+    scale: a power of 2.
+    """
+    share = hit.float()
+    while scale > 1:
+        share, scale = _blocks(share, torch.nan).nanmean(dim=2), scale // 2
+    return share
 
 
 def nearest_of_four(depth: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

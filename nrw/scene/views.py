@@ -19,7 +19,7 @@ from nrw.detail.painting import (
     joined,
     lit_points,
     sharpened,
-    smooth_sides,
+    smooth_light,
     spread_out,
     surface_picture,
 )
@@ -142,18 +142,16 @@ class Views:
             whole = networks.render(rasters, index, z[None])
             return to_picture(enlarged(whole, torch.ones_like(whole[:, :1]), self.scale, size)[0])
         correction = networks.correct(rasters, index, z[None])
-        sides = smooth_sides(spec, rasters[0], z[None])
-        share = seen.solid.float()
-        for _ in range(self.scale.bit_length() - 1):
-            share = coverage(share)
-        covered, outside = ((share > 0.5).float()[None, None], (share == 0).float()[None, None])
+        smooth = smooth_light(spec, rasters[0], z[None])
+        share = coverage(seen.solid, self.scale)[None, None]
+        covered, outside = (share > 0.5).float(), (share == 0).float()
         surface = surface_picture(seen.samples, lit_points(spec, self.channels, z))
         if seen.logs is not None and correction.trust is not None:
             trust = enlarged(correction.trust, covered, self.scale, size)[0]
-            added = enlarged(torch.cat([sides.surface, correction.color], dim=1), covered, self.scale, size)[0]
+            added = enlarged(torch.cat([smooth, correction.color], dim=1), covered, self.scale, size)[0]
             surface = with_detail(surface + added[:3], seen.logs, trust) + added[3:]
         else:
-            surface += enlarged(sides.surface + correction.color, covered, self.scale, size)[0]
+            surface += enlarged(smooth + correction.color, covered, self.scale, size)[0]
         beside = paint_measured(spec, rasters[0], z[None]) + correction.color
         hole = holes(spec, rasters[0])
         beside = torch.where(hole, continued(beside * ~hole, 1 - hole.float()), beside)
@@ -161,12 +159,6 @@ class Views:
         if skies and self.skies is not None:
             beside = self._before_skies(self.skies, skies, seen, rasters[0], beside)
         return to_picture(joined(spread_out(surface, seen.solid), beside, alpha_of(seen.solid)))
-
-    def picture(
-        self, camera: Camera, z: Tensor, labels: np.ndarray | None = None, edit: np.ndarray | None = None
-    ) -> np.ndarray:
-        """See and draw."""
-        return self.draw(self.see(camera, labels), z, edit)
 
     def raw(self, seen: Seen) -> np.ndarray:
         """Draw the colors of the cloud alone: (H, W, 3) uint8, black where there is nothing."""

@@ -1,6 +1,6 @@
 """Camera paths: moves between two cameras, and paths stored as JSON. World z is up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,13 +174,12 @@ def _between_keyframes(
         last = i == len(keys) - 2
         cameras += joint(keys[i], keys[i + 1], n, size=size)[: n if last else n - 1]
         for t in smoothstep(n)[: n if last else n - 1]:
-            weights.append(_blend(appearances[i], appearances[i + 1], t))
+            first, second = appearances[i], appearances[i + 1]
+            weights.append(None if first is None or second is None else blend(first, second, t))
     return CameraPath(fps, cameras, weights)
 
 
-def _blend(a: dict[str, float] | None, b: dict[str, float] | None, t: float) -> dict[str, float] | None:
-    """Mix two sets of weights, (1 - t) a + t b, and drop those that are zero."""
-    if a is None or b is None:
-        return None
-    mixed = {photo_id: (1 - t) * a.get(photo_id, 0.0) + t * b.get(photo_id, 0.0) for photo_id in a | b}
+def blend(a: Mapping[str, float], b: Mapping[str, float], t: float) -> dict[str, float]:
+    """Mix two sets of photos' weights, (1 - t) a + t b, and drop those that are zero."""
+    mixed = {photo_id: (1 - t) * a.get(photo_id, 0.0) + t * b.get(photo_id, 0.0) for photo_id in {**a, **b}}
     return {photo_id: weight for photo_id, weight in mixed.items() if weight > 0}

@@ -275,7 +275,7 @@ def between(ids: Sequence[str], n: int) -> list[dict[str, float]]:
     shares = [{ids[0]: 1.0}]
     for (a, b), count in zip(itertools.pairwise(ids), np.diff(marks) + 1, strict=True):
         for t in camera_paths.smoothstep(int(count))[1:]:
-            shares.append({a: 1.0} if a == b else {a: 1 - float(t), b: float(t)})
+            shares.append(camera_paths.blend({a: 1.0}, {b: 1.0}, float(t)))
     return shares
 
 

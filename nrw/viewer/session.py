@@ -74,10 +74,7 @@ class Look:
     def weights(self) -> dict[str, float]:
         """Weights of the photos in the appearance by id, sum 1, as in a camera path."""
         first, second = self.photos
-        if first == second:
-            return {first: 1.0}
-        weights = {first: 1 - self.blend, second: self.blend}
-        return {photo_id: weight for photo_id, weight in weights.items() if weight > 0}
+        return camera_paths.blend({first: 1.0}, {second: 1.0}, self.blend)
 
 
 class Session:

@@ -1,9 +1,10 @@
 import torch
 from small_networks import SPEC
 
-from nrw.detail.painting import alpha_of, enlarged, joined, lit_points, sharpened, smooth_sides, spread_out
+from nrw.detail.painting import alpha_of, enlarged, joined, lit_points, sharpened, smooth_light, spread_out
 from nrw.geometry.pointcloud import decode_lighting
 from nrw.models.appearance import paint_measured
+from nrw.models.terms import without_cloud
 
 
 def test_a_constant_stays_constant_and_nothing_bleeds_over_the_outline():
@@ -51,7 +52,7 @@ def test_the_parts_of_a_picture_add_up_to_the_painted_whole():
     raster[..., :5, :, :] = raster[..., -SPEC.lighting :, :, :] = 0
     raster[0, :3, 0, 0], raster[0, 4, 0, 0] = channels[0, :3] / 127.5 - 1, 1
     raster[0, -SPEC.lighting :, 0, 0] = decode_lighting(channels[0, 3:].float())
-    sides, whole = smooth_sides(SPEC, raster, z[None]), paint_measured(SPEC, raster, z[None])
-    on_surface = lit_points(SPEC, channels, z)[0] + sides.surface[0, :, 0, 0]
+    whole, beside = (paint_measured(SPEC, shown, z[None]) for shown in (raster, without_cloud(SPEC, raster)))
+    on_surface = lit_points(SPEC, channels, z)[0] + smooth_light(SPEC, raster, z[None])[0, :, 0, 0]
     torch.testing.assert_close(on_surface, whole[0, :, 0, 0], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(sides.beside[0, :, 0, 1], whole[0, :, 0, 1], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(beside[0, :, 0, 1], whole[0, :, 0, 1], atol=1e-4, rtol=1e-4)
