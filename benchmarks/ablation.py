@@ -109,11 +109,12 @@ def train_stage(stage: str, scene: Path, before: Path | None, out: Path, config:
     """Train one stage into out/<stage>; returns its kimg and images a second (of its last tick)."""
     from nrw.training import appearance, rerender
 
-    dataset, folder, checkpoints = SceneFiles(scene).dataset, out / stage, out / "checkpoints" / stage
+    files, folder, checkpoints = SceneFiles(scene), out / stage, out / "checkpoints" / stage
     if stage == "appearance":
-        appearance.train(dataset, folder, checkpoints, config)
+        appearance.train(files.dataset, folder, checkpoints, config)
     else:
-        rerender.train(dataset, before, folder, checkpoints, config, stage)
+        detail = files.training_detail if config["buffer"]["detail"] else None  # of the scene's own stage 1
+        rerender.train(files.dataset, detail, before, folder, checkpoints, config, stage)
     rows = (folder / "stats.jsonl").read_text().splitlines()
     last = json.loads(rows[-1]) if rows else {"kimg": 0.0, "images_per_s": 0.0}
     return {key: last[key] for key in ("kimg", "images_per_s")}
@@ -126,7 +127,8 @@ def evaluate(scene: Path, out: Path, refine_steps: int) -> dict:
 
     completion = scene / "completion"
     model = SceneModel.load(out / "finetune", completion if completion.is_dir() else None)
-    dataset = PackedDataset(SceneFiles(scene).dataset)
+    files = SceneFiles(scene)
+    dataset = PackedDataset(files.dataset, files.training_detail if model.spec.detail else None)
     return evaluate(model, dataset, None, None, out / "evaluation", refine_steps=refine_steps)["protocols"]
 
 
