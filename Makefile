@@ -30,7 +30,7 @@ lint: setup
 	$(BIN)/snakefmt --check Snakefile workflow
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 clean:
 	rm -rf .venv .snakemake

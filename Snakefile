@@ -1,15 +1,34 @@
+import shlex
+import sys
+
 from snakemake.utils import min_version
 
-from nrw.config.resolve import resolve_or_exit
+from nrw.config.resolve import resolve, resolve_or_exit
+from nrw.core.errors import exit_with_message
+from nrw.preflight import files
+from nrw.preflight.results import check_working_directory
 
 min_version("9.0")
+CONFIG_FILE = Path("config", "config.yaml")
 
 
-configfile: "config/config.yaml"
+# that of the working directory; where it has none, the one beside this file
+configfile: CONFIG_FILE if CONFIG_FILE.exists() else workflow.basedir / CONFIG_FILE
 
 
-# defaults, preset and the user's keys in one mapping, validated against nrw/config/schema.yaml
-config = resolve_or_exit(config)
+# needs no photos; Snakemake does not say what it reads this file for
+if "--unlock" in sys.argv:
+    config = resolve({})
+else:
+    # defaults, preset and the user's keys in one mapping, validated against nrw/config/schema.yaml
+    config = resolve_or_exit(config, workflow.config_settings.config_args)
+    # not in the jobs of a cluster: what is wrong there, the jobs that need it say
+    if workflow.is_main_process:
+        with exit_with_message():
+            files.check(config)
+            check_working_directory()
+# Snakemake puts this path into shell commands as it is, and the clone may lie in a folder with a space in its name
+sys.executable = shlex.quote(sys.executable)
 
 
 include: "workflow/rules/common.smk"

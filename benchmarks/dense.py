@@ -32,7 +32,8 @@ from nrw.core.io import read_json
 from nrw.core.pieces import chunk
 from nrw.geometry.pointcloud import read_cloud
 from nrw.mvs.colmap import patch_match
-from nrw.mvs.consistency import agrees
+from nrw.mvs.consistency import agreeing
+from nrw.mvs.depth_maps import DepthMap
 from nrw.mvs.geometric import NEIGHBOURS, PASSES
 from nrw.mvs.sources import read_sparse, select_sources
 from nrw.mvs.undistort import undistort
@@ -257,12 +258,14 @@ def _keep_consistent(mvs: Path, ids: list[str]) -> None:
     workspace = Workspace(mvs)
     scene = read_sparse(workspace.sparse, workspace.cameras)
     for photo in ids:
-        depth = read_map(workspace.depth_map(photo, "photometric"))
-        agreeing = np.zeros(depth.shape, np.int16)
-        for other in select_sources(scene, photo, NEIGHBOURS):
-            maps = (read_map(path(other, "photometric")) for path in (workspace.depth_map, workspace.normal_map))
-            agreeing += agrees(depth, workspace.cameras[photo], *maps, workspace.cameras[other])
-        write_map(workspace.depth_map(photo, "geometric"), np.where(agreeing >= 2, depth, 0))
+        own, *others = (_read(workspace, some) for some in (photo, *select_sources(scene, photo, NEIGHBOURS)))
+        kept = torch.where(agreeing(own.depth, own.camera, others) >= 2, own.depth, 0.0)
+        write_map(workspace.depth_map(photo, "geometric"), kept.numpy())
+
+
+def _read(workspace: Workspace, photo: str) -> DepthMap:
+    paths = workspace.depth_map(photo, "photometric"), workspace.normal_map(photo, "photometric")
+    return DepthMap(*(torch.from_numpy(read_map(path)) for path in paths), workspace.cameras[photo])
 
 
 def cost(scene: Path, out: Path, size: int, sources: int) -> None:

@@ -19,7 +19,7 @@ PRESET = "standard"
 PHOTOS = (100, 1000, 5000)
 NODE_THREADS = 16
 RULES = Path(__file__).parent.parent / "workflow" / "rules"
-LEFT_OUT = ("import_aligned",)  # not in a scene made from photos
+LEFT_OUT = ("import_aligned", "check_photos")  # not in a scene made from photos; not sent to the cluster
 HEAD = re.compile(r"(?:use rule (?P<base>\w+) as (?P<derived>\w+) with|rule (?P<name>\w+)):")
 
 

@@ -45,7 +45,7 @@ def compare(photos: Path, folder: Path, matcher: str, neighbours: int, sfm: dict
         seed=seed,
     )
     matching = timed(match_pairs, features, pairs, "1-of-1", result, seed=seed)
-    merge_matches(features, [result], database)
+    merge_matches(features, [result], database, seed=seed)
     mapping = timed(
         reconstruct,
         *(folder / "images", folder / "photos.csv", database),

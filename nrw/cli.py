@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 import typer
 
-from nrw.core.errors import UserError
+from nrw.core.errors import UserError, of_machine
+from nrw.core.io import atomic_path, read_image, read_json, require_writable, write_csv, write_image
+from nrw.core.progress import progress
 from nrw.scene.files import SceneFiles
 
 if TYPE_CHECKING:
@@ -29,8 +31,11 @@ class _Commands(typer.core.TyperGroup):
     def invoke(self, ctx: "Context") -> object:
         try:
             return super().invoke(ctx)
-        except UserError as error:
-            typer.echo(f"Error: {error}", err=True)
+        except Exception as error:
+            shown = error if isinstance(error, UserError) else of_machine(error)
+            if shown is None:
+                raise
+            typer.echo(f"Error: {shown}", err=True)
             raise typer.Exit(1) from None
 
 
@@ -61,6 +66,7 @@ Labels = Annotated[
     Path | None,
     typer.Option(help="Painted label map for the view, PNG: docs/semantic-editing.md.", show_default=False),
 ]
+TABLES = (".csv", ".npy")
 Table = Annotated[
     Path, typer.Argument(help="Output file: .csv (with ids) or .npy (rows in order of id).", show_default=False)
 ]
@@ -95,7 +101,6 @@ def render(
     which point of the cloud each pixel shows, which aligned pictures do not store: for such a scene the folder must be
     results/NAME/aligned or a copy of it with changed photos or labels.
     """
-    from nrw.core.io import write_image
     from nrw.scene import editing
 
     if labels is not None and photo is None:
@@ -107,8 +112,9 @@ def render(
     for view in _aligned_views(folder, dataset):
         if photo not in (None, view.id):
             continue
-        code = model.encode(view) if z is None else z
-        write_image(out / f"{view.id}.png", model.render_view(_painted(view, labels, dataset), code, edit=table))
+        shown, code = _painted(view, labels, dataset), model.encode(view) if z is None else z
+        require_writable(out / f"{view.id}.png")
+        write_image(out / f"{view.id}.png", model.render_view(shown, code, edit=table))
         count += 1
     if count == 0:
         raise UserError(f"{folder} has no photo {photo}")
@@ -126,6 +132,7 @@ def evaluate(
     from nrw.evaluation import scores
 
     model, dataset, views, photos = SceneFiles(scene).open_scored(device)
+    require_writable(out / "metrics.json")
     result = scores.evaluate(model, dataset, views, photos, out, refine_steps=refine_steps)
     typer.echo(scores.report(result))
 
@@ -192,10 +199,9 @@ def video(
     """Render the video of a camera path."""
     from nrw.videos import shots, writer
 
-    if out.suffix != ".mp4":
-        raise UserError(f"{out}: a name that ends in .mp4 is expected")
     views, dataset = SceneFiles(scene).open_views(device)
     planned, fps = shots.from_path(views.model, dataset, path)
+    require_writable(out, [".mp4"])
     drawn = shots.draw(views, planned, side_by_side=side_by_side, edit=_edit(views.model, dataset, edit))
     writer.write_video(out, _progress(drawn, len(planned)), fps)
     typer.echo(f"{out}: {len(planned)} frames")
@@ -205,7 +211,9 @@ def video(
 def view(
     scene: Scene,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 admits other machines.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; the next free one if it is in use.")] = 8080,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port.", show_default="8080, or the next free one")
+    ] = None,
     edit: Edit = None,
     device: Device = "cpu",
 ) -> None:
@@ -216,8 +224,10 @@ def view(
         if error.name != "viser":
             raise
         raise UserError("nrw view needs the extra `viewer`: in nrw's folder, pip install -e '.[viewer]'") from None
+    from nrw.viewer.address import free_port
     from nrw.viewer.session import Session
 
+    port = free_port(host, port)
     files = SceneFiles(scene)
     views, dataset = files.open_views(device)
     page = Page(Session(files, views, dataset, _edit(views.model, dataset, edit)), host, port)
@@ -232,6 +242,7 @@ def view(
 def appearance_vectors(scene: Scene, out: Table, device: Device = "cpu") -> None:
     """Export the appearance vector of every photo."""
     model, dataset = SceneFiles(scene).open(device)
+    require_writable(out, TABLES)
     codes = np.stack([_code(model, dataset, photo_id).numpy() for photo_id in _progress(dataset.ids, len(dataset))])
     _write_table(out, dataset.ids, [f"z{i}" for i in range(codes.shape[1])], codes)
 
@@ -239,12 +250,11 @@ def appearance_vectors(scene: Scene, out: Table, device: Device = "cpu") -> None
 @app.command()
 def style_distances(scene: Scene, out: Table) -> None:
     """Export the style distances between the training photos, by which stage 1 chooses its triplets."""
-    from nrw.core.io import read_json
-
     files = SceneFiles(scene)
     files.require(files.model("appearance"))
     if not files.style_distances.exists():
         raise UserError(f"{files.style_distances} is missing: stage 1 was skipped (training.appearance.kimg is 0)")
+    require_writable(out, TABLES)
     ids = read_json(files.style_distances_ids)
     _write_table(out, ids, ids, np.load(files.style_distances, allow_pickle=False))
 
@@ -265,6 +275,7 @@ def import_aligned(
     """Convert a data set from the 2019 format; the workflow does so for a scene with `scenes.NAME.aligned`."""
     from nrw.dataset import format2019
 
+    require_writable(out / "index.csv")
     format2019.import_aligned(
         folder,
         out,
@@ -336,8 +347,8 @@ def _aligned_views(folder: Path, dataset: "PackedDataset") -> Iterator["View"]:
 
 def _edited_views(folder: Path, dataset: "PackedDataset") -> Iterator["View"]:
     """Yield the scene's own views with the photos and label maps of a folder."""
-    from nrw.core.io import read_image
     from nrw.framebuffers.aligned import aligned_paths
+    from nrw.scene import editing
 
     found = [photo_id for photo_id in dataset.ids if aligned_paths(folder, photo_id)["reference"].is_file()]
     if not found:
@@ -347,27 +358,23 @@ def _edited_views(folder: Path, dataset: "PackedDataset") -> Iterator["View"]:
         )
     for photo_id in found:
         view, paths = dataset.view(photo_id), aligned_paths(folder, photo_id)
-        changed = {"reference": view.pixels, "seg": view.labels}
-        for kind, expected in changed.items():
-            file = paths[kind]
-            if kind == "seg" and not file.exists():
-                continue
-            changed[kind] = read_image(file)
-            if (changed[kind].shape, changed[kind].dtype) != (expected.shape, expected.dtype):
-                raise UserError(f"{file} is {changed[kind].shape} {changed[kind].dtype}, not {expected.shape} uint8")
-        yield replace(view, pixels=changed["reference"], labels=changed["seg"])
+        pixels, labels = read_image(paths["reference"]), view.labels
+        if (pixels.shape, pixels.dtype) != (view.pixels.shape, view.pixels.dtype):
+            raise UserError(f"{paths['reference']} is {pixels.shape} {pixels.dtype}, not {view.pixels.shape} uint8")
+        if paths["seg"].exists():
+            labels = editing.read_painted(paths["seg"], labels.shape)
+        yield replace(view, pixels=pixels, labels=labels)
 
 
 def _progress(items: Iterable, total: int) -> Iterator:
-    from nrw.core.progress import progress
-
     return progress(items, total, "frames")
 
 
 def _write_frames(pictures: Iterable[np.ndarray], total: int, fps: float, out: Path) -> None:
     """Write each picture as out/NNNN.png, and all of them as out/video.mp4."""
-    from nrw.core.io import write_image
     from nrw.videos.writer import write_video
+
+    require_writable(out / "video.mp4")
 
     def kept() -> Iterator[np.ndarray]:
         for number, picture in enumerate(_progress(pictures, total)):
@@ -380,16 +387,12 @@ def _write_frames(pictures: Iterable[np.ndarray], total: int, fps: float, out: P
 
 def _write_table(out: Path, ids: list[str], columns: list[str], values: np.ndarray) -> None:
     """Write (N, M) values as CSV with the ids of their rows, or as NPY without."""
-    from nrw.core.io import atomic_path, write_csv
-
-    if out.suffix == ".csv":
+    if out.suffix.lower() == ".csv":
         rows = (
             {"id": photo_id, **dict(zip(columns, row, strict=True))} for photo_id, row in zip(ids, values, strict=True)
         )
         write_csv(out, rows, ["id", *columns])
-    elif out.suffix == ".npy":
-        with atomic_path(out) as temporary:
-            np.save(temporary, values)
     else:
-        raise UserError(f"{out}: a name that ends in .csv or .npy is expected")
+        with atomic_path(out) as temporary, open(temporary, "wb") as stream:
+            np.save(stream, values)
     typer.echo(f"{len(values)} rows in {out}")

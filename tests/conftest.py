@@ -1,11 +1,18 @@
 """Running Snakemake as a user does, in a folder of the test's own."""
 
+import ctypes
 import os
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 from tiny_run import ALL, command, make_folder
+
+
+def pytest_addoption(parser):
+    parser.addoption("--force", action="store_true", help="all cases of tests/force, not only a few: an hour or two")
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +53,27 @@ def printed(folder, snakemake):
 def finished(folder, printed):
     """The results of that run."""
     return folder / "results" / "place"
+
+
+@pytest.fixture
+def no_root() -> Callable[[], AbstractContextManager[None]]:
+    """Within `with no_root():` the permissions of files hold for root too, which gives up its power over them."""
+
+    @contextmanager
+    def without_overriding() -> Iterator[None]:
+        if os.geteuid():
+            yield
+            return
+        libc = ctypes.CDLL(None, use_errno=True)
+        header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()  # version 3, this thread
+        assert libc.capget(header, sets) == 0
+        effective = sets[0]
+        sets[0] = effective & ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+        assert libc.capset(header, sets) == 0
+        try:
+            yield
+        finally:
+            sets[0] = effective
+            assert libc.capset(header, sets) == 0
+
+    return without_overriding

@@ -87,7 +87,7 @@ def match(features, database, pieces=1, **settings):
     results = [folder / f"{number}-of-{pieces}.db" for number in range(1, pieces + 1)]
     for result in results:
         match_pairs(features, folder / "pairs.txt", result.stem, result, seed=1)
-    merge_matches(features, results, database)
+    merge_matches(features, results, database, seed=1)
 
 
 def run_reconstruct(photos, database, out, **settings):

@@ -47,7 +47,7 @@ def make_scene(root: Path) -> SceneFiles:
         root / "aligned.json", scale=SCALE, max_depth=10.0,
     )  # fmt: skip
     write_csv(files.photos_csv, [{"id": photo_id, "file": ""} for photo_id in ids], ["id", "file"])
-    index_aligned(files.aligned, files.workspace, files.photos_csv, reports, max_depth=10.0)
+    index_aligned(files.aligned, files.framebuffers, files.workspace, files.photos_csv, reports, max_depth=10.0)
     parts = {photo_id: "val" if photo_id == VALIDATION else "train" for photo_id in ids}
     write_split(files.split, [{"id": i, "density": 1.0, "split": part, "reason": ""} for i, part in parts.items()])
     pack_dataset(
@@ -61,13 +61,13 @@ def make_scene(root: Path) -> SceneFiles:
     return files
 
 
-def measure(files: SceneFiles) -> None:
+def measure(files: SceneFiles, device: str = "cpu") -> None:
     """Measure the residuals of the training photos."""
     ids = [f"{i:04d}" for i in range(PHOTOS) if f"{i:04d}" != VALIDATION]
     measure_residuals(
         files.dataset, files.stage("appearance"), files.cloud, files.colors, None, files.framebuffers, files.workspace,
         files.detailed_photos, files.segmentation, files.detail, ids, files.root / "residuals.json",
-        z_dim=config()["network"]["z_dim"], device="cpu",
+        z_dim=config()["network"]["z_dim"], device=device,
     )  # fmt: skip
 
 

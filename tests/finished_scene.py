@@ -60,7 +60,7 @@ def finish_aligned_scene(root: Path, source: Path) -> tuple[Path, dict]:
     config = resolve(
         {
             "scenes": {"old": {"aligned": str(exported)}},
-            "buffer": {"lighting": 0, "point_channels": 0, "view_direction": False},
+            "buffer": {"lighting": 0, "point_channels": 0, "view_direction": False, "detail": False},
             "dataset": {"min_density": 0.05},
         }
     )
@@ -96,6 +96,15 @@ def _photos(scene: Path, originals: Path, ids: list[str]) -> None:
         "models": [{"photos": len(ids), "points": 321, "mean_reprojection_error": 0.61, "mean_track_length": 3.4}],
         "left_out": [{"id": f"{len(ids):04d}", "file": f"IMG_{len(ids)}.jpg", "reason": "12 features: blurred"}],
         "unit": "the median distance from camera to scene",
+        "checks": {
+            "pairs": 20,
+            "stationary": 0.0,
+            "exif": 3,
+            "exif_off": 0.0,
+            "implausible": 0.0,
+            "one_spot": 0.0,
+            "errors": {"2": 0.4, "3": 0.5, "4 or more": 0.6},
+        },
     }
     write_json(scene / "sfm" / "summary.json", summary)
     (scene / "sfm" / "summary.txt").write_text(summary_table(summary))
@@ -134,6 +143,7 @@ def _geometry(scene: Path, ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
         "loose_points": 100,
         "sparse_points": 500,
         "mean_coverage": 0.41,
+        "unconfirmed": 0.35,
         "photos_without_depth": [],
         "photos": {photo_id: {"coverage": 0.4 + 0.01 * number} for number, photo_id in enumerate(ids)},
     }
@@ -165,7 +175,7 @@ def _aligned(scene: Path, ids: list[str], points: np.ndarray, colors: np.ndarray
         mvs / "cloud.ply", framebuffers, mvs, segmentation, framebuffers / "colors.npy", None, aligned, ids,
         framebuffers / "b.key", scale=config["framebuffers"]["scale"], max_depth=depth,
     )  # fmt: skip
-    index_aligned(aligned, mvs, scene / "photos" / "photos.csv", reports, max_depth=depth)
+    index_aligned(aligned, scene / "framebuffers", mvs, scene / "photos" / "photos.csv", reports, max_depth=depth)
     pack_dataset(
         aligned, framebuffers, aligned / "split.csv", scene / "dataset", levels=2, scale=2, splat=3,
         transient=["person"], sky=["sky"], colors_npy=framebuffers / "colors.npy",

@@ -129,11 +129,11 @@ def estimate(scene, ids=None, sources=4, **options):
     photometric_depths(scene.mvs, segmentation, ids or scene.ids, sources=sources, masked={SKY}, **options)
 
 
-def geometric_passes(scene, min_views=3, kinds=tuple(PASSES)):
+def geometric_passes(scene, min_views=3, kinds=tuple(PASSES), device="cpu"):
     for kind in kinds:
         match_with_neighbours(
             *(scene.mvs, scene.mvs.parent / "segmentation", scene.ids, scene.mvs / f"{kind}.key", kind),
-            **{"sources": 4, "min_views": min_views, "masked": {SKY}},
+            **{"sources": 4, "min_views": min_views, "masked": {SKY}, "device": device},
         )
 
 

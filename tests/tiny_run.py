@@ -1,12 +1,17 @@
 """The whole workflow at its smallest: a dozen demo photos, tiny pictures and networks."""
 
+import hashlib
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
+from photo_folder import odd_names
 from tiny_segmenter import train_segmenter
+
+from nrw.core.folder import SOURCE
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = 12
@@ -45,7 +50,7 @@ def make_folder(folder: Path) -> None:
     (photos / "Tag 1").mkdir(parents=True)
     sources = chosen_photos()
     for number, source in enumerate(sources):
-        name = f'it\'s "{number}" $HOME; été{source.suffix}' if number % 3 == 0 else source.name
+        name = os.fsdecode(odd_names(number)[number])
         shutil.copy(source, (photos / "Tag 1" if number % 2 else photos) / name)
     shutil.copy(sources[0], photos / "again.jpg")
     (photos / "broken.jpg").write_bytes(sources[1].read_bytes()[:2000])
@@ -64,3 +69,19 @@ def chosen_photos() -> list[Path]:
     centre = np.median(list(places.values()), axis=0)
     nearest = sorted(places, key=lambda name: np.linalg.norm(places[name] - centre))[:PHOTOS]
     return [ROOT / "resources" / "demo" / "photos" / name for name in sorted(nearest)]
+
+
+def content(results):
+    """Hash of every result by path, None where it holds times, the order of rows or the place of the photos."""
+    skipped = {"logs", "benchmarks", "checkpoints"}
+    undetermined = {".key", ".db", ".jsonl"}
+    timed = {"summary.json", "report.html", SOURCE}
+    found = {}
+    for path in sorted(results.rglob("*")):
+        relative = path.relative_to(results)
+        if path.is_dir() or skipped & set(relative.parts) or "tfevents" in path.name:
+            continue
+        found[relative] = hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.suffix in undetermined or path.parent.name == "reports" or path.name in timed:
+            found[relative] = None
+    return found

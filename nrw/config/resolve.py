@@ -1,35 +1,34 @@
 """The configuration: schema defaults, then the preset, then what the user wrote; validated, unknown keys named."""
 
 import difflib
-import json
-import re
-import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import yaml
 
-from nrw.core import ade20k
-from nrw.core.errors import UserError
+from nrw.config.checks import contradictions
+from nrw.config.sources import with_photos
+from nrw.config.written import as_typed, checked
+from nrw.core.errors import UserError, exit_with_message
+from nrw.core.folder import check_folder
+from nrw.core.nearest import suggestion
 
 SCHEMA = Path(__file__).with_name("schema.yaml")
 PRESETS = Path(__file__).with_name("presets")
 
 
-def resolve(user: dict) -> dict:
+def resolve(user: dict, typed: Iterable[str] = ()) -> dict:
     """Complete what the user wrote (any subset of the keys) to a configuration; `photos=` becomes a scene.
 
-    Raises UserError for an unknown key (naming the nearest known one), a wrong value, an unknown preset, a class
-    that ADE20K does not have, or no scene.
+    typed: the entries of `--config` as typed, `KEY=TEXT`; they go over what YAML made of them.
+    Raises UserError for an unknown key (naming the nearest known one), a wrong value, an unknown preset, values that
+    do not go together (`checks`), or two sources of one scene.
     """
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    user = json.loads(json.dumps(user))
-    if isinstance(user.get("photos"), str):
-        folder = user.pop("photos")
-        user["scenes"] = {**user.get("scenes", {}), scene_name(folder): {"photos": folder}}
+    user = checked(_typed({**user, **as_typed(typed, schema)}, schema), schema)
     _reject_unknown_keys(user, schema)
-    user = _typed(user, schema)
     config = merge(complete_preset(user.get("preset", "draft")), user)
     validator = jsonschema.Draft202012Validator(schema)
     problems = [
@@ -37,25 +36,18 @@ def resolve(user: dict) -> dict:
     ]
     if problems:
         raise UserError("The configuration is not valid:\n  " + "\n  ".join(problems) + "\nEvery key: config/README.md")
-    if config["framebuffers"]["splat"] % 2 == 0:
-        raise UserError(
-            f"framebuffers.splat is {config['framebuffers']['splat']}: it must be odd, to be centred on its pixel."
-        )
-    _check_edit(config)
-    if not config["scenes"]:
-        raise UserError(
-            "No photos: name a folder with --config photos=/path/to/folder, or list scenes in config/config.yaml."
-        )
+    if "photos" in config:
+        config["scenes"] = with_photos(config["scenes"], config.pop("photos"))
+    if problems := contradictions(config):
+        raise UserError("The configuration cannot work:\n  " + "\n  ".join(problems))
     return config
 
 
-def resolve_or_exit(user: dict) -> dict:
-    """Resolve for the Snakefile: an error, or a missing folder, ends the process with nothing but its message."""
-    try:
-        config = resolve(user)
+def resolve_or_exit(user: dict, typed: Iterable[str]) -> dict:
+    """Resolve for the Snakefile: an error, or a folder that cannot be read, ends the process with its message alone."""
+    with exit_with_message():
+        config = resolve(user, typed)
         check_folders(config["scenes"])
-    except UserError as error:
-        sys.exit(f"Error: {error}")
     return config
 
 
@@ -64,22 +56,18 @@ def complete_preset(name: str) -> dict:
     return merge(_defaults(yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))), {"preset": name, **read_preset(name)})
 
 
-def _check_edit(config: dict) -> None:
-    """Check `videos.edit` as far as possible before anything has run."""
-    edit = config["videos"]["edit"]
-    ade20k.labels_of([*edit, *edit.values()])
-    if edit and config["segmentation"]["model"] == "none" and any("photos" in it for it in config["scenes"].values()):
-        raise UserError("videos.edit edits label maps, but segmentation.model is none: name a model, or leave it out.")
-
-
 def check_folders(scenes: dict) -> None:
-    """Raises UserError for a scene whose folder is missing."""
+    """Raises UserError for a scene whose folder is missing or cannot be read, or if there is no scene."""
+    if not scenes:
+        raise UserError(
+            "No photos: name a folder with --config photos=/path/to/folder, or list scenes in config/config.yaml."
+        )
     for scene, source in scenes.items():
         for kind, folder in source.items():
-            if not Path(folder).is_dir():
-                found = "is a file" if Path(folder).exists() else "does not exist"
-                key = f"scenes.{scene}.{kind}"
-                raise UserError(f"{key}: the folder {folder!r} {found}. Name the folder that holds the photos.")
+            try:
+                check_folder(folder)
+            except UserError as error:
+                raise UserError(f"scenes.{scene}.{kind}: {error}") from error
 
 
 def read_preset(name: str) -> dict:
@@ -87,13 +75,8 @@ def read_preset(name: str) -> dict:
     path = PRESETS / f"{name}.yaml"
     if not path.is_file():
         known = sorted(preset.stem for preset in PRESETS.glob("*.yaml"))
-        raise UserError(f"preset: there is no {name!r}; choose one of {', '.join(known)}.")
+        raise UserError(f"preset: there is no {name!r}.{suggestion(name, known)} Choose one of {', '.join(known)}.")
     return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-
-
-def scene_name(folder: str) -> str:
-    """Name a scene after its folder; anything but letters, digits, dots and dashes becomes an underscore."""
-    return re.sub(r"[^\w.-]+", "_", Path(folder).resolve().name).strip("._") or "scene"
 
 
 def merge(base: dict, over: dict) -> dict:
@@ -114,14 +97,20 @@ def _defaults(schema: dict) -> dict:
     return defaults
 
 
-def _typed(value: Any, schema: dict) -> Any:
+def _typed(value: Any, schema: dict, where: str = "") -> Any:
     """Read text as YAML where the schema wants no text: --config passes nested values as text."""
     if isinstance(value, dict):
-        return {key: _typed(entry, schema.get("properties", {}).get(key, {})) for key, entry in value.items()}
+        parts = schema.get("properties", {})
+        return {key: _typed(entry, parts.get(key, {}), f"{where}.{key}") for key, entry in value.items()}
     if isinstance(value, list):
-        return [_typed(entry, schema.get("items", {})) for entry in value]
+        return [_typed(entry, schema.get("items", {}), where) for entry in value]
     if isinstance(value, str) and schema.get("type", "string") != "string":
-        return yaml.safe_load(value)
+        try:
+            return yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(
+                f"{where[1:]}: {value!r} is not YAML, such as {{key: value}}. Names with # or : need quotes in it."
+            ) from None
     return value
 
 

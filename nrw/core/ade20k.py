@@ -155,7 +155,7 @@ PALETTE_2019 = np.array([*(_COLORS[members[0]] for members in GROUP_MEMBERS[:-1]
 # sidewalk and floor gives the group its colour. Colours further than the tolerance from all of them are "other".
 _KNOWN_COLORS = np.array([*_COLORS.values(), (0, 0, 0)], np.int32)  # (32, 3)
 _KNOWN_LABELS = np.array([*(_LABEL_OF[name] for name in _COLORS), 0], np.uint8)
-_COLOR_TOLERANCE = 40  # Euclidean, of RGB values 0–255
+COLOR_TOLERANCE = 40  # Euclidean, of RGB values 0–255
 
 
 def find(name: str) -> int:
@@ -206,13 +206,23 @@ def labels_from_colors(colors: np.ndarray) -> np.ndarray:
     A pixel gets the class with the nearest palette colour. That class stands for its group:
     `collapse(labels_from_colors(colorize(x)))` equals `collapse(x)`. A colour near none of them becomes 0, unknown.
     """
+    nearest, distance = _nearest_known(colors)
+    return np.where(distance <= COLOR_TOLERANCE**2, _KNOWN_LABELS[nearest], 0).astype(np.uint8)
+
+
+def palette_distance(colors: np.ndarray) -> np.ndarray:
+    """Euclidean distance (H, W) float32 of colours (H, W, 3) uint8 to the nearest palette colour, black included."""
+    return np.sqrt(_nearest_known(colors)[1], dtype=np.float32)
+
+
+def _nearest_known(colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of _KNOWN_COLORS (H, W) and its squared distance (H, W) int32 for colours (H, W, 3) uint8."""
     codes = colors.astype(np.int32) @ np.array([65536, 256, 1], np.int32)  # (H, W)
     present, inverse = np.unique(codes, return_inverse=True)
     present = np.stack([present >> 16, present >> 8 & 255, present & 255], axis=-1)  # (U, 3)
-    labels = np.empty(len(present), np.uint8)
+    nearest, distance = np.empty(len(present), np.uint8), np.empty(len(present), np.int32)
     for start in range(0, len(present), 1 << 16):  # a blended image may have as many colours as pixels
-        chunk = present[start : start + (1 << 16)]
-        distance = ((chunk[:, None] - _KNOWN_COLORS) ** 2).sum(-1)  # (U, 32) squared
-        nearest = _KNOWN_LABELS[distance.argmin(-1)]
-        labels[start : start + (1 << 16)] = np.where(distance.min(-1) <= _COLOR_TOLERANCE**2, nearest, 0)
-    return labels[inverse].reshape(codes.shape)
+        part = slice(start, start + (1 << 16))
+        squares = ((present[part, None] - _KNOWN_COLORS) ** 2).sum(-1)  # (U, 32)
+        nearest[part], distance[part] = squares.argmin(-1), squares.min(-1)
+    return nearest[inverse].reshape(codes.shape), distance[inverse].reshape(codes.shape)

@@ -1,12 +1,13 @@
 """Pieces of work: the photos that one job takes, and those that are left when the job runs again.
 
 Snakemake scatters the stages that work photo by photo over jobs. `chunk` gives a job its photos; `pending` drops those
-that an earlier, interrupted run of the same job has finished.
+that an earlier, interrupted run of the same job has finished. When all jobs are done, the rule that writes the index of
+their folder calls `remove_others`, so that the folder holds what the index names.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from nrw.core.io import read_json, write_json
@@ -44,6 +45,19 @@ def pending(
                 path.unlink(missing_ok=True)
         write_json(key_file, key)
     return [photo_id for photo_id in ids if not all(path.exists() for path in paths_of(photo_id))]
+
+
+def remove_others(ids: Iterable[str], paths_of: Callable[[str], list[Path]]) -> None:
+    """Delete the files of photos that are gone: those that `paths_of` names for any other id.
+
+    Only for a rule that runs after all pieces, whose files would look like those of photos that are gone.
+    """
+    kept = {path for photo_id in ids for path in paths_of(photo_id)}
+    for pattern in paths_of("*"):
+        before, _, after = pattern.name.partition("*")
+        for path in pattern.parent.glob(pattern.name):
+            if path not in kept and path.name.removeprefix(before).removesuffix(after).isdecimal():
+                path.unlink()
 
 
 def _stamped(value: object) -> object:

@@ -19,6 +19,7 @@ from nrw.core import ade20k
 from nrw.core.errors import UserError
 from nrw.core.io import atomic_path, read_image, write_csv, write_image
 from nrw.core.limits import SIDE_MULTIPLE
+from nrw.core.pieces import remove_others
 from nrw.core.progress import progress
 from nrw.dataset.split import SplitRow, read_split, split_photos, write_split
 from nrw.framebuffers.aligned import ALIGNED_KINDS, INDEX_FIELDS, aligned_paths
@@ -52,7 +53,7 @@ def import_aligned(
     numbers as ids, unless train and val have some in common: then they are numbered anew, train first.
     Pictures whose sides are not multiples of 8 lose up to 7 rows and columns, evenly at both ends. Labels come from
     `_seg.png` or else from the colours of `_seg_rgb.png`. The depth keeps its values: its unit is not recorded in the
-    format, so max_depth in index.csv is 65535, and the cameras are empty.
+    format, so max_depth in index.csv is 65535, and the cameras are empty. Pictures of an earlier import are deleted.
     Raises UserError, listing all files concerned, where a partner is missing, sizes disagree, or a file is not what it
     should be.
     """
@@ -89,6 +90,7 @@ def import_aligned(
     )
     if sources[0].part:
         _keep_split(drawn, dict(zip(ids, (source.part for source in sources), strict=True)))
+    remove_others(ids, lambda photo_id: list(aligned_paths(Path(aligned_dir), photo_id).values()))
     write_csv(Path(aligned_dir, "index.csv"), sorted(rows, key=lambda row: row["id"]), INDEX_FIELDS)
     write_split(Path(aligned_dir, "split.csv"), drawn)
 
@@ -216,7 +218,7 @@ def _ids(sources: list[_Source]) -> list[str]:
 
 
 def _read(source: _Source) -> dict[str, np.ndarray]:
-    """The pictures of our format, cropped; without labels where the set has none."""
+    """The pictures of our format, cropped; without labels where the set has none. Raises UserError for wrong labels."""
 
     def read(kind: str) -> np.ndarray:
         return _crop(read_image(source.files[kind]))
@@ -228,6 +230,8 @@ def _read(source: _Source) -> dict[str, np.ndarray]:
     file = _labels_file(source)
     if file is not None:
         labels = read("seg") if file == source.files["seg"] else ade20k.labels_from_colors(read("seg_rgb")[..., :3])
+        if labels.max() > ade20k.N_LABELS:
+            raise UserError(f"{file} has the value {labels.max()}; ADE20K labels are 0 to {ade20k.N_LABELS}")
         images |= {"seg": labels, "seg_rgb": ade20k.colorize(labels)}
     return images
 

@@ -8,18 +8,20 @@ operating system caches what is used, and any number of readers share that cache
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from nrw.core.errors import UserError
 from nrw.core.io import read_json
 from nrw.geometry.cameras import Camera
 
-Array = Any  # an array; a tensor in a view that was drawn
+Array = Any  # a NumPy array or a tensor
 FORMAT = 3  # of dataset.json and the raw files
 
 PHOTO, LABELS, COLOR, DEPTH, INDEX = "photo.u8", "labels.u8", "color_{}.u8", "depth_{}.f32", "index_{}.i32"
@@ -29,7 +31,7 @@ COVERAGE, LIGHTING, POINTS = "coverage_{}.u8", "lighting_{}.u8", "points.u8"
 
 @dataclass(frozen=True)
 class View:
-    """One photo with its deep buffer; read-only arrays over the packed files, nothing copied.
+    """One photo with its deep buffer; read-only arrays over the packed files, nothing copied, or tensors (`to`).
 
     pixels: (H, W, 3) uint8, of the photo. labels: (H, W) uint8, ADE20K 1–150, 0 = unknown. H and W are multiples of 8.
     color, depth, index: a list with one array for each level l, of size h = ceil(H / 2^l), w = ceil(W / 2^l):
@@ -43,8 +45,8 @@ class View:
     """
 
     id: str
-    pixels: np.ndarray
-    labels: np.ndarray
+    pixels: Array
+    labels: Array
     color: list[Array]
     depth: list[Array]
     index: list[Array] | None
@@ -58,6 +60,19 @@ class View:
         """(H, W)."""
         height, width = self.labels.shape
         return height, width
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are; the CPU for arrays."""
+        depth = self.depth[0]
+        return depth.device if isinstance(depth, Tensor) else torch.device("cpu")
+
+    def to(self, device: torch.device) -> "View":
+        """The view as tensors on a device. A copy to a GPU does not wait for it."""
+        return replace(self, **{name: _moved(getattr(self, name), device) for name in ARRAYS})
+
+
+ARRAYS = ("pixels", "labels", "color", "depth", "index", "coverage", "lighting", "detail")  # of a view
 
 
 class PackedDataset:
@@ -127,6 +142,18 @@ class PackedDataset:
             self._detail[photo_id] if self._detail is not None else None,
         )
 
+    def reader(self, device: torch.device) -> Callable[[str], View]:
+        """How training reads photos, by id: a GPU keeps all of them if half of its free memory holds them.
+
+        Else each is copied there when it is read, without waiting for it. On the CPU it is `view`.
+        """
+        if device.type == "cpu":
+            return self.view
+        size = sum(array.nbytes for photo_id in self.ids for array in _arrays_of(self.view(photo_id)))
+        if size > torch.cuda.mem_get_info(device)[0] / 2:
+            return lambda photo_id: self.view(photo_id).to(device)
+        return {photo_id: self.view(photo_id).to(device) for photo_id in self.ids}.__getitem__
+
     def _open(self, name: str | Path, level: int, channels: int = 0) -> dict[str, np.ndarray]:
         """The arrays of one file, in the set's folder or anywhere, by photo id: (h, w) or (h, w, channels)."""
         shapes = {
@@ -149,6 +176,24 @@ class PackedDataset:
             state = "is missing" if found is None else f"has {found} bytes instead of {count * dtype.itemsize}"
             raise _damaged(self.path, f"{name} {state}")
         return np.memmap(file, dtype, mode="r")
+
+
+def _arrays_of(view: View) -> list[np.ndarray]:
+    """All arrays of a view, those of each level apart."""
+    values = [getattr(view, name) for name in ARRAYS]
+    return [array for value in values for array in (value if isinstance(value, list) else [value]) if array is not None]
+
+
+def _moved(values: Array | list[Array] | None, device: torch.device) -> Any:
+    """An array, a tensor, or a list of them, as tensors on a device."""
+    if values is None:
+        return None
+    if isinstance(values, list):
+        return [_moved(value, device) for value in values]
+    tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def level_size(height: int, width: int, level: int) -> tuple[int, int]:

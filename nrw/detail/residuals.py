@@ -20,14 +20,14 @@ from nrw.core.io import atomic_path, read_json
 from nrw.core.pieces import pending
 from nrw.core.progress import progress
 from nrw.dataset.packed import PackedDataset, known_camera
-from nrw.detail.painting import enlarged, lit_points, smooth_light, surface_picture
+from nrw.detail.painting import enlarged, lit_points, surface_picture
 from nrw.framebuffers.aligned import read_channels
 from nrw.framebuffers.levels import finest_level
 from nrw.framebuffers.rasters import load_buffer
 from nrw.framebuffers.undistorted import nearest, read_photo
 from nrw.geometry.pointcloud import read_cloud
 from nrw.geometry.rasterize import DeepBuffer, Geometry
-from nrw.models.appearance import AppearanceEncoder
+from nrw.models.appearance import AppearanceEncoder, paint_labels
 from nrw.models.detail_channels import DARKEST, DETAIL_LIMIT
 from nrw.models.inputs import BufferSpec, crop_buffer, encoder_input
 from nrw.models.weights import load_weights
@@ -91,7 +91,7 @@ def measure_residuals(
         raster = crop_buffer(view, spec)[0][0][None].to(target)
         known = (raster[:, 4:5] > 0).float()
         painted = surface_picture(samples, lit_points(spec, channels, z[0]))
-        added = enlarged(smooth_light(spec, raster, z), known, dataset.meta["scale"], (height, width))
+        added = enlarged(paint_labels(spec, raster, z), known, dataset.meta["scale"], (height, width))
         painted = (painted + added[0] + 1) / 2
         keep_pixels = read_keep(workspace, segmentation_dir, photo_id, masked)
         on_face = buffer.primitive.cpu().numpy() < len(geometry.faces)

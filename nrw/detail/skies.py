@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from scipy.ndimage import binary_erosion
 from torch import Tensor
 
+from nrw.core.device import constant
 from nrw.dataset.packed import PackedDataset, View, known_camera
 from nrw.detail.painting import continued
 from nrw.detail.warp import lift
@@ -62,7 +63,7 @@ class Skies:
         weights (M,), which are 0 where no photo knows the sky, to 1.
         """
         rays = lift(camera, pixel, torch.ones(len(pixel), device=pixel.device))
-        rays = rays - torch.as_tensor(camera.center, dtype=torch.float32, device=pixel.device)
+        rays = rays - constant(camera.center[:, None], pixel.device)
         color, weight = torch.zeros(len(pixel), 3, device=pixel.device), torch.zeros(len(pixel), device=pixel.device)
         for photo_id, share in shares.items():
             sky = self._sky(photo_id)
@@ -111,11 +112,11 @@ def _padded(camera: Camera, x: int, y: int) -> Camera:
 
 
 def look_up(sky: Sky, rays: Tensor) -> tuple[Tensor, Tensor]:
-    """The colors (M, 3) of a sky in directions (M, 3), of any length, in the world, and how much they count (M,)."""
-    rotation = torch.as_tensor(sky.camera.rotation, dtype=torch.float32, device=rays.device)
-    x, y, z = (rays @ rotation.T).unbind(1)
+    """The colors (M, 3) of a sky in directions (3, M), of any length, in the world, and how much they count (M,)."""
+    rotation = constant(sky.camera.rotation, rays.device)
+    x, y, z = rotation @ rays
     camera = sky.camera
-    known = (z / rays.norm(dim=1) / FADING).clamp(0, 1)
+    known = (z / rays.norm(dim=0) / FADING).clamp(0, 1)
     z = z.clamp_min(1e-6)
     u, v = (x / z * camera.fx + camera.cx) / camera.width, (y / z * camera.fy + camera.cy) / camera.height
     grid = torch.stack([u, v], dim=1).clamp(0, 1)[None, None] * 2 - 1

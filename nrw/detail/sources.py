@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nrw.core.device import constant
 from nrw.core.errors import UserError
 from nrw.detail.residuals import load_residual, residual_path
-from nrw.detail.warp import ANGLE, COARSENESS, COARSEST, Detail, Source, blend, lift, warp
+from nrw.detail.warp import ANGLE, COARSENESS, COARSEST, Places, Source, blend, lift, warp
 from nrw.framebuffers.rasters import load_buffer
 from nrw.geometry.cameras import Camera
+from nrw.models.detail_channels import DETAIL
 
 CHOSEN = 6  # photos per view
 PLACES = 256  # of the view's pixels, that the choice rests on
@@ -41,47 +43,51 @@ class Sources:
         self._table = torch.tensor(np.array(rows).reshape(-1, 21), dtype=torch.float32, device=self.device)
         self._source = lru_cache(maxsize=KEPT)(self._load)
 
-    def detail(self, camera: Camera, pixel: Tensor, depth: Tensor, without: Collection[str] = ()) -> Detail:
-        """The detail of a view at its pixels (M,), numbered row by row, with depths (M,).
+    def detail(self, camera: Camera, depth: Tensor, without: Collection[str] = ()) -> Tensor:
+        """The detail (5, H, W) float32 of a view with depths (H, W), 0 = none (`models.detail_channels`).
 
         without: ids of photos that must not be sources: the photo itself, where it is the one to be learned.
         """
-        points = lift(camera, pixel, depth)
-        chosen = self.choose(camera, points, without)
-        logs = torch.zeros(len(chosen), len(points), 3, device=points.device)
-        weights = torch.zeros(len(chosen), len(points), device=points.device)
+        pixel = depth.flatten().nonzero().squeeze(1)
+        points = lift(camera, pixel, depth.flatten()[pixel])
+        chosen, places = self.choose(camera, points, without), Places.of(points, camera)
+        logs = torch.zeros(len(chosen), 3, len(pixel), device=depth.device)
+        weights = torch.zeros(len(chosen), len(pixel), device=depth.device)
         for number, (photo_id, share) in enumerate(chosen):
-            found, weight = warp(self._source(photo_id), points, camera)
+            found, weight = warp(self._source(photo_id), places)
             logs[number], weights[number] = found, share * weight
-        return blend(logs, weights)
+        full = torch.zeros(DETAIL, depth.numel(), device=depth.device)
+        full[:, pixel] = blend(logs, weights)
+        return full.view(DETAIL, *depth.shape)
 
     def choose(self, camera: Camera, points: Tensor, without: Collection[str] = ()) -> list[tuple[str, float]]:
-        """Choose up to CHOSEN photos for a view of points (M, 3): ids, and shares from 0 to 1 of their weights.
+        """Choose up to CHOSEN photos for a view of points (3, M): ids, and shares from 0 to 1 of their weights.
 
         A photo's score is how much it is worth (`warp`), summed over some of the points. The shares go to 0 where a
         photo is about to be replaced by another, so that along a camera path none appears or vanishes at once.
         """
-        if not len(points):
+        if not points.shape[1]:
             return []
-        some = points[:: max(1, len(points) // PLACES)]
+        some = points[:, :: max(1, points.shape[1] // PLACES)].T
         scores = self._scores(camera, some)
         for number, photo_id in enumerate(self.ids):
             if photo_id in without:
                 scores[number] = 0
-        best = torch.argsort(scores, descending=True)[: CHOSEN + 1]
-        ranked = [(self.ids[number], float(scores[number])) for number in best.tolist()]
+        best, order = torch.sort(scores, descending=True)
+        numbers, values = (some[: CHOSEN + 1].tolist() for some in (order, best))
+        ranked = [(self.ids[number], value) for number, value in zip(numbers, values, strict=True)]
         limit = ranked[CHOSEN][1] if len(ranked) > CHOSEN else 0.0
         shares = [(photo_id, min(1.0, (score - limit) / max(LEAVING * limit, 1e-9))) for photo_id, score in ranked]
         return [(photo_id, share) for photo_id, share in shares[:CHOSEN] if share > 0]
 
     def _scores(self, camera: Camera, points: Tensor) -> Tensor:
-        """(S,) of all photos."""
+        """(S,) of all photos. points: (M, 3)."""
         pose, center = self._table[:, :12].view(-1, 3, 4), self._table[:, 12:15]
         fx, fy, cx, cy, width, height = self._table[:, 15:].unsqueeze(2).unbind(1)  # each (S, 1)
         x, y, z = (torch.einsum("sij,mj->sim", pose[:, :, :3], points) + pose[:, :, 3:]).unbind(1)  # each (S, M)
         u, v = x / z * fx + cx, y / z * fy + cy
         inside = (z > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
-        eye = torch.as_tensor(camera.center, dtype=torch.float32, device=points.device)
+        eye = constant(camera.center, points.device)
         ours, theirs = points - eye, points - center[:, None]  # (M, 3), (S, M, 3)
         near, far = ours.norm(dim=1), theirs.norm(dim=2)
         cosine = (torch.einsum("mc,smc->sm", ours, theirs) / (near * far)).clamp(-1, 1)

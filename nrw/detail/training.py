@@ -39,9 +39,5 @@ def pack_detail(
 def detail_level(sources: Sources, photo_id: str, camera: Camera, depth: torch.Tensor, scale: int) -> np.ndarray:
     """The detail of a photo from others: (H / scale, W / scale, 5) uint8. depth: (H, W)."""
     height, width = depth.shape
-    pixel = (depth > 0).flatten().nonzero().squeeze(1)
-    found = sources.detail(camera.resized(width, height), pixel, depth.flatten()[pixel], without=[photo_id])
-    full = torch.zeros(height * width, 5, device=depth.device)
-    full[pixel] = torch.cat([found.mean, found.spread[:, None], found.weight[:, None]], dim=1)
-    small = pooled_detail(full.view(height, width, 5).movedim(2, 0), scale)
-    return encode_detail(small.movedim(0, 2)).contiguous().cpu().numpy()
+    found = sources.detail(camera.resized(width, height), depth, without=[photo_id])
+    return encode_detail(pooled_detail(found, scale).movedim(0, 2)).contiguous().cpu().numpy()

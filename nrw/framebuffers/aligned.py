@@ -1,6 +1,7 @@
 """The aligned images of each photo, in the format of the 2019 release: photo, render, depth, labels."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 
 from nrw.core import ade20k
 from nrw.core.io import read_csv, write_csv, write_image
-from nrw.core.pieces import pending
+from nrw.core.pieces import pending, remove_others
 from nrw.core.progress import progress
 from nrw.framebuffers.levels import finest_level, level_path, save_level
 from nrw.framebuffers.rasters import buffer_paths, load_buffer
@@ -26,6 +27,11 @@ INDEX_FIELDS = ("id", "file", "width", "height", "density", "max_depth", "fx", "
 def aligned_paths(aligned_dir: Path, photo_id: str) -> dict[str, Path]:
     """Return the paths of a photo's aligned images, by kind."""
     return {kind: aligned_dir / f"{photo_id}_{kind}.png" for kind in ALIGNED_KINDS}
+
+
+def composed_paths(aligned_dir: Path, framebuffers_dir: Path, photo_id: str) -> list[Path]:
+    """Return the paths of all that `compose_aligned` writes of a photo."""
+    return [*aligned_paths(aligned_dir, photo_id).values(), level_path(framebuffers_dir, photo_id)]
 
 
 def compose_aligned(
@@ -65,10 +71,7 @@ def compose_aligned(
         "max_depth": max_depth,
     }
 
-    def paths_of(photo_id: str) -> list[Path]:
-        return [*aligned_paths(aligned_dir, photo_id).values(), level_path(framebuffers_dir, photo_id)]
-
-    todo = pending(ids, key_file, fingerprint, paths_of)
+    todo = pending(ids, key_file, fingerprint, partial(composed_paths, aligned_dir, framebuffers_dir))
     if not todo:
         return
     geometry = Geometry.of(read_cloud(cloud_ply))
@@ -110,9 +113,15 @@ def decode_depth(png: np.ndarray, max_depth: float) -> np.ndarray:
 
 
 def index_aligned(
-    aligned_dir: Path, mvs_dir: Path, photos_csv: Path, reports: Iterable[Mapping[str, Any]], *, max_depth: float
+    aligned_dir: Path,
+    framebuffers_dir: Path,
+    mvs_dir: Path,
+    photos_csv: Path,
+    reports: Iterable[Mapping[str, Any]],
+    *,
+    max_depth: float,
 ) -> None:
-    """Gather `aligned/index.csv`, a row per photo in order of id.
+    """Gather `aligned/index.csv`, a row per photo in order of id; delete pictures and framebuffers of others.
 
     file: the user's photo, relative to the photo folder. width, height: of the aligned images; fx, fy, cx, cy: their
     calibration, pixels. density: share of pixels with a point. max_depth: depth of value 65535 in the depth images,
@@ -132,4 +141,7 @@ def index_aligned(
                 **dict(zip(POSE_FIELDS, camera.cam_from_world.ravel().tolist(), strict=True)),
             }
         )
+    ids = [row["id"] for row in rows]
+    remove_others(ids, partial(composed_paths, aligned_dir, framebuffers_dir))
+    remove_others(ids, partial(buffer_paths, framebuffers_dir))
     write_csv(aligned_dir / "index.csv", rows, INDEX_FIELDS)

@@ -1,9 +1,9 @@
 """Colors and lighting of the cloud's points, from the training photos."""
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from nrw.core.io import scratch_folder
 from nrw.framebuffers.lighting import light_cloud
 from nrw.framebuffers.observations import sample_photos
 from nrw.framebuffers.recolor import recolor
@@ -31,10 +31,9 @@ def color_cloud(
 
     Raises UserError if no training photo shows enough of the cloud.
     """
-    colors_npy.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=colors_npy.parent, prefix=".samples.") as scratch:
+    with scratch_folder(colors_npy.parent / ".samples") as scratch:
         observations = sample_photos(
-            *(cloud_ply, framebuffers_dir, mvs_dir, segmentation_dir, ids, Path(scratch)),
+            *(cloud_ply, framebuffers_dir, mvs_dir, segmentation_dir, ids, scratch),
             masked=masked,
             threads=threads,
         )

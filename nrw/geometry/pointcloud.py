@@ -57,6 +57,26 @@ class Cloud:
         return spacing(self.points) if self.stored_spacing is None else self.stored_spacing
 
 
+EMPTY = Cloud(np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8), np.empty((0, 3), np.float32))
+
+
+def gray_mesh(points: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> Cloud:
+    """A mesh before it has colours. points, normals: (N, 3). faces: (F, 3)."""
+    return Cloud(
+        points.astype(np.float32),
+        np.full(points.shape, 128, np.uint8),
+        normals.astype(np.float32),
+        faces=faces.astype(np.int32),
+    )
+
+
+def mesh_of_quads(points: np.ndarray, quads: np.ndarray, normals: np.ndarray) -> Cloud:
+    """A gray mesh of two triangles per quad (Q, 4), in the order of its corners, with the points that it uses."""
+    faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+    used, faces = np.unique(faces, return_inverse=True)
+    return gray_mesh(points[used], faces.reshape(-1, 3), normals[used])
+
+
 def read_cloud(path: Path | str) -> Cloud:
     """Read a whole cloud into memory, with its spacing and faces where the file has them.
 

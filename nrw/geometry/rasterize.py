@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nrw.core.device import torch_device
+from nrw.core.device import constant, torch_device
 from nrw.core.errors import UserError
 from nrw.geometry.cameras import Camera
 from nrw.geometry.pointcloud import Cloud
@@ -147,16 +147,16 @@ def locate(geometry: Geometry, camera: Camera, buffer: DeepBuffer) -> Samples:
     primitive = buffer.primitive.flatten()[pixel].long()
     corners = torch.empty(len(pixel), 3, dtype=torch.int64, device=pixel.device)
     weights = torch.zeros(len(pixel), 3, device=pixel.device)
-    on_face = primitive < len(geometry.faces)
-    corners[~on_face] = geometry.loose[primitive[~on_face] - len(geometry.faces)][:, None]
-    weights[~on_face, 0] = 1
-    corners[on_face] = geometry.faces[primitive[on_face]]
-    u, v, z = _projected(geometry.points, camera)
-    inverse = 1 / z[corners[on_face]]
-    x, y = pixel[on_face] % camera.width + 0.5, pixel[on_face] // camera.width + 0.5
-    weights[on_face] = _barycentric(u[corners[on_face]], v[corners[on_face]], x[:, None], y[:, None]).squeeze(1)
-    weights[on_face] *= inverse  # linear on the screen times inverse depth is linear on the triangle, up to its sum
-    weights[on_face] /= weights[on_face].sum(dim=1, keepdim=True)
+    is_face = primitive < len(geometry.faces)
+    face, point = is_face.nonzero().squeeze(1), (~is_face).nonzero().squeeze(1)
+    corners[point] = geometry.loose[primitive[point] - len(geometry.faces)][:, None]
+    weights[point, 0] = 1
+    triangles, at = geometry.faces[primitive[face]], pixel[face]
+    u, v, z = (values[triangles] for values in _projected(geometry.points, camera))
+    x, y = at % camera.width + 0.5, at // camera.width + 0.5
+    # linear on the screen times inverse depth is linear on the triangle, up to its sum
+    linear = _barycentric(u, v, x[:, None], y[:, None]).squeeze(1) / z
+    corners[face], weights[face] = triangles, linear / linear.sum(dim=1, keepdim=True)
     return Samples(pixel, corners, weights, (camera.height, camera.width))
 
 
@@ -235,7 +235,7 @@ def _blocks(values: Tensor, fill: float) -> Tensor:
 def _projected(points: Tensor, camera: Camera) -> tuple[Tensor, Tensor, Tensor]:
     """Image coordinates and depths of points (M, 3): u, v and z, each (M,)."""
     # (3, 4), whose rows give u z, v z and z
-    img_from_world = torch.as_tensor(camera.K @ camera.cam_from_world, dtype=torch.float32, device=points.device)
+    img_from_world = constant(camera.K @ camera.cam_from_world, points.device)
     a, b, c, d = img_from_world.unsqueeze(2).unbind(1)  # columns, each (3, 1)
     x, y, z = points.T.contiguous()  # each (M,)
     # not a matrix product: its rounding of a point depends on the point's place in the chunk
@@ -327,10 +327,9 @@ def _splat(keys: Tensor, diameter: int) -> Tensor:
 
 def _grow(keys: Tensor, splat: int) -> Tensor:
     """Fill empty pixels of keys (H, W), ring by ring around the splats, with the nearest points in reach."""
-    for radius in range(splat // 2 + 1, LARGEST + 1):
+    reach = torch.where(keys != EMPTY, keys & (1 << REACH_BITS) - 1, 0)
+    for radius in range(splat // 2 + 1, int(reach.max()) + 1):
         far = torch.where(((keys & (1 << REACH_BITS) - 1) >= radius) & (keys != EMPTY), keys, EMPTY)
-        if (far == EMPTY).all():
-            break
         keys = torch.where(keys == EMPTY, _splat(far, 3), keys)
     return keys
 

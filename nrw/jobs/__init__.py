@@ -1,1 +1,5 @@
-"""Jobs of the workflow: their `requests`, `records` of costs, an `estimate`, `messages` and the `stage_log`."""
+"""Jobs of the workflow.
+
+Their `requests`, `records` of costs, an `estimate`, `messages`, the `stage_log`, the
+`endings` of those that fail, and the `gpus` that each has for itself.
+"""

@@ -2,15 +2,19 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from nrw.core.folder import list_folder
 from nrw.core.progress import duration
+from nrw.jobs.endings import INTERRUPTED, ending, explain
 from nrw.jobs.estimate import estimate
 from nrw.jobs.stage_log import cause
-from nrw.photos.importing import list_files
 
 FAILED = re.compile(r"^Error in rule (\w+):\n((?: {4}.*\n)+)", re.M)
+MESSAGE = re.compile(r"^ {4}message: (?!None$)(.*)$", re.M)
 LOG = re.compile(r"^ {4}log: (.*?)(?: \(check log file.*)?$", re.M)
 SHOWN = 3  # failed jobs
 
@@ -33,7 +37,7 @@ def _scene(source: Mapping, config: Mapping, cores: int | None) -> str:
     if "photos" not in source:
         return f"the aligned data set {source['aligned']}; no estimate, such sets have not been timed"
     folder = Path(source["photos"])
-    files = len(list_files(folder)) if folder.is_dir() else 0
+    files = len(list_folder(folder).files)
     text = f"{_number(files, 'file')} in {folder}"
     if not files or cores is None:
         return text
@@ -62,25 +66,36 @@ def end(results: Iterable[Path]) -> str:
     return "\n".join(lines)
 
 
-def failure(logs: Iterable[str | os.PathLike], stages: Mapping[str, str]) -> str:
-    """Say what failed, why, where its log is, and what to do. logs: Snakemake's own. stages: the stage of each rule."""
+def failure(logs: Iterable[str | os.PathLike], stages: Mapping[str, str], kills: int | None) -> str:
+    """Say what failed, why, where its log is, and what to do.
+
+    logs: Snakemake's own. stages: the stage of each rule. kills: `endings.kernel_kills` as the
+    run began.
+    """
     text = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs if Path(log).is_file())
-    failed = {match[1]: match[2] for match in FAILED.finditer(text)}
+    interrupted = INTERRUPTED in text
+    failed, before = {}, 0
+    for match in FAILED.finditer(text):
+        ended = ending(text[before : match.start()])
+        before = match.end()
+        if not (interrupted and ended == "SIGINT"):  # Ctrl-C ends the jobs with the run
+            failed[match[1]] = (match[2], ended)
     if not failed:
-        return "Stopped before the end. The same command continues from here."
-    parts = [_failed(rule, details, stages) for rule, details in list(failed.items())[:SHOWN]]
+        stopped = "Stopped by Ctrl-C" if interrupted else "Stopped before the end"
+        return f"{stopped}. The same command continues from here."
+    parts = [_failed(rule, *found, stages, kills) for rule, found in list(failed.items())[:SHOWN]]
     if len(failed) > SHOWN:
         parts.append(f"{len(failed) - SHOWN} more rules failed; fix these first.")
     return "\n\n".join(parts)
 
 
-def _failed(rule: str, details: str, stages: Mapping[str, str]) -> str:
-    log = LOG.search(details)
+def _failed(rule: str, details: str, ended: str | int | None, stages: Mapping[str, str], kills: int | None) -> str:
+    log, message = LOG.search(details), MESSAGE.search(details)
     title = f"Failed: stage {stages.get(rule, '?')}, rule {rule}"
     if not log:
         return f"{title}\nSnakemake's message above says why."
     path = Path(log[1].split(", ")[0])
-    known, reason = cause(path)
+    known, reason = cause(path) or (False, explain(ended, message[1] if message else "", path, kills))
     advice = (
         "When that is done, run the same command again: it continues from here."
         if known
@@ -88,6 +103,28 @@ def _failed(rule: str, details: str, stages: Mapping[str, str]) -> str:
         "the same command continues from here."
     )
     return f"{title}\n{reason}\nLog: {path.resolve()}\n{advice}"
+
+
+def locked(locks: Path, scenes: Iterable[str], arguments: Sequence[str]) -> str:
+    """Say how to go on after a run that was killed: it leaves Snakemake's locks; "" where there are none.
+
+    locks: Snakemake's folder, a file per list of locked paths. scenes: those of this run. arguments: sys.argv of
+    Snakemake, whose command the advice repeats.
+    """
+    held = {
+        line
+        for file in locks.glob("*.lock")
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()
+    }
+    names = [scene for scene in scenes if any(path.startswith(f"results/{scene}/") for path in held)]
+    if not names:
+        return ""
+    program, *rest = arguments
+    command = [sys.executable, "-m", "snakemake"] if Path(program).name == "__main__.py" else [program]
+    return (
+        f"{', '.join(names)}: locked by another run, or by one that was killed or lost its power.\n"
+        f"If none is running, unlock, then run the same command again:\n  {shlex.join([*command, '--unlock', *rest])}\n"
+    )
 
 
 def _number(count: int, noun: str) -> str:

@@ -132,6 +132,7 @@ def _frames(load: Load) -> float:
 
 COSTS = {
     "import_photos": Cost(lambda x: 0.15 * x.photos, lambda x: 130 + 60 * x.threads, parallel=True),
+    "check_photos": Cost(lambda x: 0.001 * x.photos, lambda x: 150),
     "extract_features": Cost(
         lambda x: 2.0 * x.sfm * x.photos, lambda x: 150 + 250 * max(x.sfm, 0.7) * x.threads, parallel=True
     ),

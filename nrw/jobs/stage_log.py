@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nrw.core.errors import UserError
+from nrw.core.errors import UserError, of_machine
 
 ERROR, DEFECT, END_OF_ERROR = "Error: ", "Failed: ", "Log: "
 logger = logging.getLogger(__name__)
@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 def stage_log(path: Path | str) -> Iterator[None]:
     """Send all that a stage prints, from C++ too, to the file `path`, and our own messages to the terminal as well.
 
-    A UserError ends the process with status 1 and its message; any other error keeps its traceback.
+    A UserError, or the end of memory or disk, ends the process with status 1 and its message; any other error keeps its
+    traceback.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     terminal = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
@@ -39,23 +40,21 @@ def stage_log(path: Path | str) -> Iterator[None]:
     warnings.simplefilter("once")
     try:
         yield
-    except UserError as error:
-        logger.error("%s", f"\n{ERROR}{error}\n{END_OF_ERROR}{path}\n")
-        sys.exit(1)
     except Exception as error:
-        logger.exception("%s", f"\n{DEFECT}{error!r}\n{END_OF_ERROR}{path}\n")
+        shown = error if isinstance(error, UserError) else of_machine(error)
+        if shown is not None:
+            logger.error("%s", f"\n{ERROR}{shown}\n{END_OF_ERROR}{path}\n")
+        else:
+            logger.exception("%s", f"\n{DEFECT}{error!r}\n{END_OF_ERROR}{path}\n")
         sys.exit(1)
 
 
-def cause(log: Path | str) -> tuple[bool, str]:
-    """Read from the log of a failed stage whether its error was a UserError, and the error's message."""
+def cause(log: Path | str) -> tuple[bool, str] | None:
+    """Read from the log of a failed stage whether its error was a UserError, and the error's message; None without."""
     log = Path(log)
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     for opening in (ERROR, DEFECT):
         _, found, rest = text.rpartition(f"\n{opening}")
         if found:
             return opening == ERROR, rest.partition(f"\n{END_OF_ERROR}")[0]
-    return False, (
-        "The process ended without an error message: most often it was killed because memory ran out (lower "
-        "mvs.max_size to 480, set chunks to 1 or training.accumulate to 2), or by a user."
-    )
+    return None

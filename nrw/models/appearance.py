@@ -1,16 +1,19 @@
 """Our appearance encoder: from a photo and its deep buffer to the code z of its light, weather and season."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nrw.core.device import autocast
 from nrw.models.inputs import BufferSpec
 from nrw.models.layers import LEAK, initialize
-from nrw.models.terms import color_terms
+from nrw.models.terms import color_terms, label_channels
 
 WIDTHS = (32, 64, 96, 128)
+REDUCTION = 2 ** len(WIDTHS)  # by the strides of the convolutions
 RIDGE = 3e-4  # weight of the usual colours in the regression, as a share of the photo's pixels, before `fit_prior`
 INDEPENDENT = 500.0  # a photo's residuals tell as much as this many independent ones: those of neighbours are alike
 ROUNDS = 30  # of expectation and maximization
@@ -49,19 +52,37 @@ class AppearanceEncoder(nn.Module):
         # Of terms that a photo does not show. The name is a key of the model files, hence its spelling.
         self.usual_colours = nn.Parameter(torch.eye(spec.color_terms, 3))
 
-    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def encode(self, photos: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Encode B photos of any sizes as z (B, 3 K + z_dim), together. photos: of `models.inputs.encoder_input`."""
+        sizes = [keep.shape[1:] for _, keep in photos]
+        height, width = (max(sides) for sides in zip(*sizes, strict=True))
+        x, keep = (
+            torch.stack([F.pad(photo[part], (0, width - w, 0, height - h)) for photo, (h, w) in pairs])
+            for part, pairs in ((part, list(zip(photos, sizes, strict=True))) for part in (0, 1))
+        )
+        return self(x, keep, sizes)
+
+    def forward(self, x: Tensor, keep: Tensor | None = None, sizes: Sequence[tuple[int, int]] | None = None) -> Tensor:
         """Encode B photos as z (B, 3 K + z_dim).
 
         x: (B, 3 + C, H, W), the photo in [-1, 1] first. keep: (B, 1, H, W) in [0, 1], 0 for pixels that must have no
-        influence (transients, the half of the photo that is scored); None keeps all.
+        influence (transients, the half of the photo that is scored); None keeps all. sizes: (height, width) of photos
+        that are padded with zeros, below and to the right; their codes are those of the photos alone.
         """
         keep = torch.ones_like(x[:, :1]) if keep is None else keep.to(x.dtype)
         colors = self.measure_colors(x, keep)
         # The mask is an input: a dropped pixel must differ from a grey one.
         x = torch.cat([x * keep, keep], dim=1)
-        for layer in self.convolutions:
-            x = F.leaky_relu(layer(x), LEAK)
-        weight = F.adaptive_avg_pool2d(keep, (x.shape[-2], x.shape[-1]))  # (B, 1, h, w): share of kept pixels
+        inside = None if sizes is None else _inside(sizes, keep)
+        with autocast(x.device):
+            for layer in self.convolutions:
+                x = F.leaky_relu(layer(x), LEAK)
+                if inside is not None:  # beyond a photo its convolutions see zeros, as if it were alone
+                    inside = inside[..., ::2, ::2]
+                    x = x * inside
+        x = x.float()
+        # (B, 1, h, w): of each feature, the share of the pixels around which it was computed that are kept
+        weight = F.avg_pool2d(keep, REDUCTION, ceil_mode=True, divisor_override=REDUCTION**2)
         mean = (x * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3)).clamp_min(1e-6)
         return torch.cat([colors.flatten(1), torch.tanh(self.to_z(mean))], dim=1)
 
@@ -70,11 +91,9 @@ class AppearanceEncoder(nn.Module):
 
         x, keep: of `forward`. Returns (B, K, 3), the RGB of each term.
         """
-        with torch.autocast(x.device.type, enabled=False):
-            moments = self.moments(x, keep)
-            return torch.linalg.solve(
-                moments.terms + self.precision, moments.mixed + self.precision @ self.usual_colours
-            )
+        moments = self.moments(x, keep)
+        terms, mixed = moments.terms + self.precision, moments.mixed + self.precision @ self.usual_colours
+        return torch.linalg.solve_ex(terms, mixed).result  # no check, for which a GPU would be waited for
 
     def moments(self, x: Tensor, keep: Tensor) -> "Moments":
         """The second moments of colour terms and photo over the kept pixels. x, keep: of `forward`."""
@@ -93,6 +112,14 @@ class AppearanceEncoder(nn.Module):
     def learned(self, z: Tensor) -> Tensor:
         """Return the part of z (B, 3 K + z_dim) that the convolutions found, (B, z_dim)."""
         return z[:, -self.z_dim :]
+
+
+def _inside(sizes: Sequence[tuple[int, int]], keep: Tensor) -> Tensor:
+    """The pixels of padded photos that are theirs: (B, 1, H, W) bool. keep: of this shape."""
+    inside = torch.zeros_like(keep, dtype=torch.bool)
+    for place, (height, width) in zip(inside, sizes, strict=True):
+        place[:, :height, :width] = True
+    return inside
 
 
 @dataclass(frozen=True)
@@ -133,6 +160,14 @@ def cloud_map(spec: BufferSpec, z: Tensor) -> Tensor:
     """The part of a code z (Z,) that paints points: (4 + spec.lighting, 3), from RGB, 1 and lighting to RGB."""
     colors = z[: 3 * spec.color_terms].view(-1, 3)
     return torch.cat([colors[:4], colors[spec.color_terms - spec.lighting :]])
+
+
+def paint_labels(spec: BufferSpec, raster: Tensor, z: Tensor) -> Tensor:
+    """The share of the labels in `paint_measured`: (B, 3, h, w)."""
+    labels = label_channels(spec, raster)
+    last = spec.color_terms - spec.lighting
+    maps = z[:, : 3 * spec.color_terms].unflatten(1, (-1, 3))[:, last - labels.shape[1] : last]
+    return torch.einsum("bkhw,bkc->bchw", labels, maps)
 
 
 def paint_measured(spec: BufferSpec, raster: Tensor, z: Tensor) -> Tensor:

@@ -12,10 +12,12 @@ from nrw.models.appearance import AppearanceEncoder, paint_measured
 from nrw.models.detail_channels import DARKEST, DETAIL
 from nrw.models.discriminator import MultiScaleDiscriminator
 from nrw.models.generator import FilmUNet
-from nrw.models.inputs import BufferSpec, PointFeatures, PointLighting
+from nrw.models.inputs import BufferSpec
+from nrw.models.points import PointFeatures, PointLighting
 
-# Losses on pixels reward blur: left free, the networks trust detail by .6 in the mean and lose half its sharpness.
-LEAST_TRUST = 0.75
+LEAST_TRUST = 0.5  # in detail
+
+Encoder = AppearanceEncoder | paper2019.AppearanceEncoder
 
 
 class Networks(nn.Module):
@@ -31,7 +33,7 @@ class Networks(nn.Module):
     def __init__(
         self,
         renderer: nn.Module,
-        encoder: nn.Module,
+        encoder: Encoder,
         discriminator: nn.Module | None = None,
         points: PointFeatures | None = None,
         lighting: PointLighting | None = None,
@@ -54,7 +56,7 @@ class Networks(nn.Module):
         if self.color_spec is None:
             return self.renderer(self._inputs(raster_levels, index_levels), z)
         correction = self.correct(raster_levels, index_levels, z)
-        picture = paint_measured(self.color_spec, raster_levels[0], z)
+        picture = correction.measured
         if correction.trust is not None:
             picture = with_detail(picture, raster_levels[-1][:, :3], correction.trust)
         return picture + correction.color
@@ -68,10 +70,10 @@ class Networks(nn.Module):
         measured = [paint_measured(self.color_spec, raster, z) for raster in raster_levels[: len(levels)]]
         levels = [torch.cat(pair, dim=1) for pair in zip(levels, measured, strict=True)]
         if not self.color_spec.detail:
-            return Correction(self.renderer(levels, z), None)
+            return Correction(measured[0], self.renderer(levels, z), None)
         levels[0] = torch.cat([levels[0], raster_levels[-1]], dim=1)
         found = self.renderer(levels, z)
-        return Correction(found[:, :3], LEAST_TRUST + 2 * (1 - LEAST_TRUST) * torch.sigmoid(found[:, 3:]))
+        return Correction(measured[0], found[:, :3], LEAST_TRUST + 2 * (1 - LEAST_TRUST) * torch.sigmoid(found[:, 3:]))
 
     def _inputs(self, raster_levels: Sequence[Tensor], index_levels: Sequence[Tensor] | None) -> list[Tensor]:
         """The levels with the points' learned channels, without the detail."""
@@ -86,12 +88,13 @@ class Networks(nn.Module):
 
 @dataclass(frozen=True)
 class Correction:
-    """What a renderer changes of the measured picture: color (B, 3, H, W) is added.
+    """What a renderer changes of the measured picture (B, 3, H, W): color (B, 3, H, W) is added.
 
     trust: (B, 1, H, W), from LEAST_TRUST to 2 - LEAST_TRUST, 1 before any training: the power to which the detail of
     source photos is raised; None without detail.
     """
 
+    measured: Tensor
     color: Tensor
     trust: Tensor | None
 

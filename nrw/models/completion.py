@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nrw.core.device import autocast
 from nrw.models.generator import conv
-from nrw.models.inputs import BufferSpec, PointFeatures
+from nrw.models.inputs import BufferSpec
 from nrw.models.layers import LEAK, pad_levels
+from nrw.models.points import PointFeatures
 
 WIDTHS = (16, 24, 32, 48, 64)  # channels at full size and after each halving
 POINT_CHANNELS = 4  # learned per point of the cloud: what the point is does not depend on the view
@@ -46,6 +48,11 @@ class CompletionNet(nn.Module):
         rasters: level l (B, C, h_l, w_l). index: level l (B, h_l, w_l) int64, or None. Both as of `raster_tensors`.
         """
         height, width = rasters[0].shape[-2:]
+        with autocast(rasters[0].device):
+            x = self._features(rasters, index)
+        return self.to_scores(x.float())[..., :height, :width]
+
+    def _features(self, rasters: Sequence[Tensor], index: Sequence[Tensor] | None) -> Tensor:
         if self.points is not None:
             assert index is not None  # a spec with point channels gives them
             rasters = [
@@ -60,7 +67,7 @@ class CompletionNet(nn.Module):
         for stage in self.decoder:
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             x = stage(torch.cat([x, skips.pop()], dim=1))
-        return self.to_scores(x)[..., :height, :width]
+        return x
 
 
 def _convolutions(channels_in: int, channels_out: int) -> nn.Sequential:

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nrw.core.device import autocast
 from nrw.models.layers import LEAK, ScaledConv2d
 
 MAX_FILTERS = 512
@@ -21,14 +22,14 @@ class PatchDiscriminator(nn.Sequential):
     """PatchGAN (Isola et al., CVPR 2017): 4×4 convolutions; each output pixel judges the patch that it sees."""
 
     def __init__(self, in_channels: int, filters: int, layers: int = 3):
-        blocks: list[nn.Module] = [ScaledConv2d(in_channels, filters, 4, stride=2), nn.LeakyReLU(LEAK)]
+        blocks: list[nn.Module] = [ScaledConv2d(in_channels, filters, 4, stride=2), nn.LeakyReLU(LEAK, inplace=True)]
         for _ in range(1, layers):
             above, filters = filters, min(2 * filters, MAX_FILTERS)
             blocks += [ScaledConv2d(above, filters, 4, stride=2)]
-            blocks += [nn.InstanceNorm2d(filters, affine=True), nn.LeakyReLU(LEAK)]
+            blocks += [nn.InstanceNorm2d(filters, affine=True), nn.LeakyReLU(LEAK, inplace=True)]
         above, filters = filters, min(2 * filters, MAX_FILTERS)
         blocks += [MinibatchDeviation(), ScaledConv2d(above + 1, filters, 4)]
-        blocks += [nn.InstanceNorm2d(filters, affine=True), nn.LeakyReLU(LEAK)]
+        blocks += [nn.InstanceNorm2d(filters, affine=True), nn.LeakyReLU(LEAK, inplace=True)]
         super().__init__(*blocks, ScaledConv2d(filters, 1, 4))
 
 
@@ -51,5 +52,9 @@ class MultiScaleDiscriminator(nn.Module):
         maps = []
         for scale, discriminator in enumerate(self.scales):
             x = F.avg_pool2d(x, 2) if scale else x
-            maps.append(discriminator(x))
+            maps.append(self._judged(discriminator, x))
         return maps
+
+    def _judged(self, discriminator: nn.Module, x: Tensor) -> Tensor:
+        with autocast(x.device):
+            return discriminator(x).float()

@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nrw.core.device import autocast
 from nrw.core.errors import UserError
-from nrw.models.layers import LEAK, initialize, pad_levels, pixel_norm
+from nrw.models.layers import LEAK, initialize, leaky_pixel_norm, pad_levels, pixel_norm
 
 # Of pixel norm. Empty parts of the buffer give features of exactly 0, whose gradients PGGAN's 1e-8 would multiply by
 # 10 000 at every stage.
@@ -44,7 +45,7 @@ class EncoderStage(nn.Module):
         self.second = conv(channels_out, channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = pixel_norm(F.leaky_relu(self.first(x), LEAK), EPSILON)
+        x = leaky_pixel_norm(self.first(x), EPSILON)
         return F.leaky_relu(self.second(x), LEAK)
 
 
@@ -115,6 +116,12 @@ class FilmUNet(nn.Module):
         """
         height, width = levels[0].shape[-2:]
         levels = pad_levels(list(levels), 1 << self.stages)
+        with autocast(z.device):
+            style, x = self._features(levels, z)
+        return self.to_rgb(self.colour(x.float(), style.float()))[..., :height, :width]
+
+    def _features(self, levels: list[Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
+        """The style (B, HIDDEN) and the features (B, base_width, H, W) that the picture is made of."""
         style = self.style(z)
         x, skips = None, []
         for level, stage in enumerate(self.encoder):
@@ -125,4 +132,4 @@ class FilmUNet(nn.Module):
         x = self.bottleneck(skips.pop(), style)
         for stage in self.decoder:
             x = stage(x, skips.pop(), style)
-        return self.to_rgb(self.colour(x, style))[..., :height, :width]
+        return style, x

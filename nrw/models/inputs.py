@@ -7,11 +7,12 @@ from functools import cache
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from nrw.core import ade20k
 from nrw.core.errors import UserError
 from nrw.dataset.packed import View, level_size
+from nrw.geometry.cameras import Camera
 from nrw.geometry.pointcloud import decode_lighting
 from nrw.models.detail_channels import DETAIL, decode_detail, pooled_detail
 
@@ -132,7 +133,7 @@ def raster_tensors(spec: BufferSpec, levels: Sequence[Mapping]) -> tuple[list[Te
     dimensions: color (…, h, w, 3) uint8; depth (…, h, w) float32, 0 without a hit; coverage (…, h, w) uint8, the share
     of the pixel with a hit, times 255; lighting (…, h, w, at least spec.lighting) uint8, or None where the spec has
     none; index (…, h, w) int32, -1 without a hit, or None where the
-    spec has no point channels; labels (…, h, w) uint8, or None where it has no classes; rays (…, h, w, 3) float32 unit
+    spec has no point channels; labels (…, h, w) uint8, or None where it has no classes; rays (…, 3, h, w) float32 unit
     vectors in the world, or None without view direction.
 
     Returns per level (…, C, h, w) float32, C = spec.raster_channels, and per level (…, h, w) int64, or None where the
@@ -146,10 +147,10 @@ def raster_tensors(spec: BufferSpec, levels: Sequence[Mapping]) -> tuple[list[Te
     tensors = [channels(spec, level) for level in levels[: spec.levels]]
     if not spec.point_channels:
         return tensors, None
-    return tensors, [_tensor(level["index"]).long() for level in levels[: spec.levels]]
+    return tensors, [as_tensor(level["index"]).long() for level in levels[: spec.levels]]
 
 
-def _tensor(values: Array) -> Tensor:
+def as_tensor(values: Array) -> Tensor:
     """Return a tensor unchanged, an array as a copy, because those of a data set are memory-mapped and read-only."""
     return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
 
@@ -160,10 +161,10 @@ def _signed(pixels: Tensor) -> Tensor:
 
 
 def _corrected_channels(spec: BufferSpec, level: Mapping) -> Tensor:
-    depth = _tensor(level["depth"])  # (…, h, w)
-    hit = _tensor(level["coverage"]) / 255
+    depth = as_tensor(level["depth"])  # (…, h, w)
+    hit = as_tensor(level["coverage"]) / 255
     out = depth.new_zeros((*depth.shape[:-2], spec.raster_channels, *depth.shape[-2:]))
-    out[..., :3, :, :] = _signed(_tensor(level["color"])) * hit.unsqueeze(-3)
+    out[..., :3, :, :] = _signed(as_tensor(level["color"])) * hit.unsqueeze(-3)
     inverse = (1 / depth - 1 / spec.far) / (1 / spec.near - 1 / spec.far)  # infinite without a hit
     out[..., 3, :, :] = torch.where(depth > 0, inverse.clamp(0, 1), 0)
     out[..., 4, :, :] = hit
@@ -174,13 +175,13 @@ def _corrected_channels(spec: BufferSpec, level: Mapping) -> Tensor:
                 "buffer.view_direction is true, but this view has no camera (sets in the 2019 format have none): "
                 "set buffer.view_direction to false"
             )
-        out[..., 5:8, :, :] = _tensor(level["rays"]).to(depth.device).movedim(-1, -3)
+        out[..., 5:8, :, :] = as_tensor(level["rays"])
         filled = 8
     if spec.classes:
-        slot = _class_slots(spec.classes).to(depth.device)[_tensor(level["labels"]).long()]
+        slot = _class_slots(spec.classes, depth.device)[as_tensor(level["labels"]).long()]
         out[..., filled:, :, :].scatter_(-3, slot.unsqueeze(-3), 1.0)
     if spec.lighting:
-        lighting = decode_lighting(_tensor(level["lighting"])[..., : spec.lighting].float())
+        lighting = decode_lighting(as_tensor(level["lighting"])[..., : spec.lighting].float())
         out[..., -spec.lighting :, :, :] = lighting.movedim(-1, -3) * hit.unsqueeze(-3)
     return out
 
@@ -190,49 +191,34 @@ def _paper2019_channels(spec: BufferSpec, level: Mapping) -> Tensor:
 
     The release scaled 16-bit depth by 2/255 as if it were 8-bit, so that its range depended on how the file was made.
     """
-    depth = _tensor(level["depth"])
+    depth = as_tensor(level["depth"])
     labels = level.get("labels")
-    labels = torch.zeros_like(depth, dtype=torch.long) if labels is None else _tensor(labels).long()
-    colors = torch.from_numpy(ade20k.colorize(np.arange(ade20k.N_LABELS + 1))).to(depth.device)
+    labels = torch.zeros_like(depth, dtype=torch.long) if labels is None else as_tensor(labels).long()
     linear = (depth / spec.far).clamp(0, 1) * 2 - 1
-    return torch.cat([_signed(_tensor(level["color"])), linear.unsqueeze(-3), _signed(colors[labels])], dim=-3)
+    colors = _signed(_label_colors(depth.device)[labels])
+    return torch.cat([_signed(as_tensor(level["color"])), linear.unsqueeze(-3), colors], dim=-3)
 
 
 @cache
-def _class_slots(classes: tuple[int, ...]) -> Tensor:
+def _label_colors(device: torch.device) -> Tensor:
+    """Return the colour of each label, (151, 3) uint8."""
+    return torch.from_numpy(ade20k.colorize(np.arange(ade20k.N_LABELS + 1))).to(device)
+
+
+@cache
+def _class_slots(classes: tuple[int, ...], device: torch.device) -> Tensor:
     """Return the one-hot channel of each label, (151,) int64; labels of other groups share the last."""
     slots = torch.full((ade20k.N_GROUPS,), len(classes))
     slots[list(classes)] = torch.arange(len(classes))
-    return slots[torch.from_numpy(ade20k.GROUPS).long()]
+    return slots[torch.from_numpy(ade20k.GROUPS).long()].to(device)
 
 
-class PointFeatures(nn.Module):
-    """Learned channels of the cloud's points, gathered by rasterized index; no differentiable rasterizer is needed.
-
-    They start at zero, so that a point that no training photo shows adds nothing to a novel view.
-    """
-
-    def __init__(self, n_points: int, channels: int):
-        super().__init__()
-        self.table = nn.Parameter(torch.zeros(n_points, channels))
-
-    def forward(self, index: Tensor) -> Tensor:
-        """Gather the channels of index (B, h, w) int64, -1 without a hit. Returns (B, C, h, w), 0 without a hit."""
-        features = torch.nn.functional.embedding(index.clamp_min(0), self.table)  # (B, h, w, C)
-        return (features * (index >= 0).unsqueeze(-1)).movedim(-1, 1)
-
-
-class PointLighting(nn.Module):
-    """The lighting of the cloud's points (`framebuffers.lighting`), stored with the networks for novel views.
-
-    table: (N, K) uint8.
-    """
-
-    table: Tensor
-
-    def __init__(self, n_points: int, channels: int):
-        super().__init__()
-        self.register_buffer("table", torch.zeros(n_points, channels, dtype=torch.uint8))
+@cache
+def _is_kept(transient: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return whether each label counts, (256,) float32: 0 for transient ones, else 1."""
+    kept = torch.ones(256)
+    kept[list(transient)] = 0
+    return kept.to(device)
 
 
 def crop(
@@ -259,6 +245,8 @@ def crop_buffer(
 ) -> tuple[list[Tensor], list[Tensor] | None]:
     """Crop a view's deep buffer: level l (C, h_l, w_l) float32 and, with point channels, (h_l, w_l) int64.
 
+    Computed where the view is.
+
     Behind the levels, where the spec has it, is the detail (5, h, w) float32 of the finest (`decode_detail`).
 
     box: x, y, width, height in pixels of pyramid level `shift`, which becomes level 0; None: the whole view.
@@ -277,8 +265,8 @@ def _detail(view: View, box: tuple[int, int, int, int], shift: int) -> Tensor:
     """Crop the detail of a view: (5, h, w) float32. box: in pixels of level `shift`. 0 where the view has none."""
     x, y, width, height = box
     if view.detail is None:
-        return torch.zeros(DETAIL, height, width)
-    found = _tensor(view.detail[y << shift : (y + height) << shift, x << shift : (x + width) << shift])
+        return torch.zeros(DETAIL, height, width, device=view.device)
+    found = as_tensor(view.detail[y << shift : (y + height) << shift, x << shift : (x + width) << shift])
     detail = decode_detail(found)
     padding = (0, (width << shift) - detail.shape[2], 0, (height << shift) - detail.shape[1])
     return pooled_detail(F.pad(detail, padding), 1 << shift) if shift else detail
@@ -306,32 +294,35 @@ def encoder_input(
     return torch.cat([pixels, rasters[0]]), (share > 0).float()
 
 
-def photo_tensor(pixels: np.ndarray) -> Tensor:
+def photo_tensor(pixels: Array) -> Tensor:
     """Convert pixels (H, W, 3) uint8 to (3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1) / 127.5 - 1
+    return _signed(as_tensor(pixels))
 
 
-def keep_mask(labels: np.ndarray, transient: Sequence[int]) -> Tensor:
+def keep_mask(labels: Array, transient: Sequence[int]) -> Tensor:
     """Mask a label map (H, W): (1, H, W) float32, 0 where a label is transient, else 1."""
-    return torch.from_numpy(~np.isin(labels, transient)).float()[None]
+    numbers = as_tensor(labels).int()
+    return _is_kept(tuple(transient), numbers.device)[numbers][None]
 
 
-def encode(encoder: torch.nn.Module, inputs: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> Tensor:
-    """Encode what `encoder_input` returned for B photos as z (B, Z); photos of the same size form one batch."""
-    codes: dict[int, Tensor] = {}  # by place in `inputs`
-    shapes = [x.shape for x, _ in inputs]
-    for shape in dict.fromkeys(shapes):
-        members = [number for number, other in enumerate(shapes) if other == shape]
-        x, keep = (torch.stack([inputs[number][part] for number in members]).to(device) for part in (0, 1))
-        for number, z in zip(members, encoder(x, keep), strict=True):
-            codes[number] = z
-    return torch.stack([codes[number] for number in range(len(inputs))])
+def rays(camera: Camera, device: torch.device) -> Tensor:
+    """The unit vectors in the world through the pixel centres, (3, H, W) float32, computed on the device."""
+    x = (torch.arange(camera.width, device=device) + (0.5 - camera.cx)) / camera.fx
+    y = (torch.arange(camera.height, device=device) + (0.5 - camera.cy)) / camera.fy
+    along_x, along_y, forward = camera.rotation.tolist()
+    both = [a * x + (b * y + c)[:, None] for a, b, c in zip(along_x, along_y, forward, strict=True)]
+    return F.normalize(torch.stack(both), dim=0)
 
 
 def _level(view: View, spec: BufferSpec, level: int, box: tuple[int, int, int, int]) -> dict:
     """Crop one level of a view's deep buffer, as `raster_tensors` takes it; box: x, y, width, height."""
     x, y, width, height = box
     part = slice(y, y + height), slice(x, x + width)
+    color: Array
+    depth: Array
+    coverage: Array
+    lighting: Array | None
+    index: Array | None
     if level < len(view.depth):
         color, depth = view.color[level][part], view.depth[level][part]
         coverage = view.coverage[level][part]
@@ -353,7 +344,7 @@ def _level(view: View, spec: BufferSpec, level: int, box: tuple[int, int, int, i
         full_height, full_width = level_size(*view.shape, level)
         camera = view.camera.resized(full_width, full_height)
         window = replace(camera, width=width, height=height, cx=camera.cx - x, cy=camera.cy - y)
-        found["rays"] = window.ray_directions()
+        found["rays"] = rays(window, view.device)
     return found
 
 
@@ -368,29 +359,31 @@ def _of_cloud(levels: list[np.ndarray] | None, key: str, what: str) -> list[np.n
 
 
 def _halve(
-    color: np.ndarray, depth: np.ndarray, coverage: np.ndarray, lighting: np.ndarray | None, index: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    color: Array, depth: Array, coverage: Array, lighting: Array | None, index: Array | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
     """Halve colour, depth, lighting and index: of each 2x2 block the nearest pixel with a hit; coverage: the mean."""
 
-    def blocks(array: np.ndarray) -> np.ndarray:
+    def blocks(values: Array) -> Tensor:
         """(h, w, …) to (h / 2, w / 2, 4, …); an odd last row or column is repeated."""
-        odd = [(0, array.shape[0] % 2), (0, array.shape[1] % 2), *[(0, 0)] * (array.ndim - 2)]
-        array = np.pad(array, odd, mode="edge")
-        height, width = array.shape[:2]
-        array = array.reshape(height // 2, 2, width // 2, 2, *array.shape[2:]).swapaxes(1, 2)
-        return array.reshape(height // 2, width // 2, 4, *array.shape[4:])
+        whole = as_tensor(values)
+        rows, columns = (
+            torch.arange(size + size % 2, device=whole.device).clamp_max(size - 1) for size in whole.shape[:2]
+        )
+        paired = whole[rows][:, columns].unflatten(0, (-1, 2)).unflatten(2, (-1, 2))
+        return paired.transpose(1, 2).flatten(2, 3)
 
     depths = blocks(depth)
-    nearest = np.where(depths > 0, depths, np.inf).argmin(axis=2)[..., None]  # (h / 2, w / 2, 1)
+    nearest = torch.where(depths > 0, depths, torch.inf).argmin(dim=2, keepdim=True)  # (h / 2, w / 2, 1)
 
-    def pick(array: np.ndarray) -> np.ndarray:
-        place = nearest.reshape(*nearest.shape, *[1] * (array.ndim - 2))
-        return np.take_along_axis(blocks(array), place, axis=2)[:, :, 0]
+    def pick(values: Array) -> Tensor:
+        of_blocks = blocks(values)
+        place = nearest.reshape(*nearest.shape, *[1] * (of_blocks.ndim - 3))
+        return of_blocks.take_along_dim(place, dim=2)[:, :, 0]
 
     return (
         pick(color),
         pick(depth),
-        blocks(coverage).mean(axis=2).round().astype(np.uint8),
+        blocks(coverage).float().mean(dim=2).round().byte(),
         None if lighting is None else pick(lighting),
         None if index is None else pick(index),
     )

@@ -1,10 +1,12 @@
 """Layers that several networks share: pixel norm, run-time weight scaling, padding."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 LEAK = 0.2  # slope of every leaky ReLU, as in PGGAN
 
@@ -15,7 +17,51 @@ def pixel_norm(x: Tensor, epsilon: float = 1e-8) -> Tensor:
     It depends on the pixel alone, so a crop, the whole photo and a batch of one give the same features. Where all
     features of a pixel are 0, their gradients are multiplied by 1 / sqrt(epsilon).
     """
-    return x * torch.rsqrt((x * x).mean(dim=1, keepdim=True) + epsilon)
+    return PixelNorm.apply(x, epsilon)
+
+
+class PixelNorm(torch.autograd.Function):
+    """`pixel_norm` with its gradient in closed form, which reads and writes half as much as autograd's."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, epsilon: float) -> Tensor:
+        scale = torch.rsqrt((x * x).mean(dim=1, keepdim=True) + epsilon)
+        y = x * scale
+        ctx.save_for_backward(y, scale)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        y, scale = ctx.saved_tensors
+        along = (gradient * y).mean(dim=1, keepdim=True)
+        return torch.addcmul(gradient, y, along, value=-1).mul_(scale), None
+
+
+def leaky_pixel_norm(x: Tensor, epsilon: float = 1e-8) -> Tensor:
+    """Apply leaky ReLU and `pixel_norm` to the output of a convolution (B, C, H, W), in place: one tensor, not four."""
+    return LeakyPixelNorm.apply(x, epsilon)
+
+
+class LeakyPixelNorm(torch.autograd.Function):
+    """`leaky_pixel_norm`. Its result has the signs of its input, which is all that the gradient needs of the latter."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, epsilon: float) -> Tensor:
+        ctx.mark_dirty(x)
+        F.leaky_relu(x, LEAK, inplace=True)
+        norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+        scale = torch.rsqrt(norm.square_().div_(x.shape[1]).add_(epsilon))
+        x.mul_(scale)
+        ctx.save_for_backward(x, scale)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        y, scale = ctx.saved_tensors
+        along = (gradient * y).mean(dim=1, keepdim=True)
+        before = torch.addcmul(gradient, y, along, value=-1).mul_(scale)
+        torch.ops.aten.leaky_relu_backward.grad_input(before, y, LEAK, True, grad_input=before)
+        return before, None
 
 
 def initialize(layer: nn.Conv2d) -> None:
@@ -51,6 +97,22 @@ class ScaledConv2d(nn.Conv2d):
             return F.conv2d(x, self.weight * self.scale, self.bias, stride, tuple(before))
         x = F.pad(x, (before[1], after[1], before[0], after[0]))
         return F.conv2d(x, self.weight * self.scale, self.bias, stride)
+
+
+class DoublingConv2d(ScaledConv2d):
+    """Double a picture by nearest neighbours, then convolve it 3x3 as ScaledConv2d, at 4/9 of the cost.
+
+    Of the nine pixels under a kernel at most four differ: a transposed convolution with sums of its weights.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int):
+        super().__init__(channels_in, channels_out, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        turned = (self.weight * self.scale).flip(2, 3).transpose(0, 1)
+        shifts = [(left, 1 - left, top, 1 - top) for left in (0, 1) for top in (0, 1)]
+        weight = torch.stack([F.pad(turned, shift) for shift in shifts]).sum(dim=0)  # (C, O, 4, 4)
+        return F.conv_transpose2d(x, weight, self.bias, stride=2, padding=1)
 
 
 def pad_levels(levels: list[Tensor], multiple: int) -> list[Tensor]:

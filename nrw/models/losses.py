@@ -5,7 +5,7 @@ which are left out of the mean and get no gradient. None keeps all pixels. Pictu
 loss returns a scalar.
 """
 
-from functools import reduce
+from functools import lru_cache, reduce
 
 import torch
 import torch.nn.functional as F
@@ -59,13 +59,12 @@ def dssim(output: Tensor, target: Tensor, keep: Tensor | None = None) -> Tensor:
         output = torch.where(keep > 0, output, target)
         margin = SSIM_WINDOW // 2
         keep = keep[..., margin:-margin, margin:-margin]
-    with torch.autocast(output.device.type, enabled=False):  # variances are small differences of large numbers
-        x, y = (output.float() + 1) / 2, (target.float() + 1) / 2
-        mean_x, mean_y = _window_means(x), _window_means(y)
-        xx, yy, xy = _window_means(x * x), _window_means(y * y), _window_means(x * y)
-        numerator = (2 * mean_x * mean_y + SSIM_C1) * (2 * (xy - mean_x * mean_y) + SSIM_C2)
-        denominator = (mean_x**2 + mean_y**2 + SSIM_C1) * (xx - mean_x**2 + yy - mean_y**2 + SSIM_C2)
-        return masked_mean(1 - numerator / denominator, keep)
+    x, y = (output.float() + 1) / 2, (target.float() + 1) / 2
+    mean_x, mean_y = _window_means(x), _window_means(y)
+    xx, yy, xy = _window_means(x * x), _window_means(y * y), _window_means(x * y)
+    numerator = (2 * mean_x * mean_y + SSIM_C1) * (2 * (xy - mean_x * mean_y) + SSIM_C2)
+    denominator = (mean_x**2 + mean_y**2 + SSIM_C1) * (xx - mean_x**2 + yy - mean_y**2 + SSIM_C2)
+    return masked_mean(1 - numerator / denominator, keep)
 
 
 def _window_means(x: Tensor) -> Tensor:
@@ -74,13 +73,16 @@ def _window_means(x: Tensor) -> Tensor:
     Computed as two products with banded matrices: several times faster on a CPU than single-channel convolutions, and
     exact on a GPU, where convolutions round to TF32.
     """
-    position = torch.arange(SSIM_WINDOW, device=x.device, dtype=x.dtype) - SSIM_WINDOW // 2
-    window = torch.softmax(-(position**2) / (2 * SSIM_SIGMA**2), dim=0)
-    height, width = x.shape[-2:]
-    along_y, along_x = (
-        torch.eye(side, device=x.device, dtype=x.dtype).unfold(1, SSIM_WINDOW, 1) @ window for side in (height, width)
-    )  # (H, H - 10), (W, W - 10): column i is the window from pixel i on
+    along_y, along_x = (_windows(side, x.dtype, x.device) for side in x.shape[-2:])
     return along_y.mT @ x @ along_x
+
+
+@lru_cache(maxsize=64)
+def _windows(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(side, side - 10): column i is the window from pixel i on."""
+    position = torch.arange(SSIM_WINDOW, device=device, dtype=dtype) - SSIM_WINDOW // 2
+    window = torch.softmax(-(position**2) / (2 * SSIM_SIGMA**2), dim=0)
+    return torch.eye(side, device=device, dtype=dtype).unfold(1, SSIM_WINDOW, 1) @ window
 
 
 def lsgan_discriminator(real: list[Tensor], fake: list[Tensor]) -> Tensor:

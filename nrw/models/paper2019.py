@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nrw.models.discriminator import MultiScaleDiscriminator
-from nrw.models.layers import LEAK, ScaledConv2d, pad_levels, pixel_norm
+from nrw.models.layers import LEAK, DoublingConv2d, ScaledConv2d, leaky_pixel_norm, pad_levels, pixel_norm
 
 STAGES = 6
 MAX_FILTERS = 512
@@ -26,14 +26,14 @@ def width(stage: int) -> int:
 class TwoConvolutions(nn.Module):
     """Two 3×3 convolutions, each with leaky ReLU and pixel norm."""
 
-    def __init__(self, channels_in: int, channels_out: int):
+    def __init__(self, first: ScaledConv2d):
         super().__init__()
-        self.first = ScaledConv2d(channels_in, channels_out, 3)
-        self.second = ScaledConv2d(channels_out, channels_out, 3)
+        self.first = first
+        self.second = ScaledConv2d(first.out_channels, first.out_channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         for convolution in (self.first, self.second):
-            x = pixel_norm(F.leaky_relu(convolution(x), LEAK))
+            x = leaky_pixel_norm(convolution(x))
         return x
 
 
@@ -43,9 +43,12 @@ class Renderer(nn.Module):
     def __init__(self, in_channels: int = 7, z_dim: int = 8):
         super().__init__()
         self.from_rgb = ScaledConv2d(in_channels, width(STAGES), 1, leak=1)
-        self.encoder = nn.ModuleList(TwoConvolutions(width(i + 1), width(i)) for i in reversed(range(STAGES)))
+        self.encoder = nn.ModuleList(
+            TwoConvolutions(ScaledConv2d(width(i + 1), width(i), 3)) for i in reversed(range(STAGES))
+        )
         self.decoder = nn.ModuleList(
-            TwoConvolutions(2 * width(i) if i else width(0) + z_dim, width(i + 1)) for i in range(STAGES)
+            TwoConvolutions(DoublingConv2d(2 * width(i) if i else width(0) + z_dim, width(i + 1)))
+            for i in range(STAGES)
         )
         self.to_rgb = ScaledConv2d(width(STAGES), 3, 1, leak=1)
 
@@ -65,7 +68,7 @@ class Renderer(nn.Module):
         x = torch.cat([x, z[:, :, None, None].expand(-1, -1, *x.shape[-2:])], dim=1)
         for i, stage in enumerate(self.decoder):
             x = torch.cat([x, skips.pop()], dim=1) if i else x
-            x = stage(F.interpolate(x, scale_factor=2, mode="nearest"))
+            x = stage(x)
         return self.to_rgb(x)[..., :height, :width]
 
 
@@ -97,6 +100,16 @@ class AppearanceEncoder(nn.Module):
             nn.init.normal_(head.weight, std=0.02)
             nn.init.zeros_(head.bias)
 
+    def encode(self, photos: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Encode B photos as z (B, Z), those of one size together. photos: of `models.inputs.encoder_input`."""
+        codes: dict[int, Tensor] = {}  # by place in `photos`
+        shapes = [x.shape for x, _ in photos]
+        for shape in dict.fromkeys(shapes):
+            members = [number for number, other in enumerate(shapes) if other == shape]
+            x, keep = (torch.stack([photos[number][part] for number in members]) for part in (0, 1))
+            codes |= zip(members, self(x, keep), strict=True)
+        return torch.stack([codes[number] for number in range(len(photos))])
+
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """Encode B photos as z (B, Z), unbounded.
 
@@ -121,3 +134,6 @@ class Discriminator(MultiScaleDiscriminator):
 
     def __init__(self, in_channels: int = 10):
         super().__init__(in_channels, filters=64, scales=3, layers=3)
+
+    def _judged(self, discriminator: nn.Module, x: Tensor) -> Tensor:
+        return discriminator(x)  # in float32, as in 2019

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nrw.core.device import autocast
 from nrw.core.errors import UserError
 
 URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
@@ -51,7 +52,7 @@ class VGGFeatures(nn.Module):
                     if layer.bias is not None:
                         nn.init.zeros_(layer.bias)
         else:
-            self._load(_download() if weights == "url" else _read(Path(weights)), weights)
+            self._load(_read(fetch_weights() if weights == "url" else Path(weights)), weights)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(STD)[:, None, None], persistent=False)
         self.requires_grad_(False)
@@ -74,21 +75,32 @@ class VGGFeatures(nn.Module):
         x = ((x + 1) / 2 - self.mean) / self.std
         wanted = {self.layer_index[name]: name for name in layers}
         found = {}
-        for position, layer in enumerate(islice(self.features, max(wanted) + 1)):
-            x = layer(x)
-            if position in wanted:
-                found[wanted[position]] = x
+        with autocast(x.device):
+            for position, layer in enumerate(islice(self.features, max(wanted) + 1)):
+                x = layer(x)
+                if position in wanted:
+                    found[wanted[position]] = x.float()
         return [found[name] for name in layers]
 
 
-def _download() -> Mapping[str, Tensor]:
+def fetch_weights() -> Path:
+    """The file in torch's cache with torchvision's weights of VGG16; downloads it where it is missing.
+
+    Raises UserError where it cannot be downloaded.
+    """
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(URL).name)
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return torch.hub.load_state_dict_from_url(URL, map_location="cpu", check_hash=True, weights_only=True)
+        torch.hub.download_url_to_file(URL, str(path), path.stem.rpartition("-")[2])
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"perceptual.weights is url, but {URL} could not be downloaded ({error}). Download the file on a machine "
-            "with network access and give its path as perceptual.weights, or set perceptual.weights to random or none"
+            f"perceptual.weights is url, but {path} is not there, and {URL} could not be downloaded to it ({error}). "
+            "Download the file on a machine with network access and give its path as perceptual.weights, or set "
+            "perceptual.weights to random or none"
         ) from error
+    return path
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

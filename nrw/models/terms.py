@@ -46,39 +46,26 @@ def spherical_harmonics(directions: Tensor) -> Tensor:
     return torch.stack(terms, dim=-3)
 
 
-def without_cloud(spec: BufferSpec, raster: Tensor) -> Tensor:
-    """The channels (…, C, h, w) of a view in which nothing of the cloud is seen."""
-    bare = raster.clone()
-    bare[..., :5, :, :] = 0
-    if spec.lighting:
-        bare[..., -spec.lighting :, :, :] = 0
-    return bare
-
-
-def without_labels(spec: BufferSpec, raster: Tensor) -> Tensor:
-    """The channels (…, C, h, w) of a view without any label, not even the one of all others."""
-    if not spec.classes:
-        return raster
-    first = 8 if spec.view_direction else 5
-    bare = raster.clone()
-    bare[..., first : first + len(spec.classes) + 1, :, :] = 0
-    return bare
+def label_channels(spec: BufferSpec, raster: Tensor) -> Tensor:
+    """The labels among the channels of a buffer (…, C, h, w), the last that of all others: (…, n, h, w), n may be 0."""
+    first, count = 8 if spec.view_direction else 5, len(spec.classes) + 1 if spec.classes else 0
+    return raster[..., first : first + count, :, :]
 
 
 def sky_share(spec: BufferSpec, raster: Tensor, sky: Sequence[int]) -> Tensor:
     """How much of each pixel of a buffer (…, C, h, w) is sky, 0 to 1: (…, 1, h, w).
 
     Above the horizon, where nothing of the cloud is seen, and labelled as one of `sky` (ADE20K) or, without labels, not
-    in a hole. 0 without view directions.
+    below more of the cloud. 0 without view directions.
     """
     if not spec.view_direction:
         return torch.zeros_like(raster[..., :1, :, :])
     share = (raster[..., 7:8, :, :] / HORIZON).clamp(0, 1) * (1 - raster[..., 4:5, :, :])
     if not spec.classes:
-        return share * ~holes(spec, raster)
+        return share * ~_covered_above(raster)
     groups = {int(ade20k.GROUPS[label]) for label in sky}
     places = [8 + number for number, group in enumerate(spec.classes) if group in groups]
-    return share * raster[..., places, :, :].sum(dim=-3, keepdim=True)
+    return share * sum((raster[..., place : place + 1, :, :] for place in places), torch.zeros_like(share))
 
 
 def holes(spec: BufferSpec, raster: Tensor) -> Tensor:
@@ -89,5 +76,10 @@ def holes(spec: BufferSpec, raster: Tensor) -> Tensor:
     hit = raster[..., 4:5, :, :]
     if spec.classes or not spec.view_direction:
         return torch.zeros_like(hit, dtype=torch.bool)
-    covered_above = hit.cumsum(dim=-2) > ABOVE * hit.shape[-2]
-    return (hit == 0) & (raster[..., 7:8, :, :] > 0) & covered_above
+    return (hit == 0) & (raster[..., 7:8, :, :] > 0) & _covered_above(raster)
+
+
+def _covered_above(raster: Tensor) -> Tensor:
+    """The pixels of a buffer (…, C, h, w) with more of the cloud above them: (…, 1, h, w) bool."""
+    hit = raster[..., 4:5, :, :]
+    return hit.cumsum(dim=-2) > ABOVE * hit.shape[-2]

@@ -11,8 +11,10 @@ The steps in order:
 - `sky.mask_sky`, for each photo without labels: what no photo has a depth for, and looks like it (`sky_colors`).
 - `fuse.fuse_depths` the maps into a `surface` (a triangle mesh) and, where there is none, loose points; with the
   `ground` plane where the ground has no depth (`ground_mesh`): the `ground_plane` that most matched ground lies on,
-  where labels or, without them, the photos' agreement (`ground_support`) show it.
+  where labels or, without them, the photos' agreement (`ground_support`) show it; with a `backdrop` for what stands
+  beyond.
 
 `colmap.patch_match` runs COLMAP's own CUDA patch-match in place of the two middle steps. `workspace` knows the paths
-and the format of the maps.
+and the format of the maps. The passes compute on one device, in `batches` as large as it likes, with the neighbours'
+`depth_maps` on it, and leave it only to write their results.
 """

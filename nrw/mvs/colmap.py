@@ -63,6 +63,12 @@ def _run_colmap(workspace: Workspace) -> None:
         raise UserError(f"{' '.join(command)} ended with exit status {result.returncode}; its messages are above")
 
 
+def require_cuda() -> None:
+    """Raises UserError if there is no COLMAP with CUDA on this machine."""
+    if not pycolmap.has_cuda:
+        _colmap_with_cuda()
+
+
 def _colmap_with_cuda() -> str:
     """The path of a `colmap` executable built with CUDA. Raises UserError if there is none."""
     executable = shutil.which("colmap")

@@ -3,51 +3,80 @@
 Forward-backward reprojection as in COLMAP (Schönberger et al. 2016, section 4.4) and MVSNet's filter (Yao et al. 2018).
 """
 
+from itertools import accumulate
+
 import numpy as np
+import torch
 
 from nrw.geometry.cameras import Camera
+from nrw.mvs.batches import batches
+from nrw.mvs.depth_maps import DepthMap, intrinsics
 from nrw.mvs.planes import MAX_SLOPE, facing
 
 
-def agrees(
-    depth: np.ndarray,
+def agreeing(
+    depth: torch.Tensor,
     camera: Camera,
-    other_depth: np.ndarray,
-    other_normals: np.ndarray,
-    other: Camera,
+    others: list[DepthMap],
     max_pixels: float = 2.0,
     max_relative: float = 0.01,
-) -> np.ndarray:
-    """Find where another photo's depth and normal maps confirm this photo's depths: (H, W) bool.
+) -> torch.Tensor:
+    """Count the other photos whose maps confirm this photo's depths: (H, W) int16.
 
     A depth is confirmed where its point, projected into the other photo, differs from the depth there by less than
-    `max_relative`, and the other photo's point projects back within `max_pixels`. depth: (H, W), 0 = none. other_depth,
-    other_normals: (H', W') and (H', W', 3), in the other camera. Between its pixel centres the other depth is
-    extrapolated by its local plane: on ground at a grazing angle it changes by more than `max_relative` per pixel.
+    `max_relative`, and the other photo's point projects back within `max_pixels`. depth: (H, W), 0 = none. Between its
+    pixel centres the other depth is extrapolated by its local plane: on ground at a grazing angle it changes by more
+    than `max_relative` per pixel.
     """
-    x = np.arange(camera.width, dtype=np.float32) + np.float32(0.5)  # (W,)
-    y = np.arange(camera.height, dtype=np.float32)[:, None] + np.float32(0.5)  # (H, 1)
-    seen_x, seen_y, seen_depth = _transfer(camera, other, x, y, depth)
-    inside = (depth > 0) & other.contains(np.stack([seen_x, seen_y], axis=-1), seen_depth)
-    row, column = (np.where(inside, place, 0).astype(np.int32) for place in (seen_y, seen_x))
-    center_x, center_y = column + np.float32(0.5), row + np.float32(0.5)
-    normals = other_normals[row, column]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope = facing(normals, center_x, center_y, other) / facing(normals, seen_x, seen_y, other)
-    found = other_depth[row, column] * np.clip(np.nan_to_num(slope, nan=1.0), 1 / MAX_SLOPE, MAX_SLOPE)
-    back_x, back_y, back_depth = _transfer(other, camera, seen_x, seen_y, found)
-    near = inside & (found > 0) & (back_depth > 0) & (np.abs(found - seen_depth) < max_relative * seen_depth)
-    return near & ((back_x - x) ** 2 + (back_y - y) ** 2 < max_pixels**2)
+    count = torch.zeros_like(depth, dtype=torch.int16)
+    for some in batches(len(others), 3 * depth.numel(), depth.device):
+        count += _confirmed(depth, camera, others[some], max_pixels, max_relative).sum(0, dtype=torch.int16)
+    return count
+
+
+def _confirmed(
+    depth: torch.Tensor, camera: Camera, others: list[DepthMap], max_pixels: float, max_relative: float
+) -> torch.Tensor:
+    """(N, H, W) bool: the depths that each of N other photos confirms."""
+    device, cameras = depth.device, [other.camera for other in others]
+    focal, center = (part[..., None, None] for part in intrinsics(cameras, device))  # (2, N, 1, 1)
+    size = torch.tensor([(other.width, other.height) for other in cameras], device=device).T[..., None, None]
+    # all maps one after the other, and where each begins
+    depths = torch.cat([other.depth.flatten() for other in others])
+    normals = torch.cat([other.normals.flatten(0, 1) for other in others])
+    starts = accumulate((other.depth.numel() for other in others[:-1]), initial=0)
+    start = torch.tensor(list(starts), device=device)[:, None, None]
+
+    x, y = (torch.arange(side, device=device) + 0.5 for side in (camera.width, camera.height))
+    pixel = torch.stack(torch.meshgrid(x, y, indexing="xy"))[:, None]  # (2, 1, H, W)
+    seen, seen_depth = _transfer([(camera, other) for other in cameras], pixel, depth)
+    inside = (depth > 0) & (seen_depth > 0) & ((seen >= 0) & (seen < size)).all(0)
+    place = torch.where(inside, seen, 0.0).int()  # (2, N, H, W)
+    index = start + place[1] * size[0] + place[0]
+    there = normals[index]  # (N, H, W, 3)
+    slope = facing(there, *((place + 0.5).sub_(center).div_(focal))) / facing(there, *((seen - center).div_(focal)))
+    found = depths[index] * slope.nan_to_num_(1.0).clamp_(1 / MAX_SLOPE, MAX_SLOPE)
+    back, back_depth = _transfer([(other, camera) for other in cameras], seen, found)
+    near = inside & (found > 0) & (back_depth > 0) & ((found - seen_depth).abs_() < max_relative * seen_depth)
+    return near & ((back - pixel).square_().sum(0) < max_pixels**2)
 
 
 def _transfer(
-    camera: Camera, other: Camera, x: np.ndarray, y: np.ndarray, depth: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Project pixels (x, y) with a depth into another camera: x, y and depth there, meaningless where depth <= 0."""
+    pairs: list[tuple[Camera, Camera]], pixel: torch.Tensor, depth: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Project pixels (2, N or 1, H, W) with depths (..., H, W) from the first to the second of each of N cameras.
+
+    Returns pixels there, (2, N, H, W), meaningless where the depth is not positive, and depths (N, H, W).
+    """
+    parts = np.stack([_transfer_matrix(*pair) for pair in pairs], axis=-1)
+    matrices = torch.tensor(parts, dtype=torch.float32, device=depth.device)  # (3, 4, N)
+    a, b, c, t = matrices[..., None, None].unbind(1)
+    position = (a * pixel[0] + b * pixel[1]).add_(c).mul_(depth).add_(t)
+    return position[:2].div_(position[2]), position[2]
+
+
+def _transfer_matrix(camera: Camera, other: Camera) -> np.ndarray:
+    """(3, 4) of depth * (x, y, 1) and 1 of a pixel of the camera, to the same of the other."""
     rotation = other.rotation @ camera.rotation.T
     translation = other.cam_from_world[:, 3] - rotation @ camera.cam_from_world[:, 3]
-    a = (other.K @ rotation @ np.linalg.inv(camera.K)).astype(np.float32)
-    b = (other.K @ translation).astype(np.float32)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        u, v, w = (depth * (a[i, 0] * x + a[i, 1] * y + a[i, 2]) + b[i] for i in range(3))
-        return u / w, v / w, w
+    return np.column_stack([other.K @ rotation @ np.linalg.inv(camera.K), other.K @ translation])

@@ -5,9 +5,9 @@ sparse points in the remaining holes: thin things, branches, what two photos saw
 """
 
 import logging
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,10 @@ import pycolmap
 from scipy.spatial import cKDTree
 
 from nrw.core.errors import UserError
-from nrw.core.io import write_json
+from nrw.core.io import scratch_folder, write_json
 from nrw.geometry import pointcloud
-from nrw.geometry.pointcloud import Cloud
+from nrw.geometry.pointcloud import EMPTY, Cloud
+from nrw.mvs.backdrop import backdrop
 from nrw.mvs.ground import in_the_open, write_ground_maps
 from nrw.mvs.ground_mesh import ground_mesh, joined
 from nrw.mvs.surface import colored_like, pixel_footprint, reconstruct_surface
@@ -37,7 +38,6 @@ AGREES, SEEN_THROUGH = 0.01, 0.03  # relative to depth: a photo confirms a point
 STANDS = 2.0  # a loose point is confirmed by this many times the photos that see through it
 VOXEL = 1.7  # of the surface, in footprints of a pixel at the median depth: finer voxels add noise and size, no truth
 MAPS = ("depth_maps", "normal_maps")
-EMPTY = Cloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.float32))
 
 
 def fuse_depths(
@@ -51,27 +51,29 @@ def fuse_depths(
     threads: int = 1,
     segmentation_dir: Path | str | None = None,
     masked: Iterable[int] = (),
+    sky: Iterable[int] = (),
     ground: Iterable[int] = (),
 ) -> None:
     """Fuse the geometric maps of all photos into `cloud_out` (PLY with faces) and write `summary_out` (JSON).
 
     The cloud begins with the vertices of the surface (`surface.reconstruct_surface`), which is also written alone to
-    `surface_out`; loose points follow. surface_out: None: the cloud has no surface, only points.
+    `surface_out`, and of the `backdrop`; loose points follow. surface_out: None: the cloud has no surface, only points.
     min_views: photos that must see a point. voxel_size: world units, of the surface; it also thins the points. A
     point's colour is the median of the photos that see it. Sparse points fill holes, except those that most of their
-    photos see at `masked` labels. Where photos show ground without a depth, the ground plane is added (`mvs.ground`).
+    photos see at `masked` labels, of which some are the `sky`. Where photos show ground without a depth, the ground
+    plane is added (`mvs.ground`).
 
     Raises UserError if a map is missing or truncated, or no points result.
     """
     workspace = Workspace(Path(mvs_dir))
     consistent = _coverage(workspace)
     labels = None if segmentation_dir is None else Path(segmentation_dir)
-    keep = Keep(labels, frozenset(masked))
-    with tempfile.TemporaryDirectory(dir=workspace.stereo) as folder:
+    keep, below_sky = Keep(labels, frozenset(masked)), Keep(labels, frozenset(sky))
+    with scratch_folder(workspace.stereo / ".fusion") as folder:
         dense = pointcloud.clean(
-            _fuse_matched(workspace, Path(folder) / "matched", min_views, threads), voxel_size=voxel_size
+            _fuse_matched(workspace, folder / "matched", min_views, threads), voxel_size=voxel_size
         )
-        plane = _ground_maps(workspace, Path(folder) / "ground", labels, ground)
+        plane = _ground_maps(workspace, folder / "ground", labels, ground)
         if surface_out is None:
             surface, loose = EMPTY, dense
             if plane is not None and labels is not None:
@@ -80,6 +82,9 @@ def fuse_depths(
             surface = _surface(workspace, plane, dense, keep, voxel_size)
             loose = _standing(workspace, dense, surface, keep, min_views)
             pointcloud.write_cloud(surface_out, surface)
+            pixels = partial(keep.of, workspace), lambda photo_id: ~below_sky.of(workspace, photo_id)
+            wall = backdrop(workspace.cameras, *pixels, surface)
+            surface = joined(surface, replace(wall, colors=colored_like(wall, dense)))
     found = _joined(surface, loose)
     filling = _sparse_filling(workspace, found, keep)
     cloud = replace(_joined(found, filling), faces=surface.faces)
@@ -96,6 +101,7 @@ def fuse_depths(
             "coverage": consistent[photo_id],
             **{key: report[key] for key in ("seconds", "sources", "usable", "problem") if key in report},
         }
+    estimated = sum(workspace.read_report(photo_id).get("coverage", 0.0) for photo_id in workspace.cameras)
     summary = {
         "points": len(cloud),
         "triangles": len(surface.faces),
@@ -103,6 +109,8 @@ def fuse_depths(
         "loose_points": len(loose),
         "sparse_points": len(filling),
         "mean_coverage": round(float(np.mean(list(consistent.values()))), 4),
+        # of the depths that photos have by themselves, those that others do not confirm; COLMAP's maps do not say
+        "unconfirmed": round(max(0.0, 1 - sum(consistent.values()) / estimated), 4) if estimated else None,
         "photos_without_depth": [photo_id for photo_id, coverage in consistent.items() if coverage == 0],
         "photos": photos,
     }

@@ -12,19 +12,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from nrw.core.device import torch_device
 from nrw.core.io import write_json
 from nrw.core.pieces import pending
 from nrw.mvs.consensus import modes, seen_from
-from nrw.mvs.consistency import agrees
-from nrw.mvs.gray_views import GrayView, Photos
+from nrw.mvs.consistency import agreeing
+from nrw.mvs.depth_maps import DepthMap
+from nrw.mvs.gray_views import Photos
 from nrw.mvs.matcher import GeometricMatcher
 from nrw.mvs.photometric import BEST, CONFIDENCE_RADIUS, CONFIDENCE_SIGMA, FINE_ROUNDS, MIN_CONFIDENCE, RADIUS
 from nrw.mvs.planes import normals_from_depth
-from nrw.mvs.refine import keep_better, refine, upsample
+from nrw.mvs.refine import best_of, refine, upsample
 from nrw.mvs.sources import read_sparse, select_sources
 from nrw.mvs.workspace import Workspace, read_map, write_map
 
@@ -95,66 +95,50 @@ def match_with_neighbours(
     for number, photo_id in enumerate(todo, 1):
         started = time.monotonic()
         depth = _estimate(photos, photo_id, PASSES[kind], sources, min_views)
-        normals = normals_from_depth(torch.from_numpy(depth), workspace.cameras[photo_id]).numpy()
-        write_map(workspace.normal_map(photo_id, kind), normals)
-        write_map(workspace.depth_map(photo_id, kind), depth)
+        normals = normals_from_depth(depth, workspace.cameras[photo_id])
+        write_map(workspace.normal_map(photo_id, kind), normals.cpu().numpy())
+        write_map(workspace.depth_map(photo_id, kind), depth.cpu().numpy())
         logger.info(
             "%s (%d of %d): %.1f s, %.0f %% consistent",
-            *(photo_id, number, len(todo), time.monotonic() - started, 100 * np.mean(depth > 0)),
+            *(photo_id, number, len(todo), time.monotonic() - started, 100 * float((depth > 0).float().mean())),
         )
 
 
 @torch.inference_mode()
-def _estimate(photos: Photos, photo_id: str, pass_: Pass, sources: int, min_views: int) -> np.ndarray:
-    """(H, W) float32 depth, 0 = none."""
-    workspace, device = photos.workspace, photos.device
-    camera = workspace.cameras[photo_id]
-    given, _ = _read_maps(workspace, photo_id, pass_)
+def _estimate(photos: Photos, photo_id: str, pass_: Pass, sources: int, min_views: int) -> torch.Tensor:
+    """(H, W) depth, 0 = none."""
+    camera = photos.workspace.cameras[photo_id]
+    given = _read(photos, photo_id, pass_)
     neighbours = select_sources(photos.scene, photo_id, NEIGHBOURS)
-    if not given.any() or not neighbours:
-        return np.zeros_like(given)
-    typical = float(np.median(given[given > 0]))
-    own = _inverse(torch.from_numpy(given).to(device))
+    if not given.depth.any() or not neighbours:
+        return torch.zeros_like(given.depth)
+    typical = float(given.depth[given.depth > 0].median())
     reference = photos.view(photo_id)
-    maps = [_read_maps(workspace, neighbour, pass_) for neighbour in neighbours]
-    views: list[GrayView] = []
-    depths, seen = [], [own]
-    for neighbour, both in zip(neighbours, maps, strict=True):
-        other, normals = (torch.from_numpy(values).to(device) for values in both)
-        seen.append(seen_from(camera, other, normals, workspace.cameras[neighbour]))
-        if len(views) < sources:
-            view = photos.view(neighbour).no_finer_than(reference, typical)
-            views.append(view)
-            depths.append(upsample(_inverse(other), *view.pixels.shape))
+    views = [photos.view(neighbour).no_finer_than(reference, typical) for neighbour in neighbours[:sources]]
+    maps = [_read(photos, neighbour, pass_) for neighbour in neighbours]
+    depths = [upsample(own.inverse, *view.pixels.shape) for own, view in zip(maps, views, strict=False)]
     matcher = GeometricMatcher(reference, views, BEST, RADIUS, depths)
-    inverse_depth = _match(matcher, own, torch.stack(seen), pass_.rounds)
+    inverse_depth = _match(matcher, given.inverse, seen_from(camera, maps), pass_.rounds)
     confidence = matcher.bilateral_score(inverse_depth, CONFIDENCE_RADIUS, CONFIDENCE_SIGMA) * reference.keep
-    depth = torch.where(confidence >= MIN_CONFIDENCE, 1 / inverse_depth, 0.0).cpu().numpy()
-    agreeing = np.ones(depth.shape, np.int16)
-    for neighbour, both in zip(neighbours, maps, strict=True):
-        agreeing += agrees(depth, camera, *both, workspace.cameras[neighbour])
-    return np.where(agreeing >= min_views, depth, 0).astype(np.float32)
+    depth = torch.where(confidence >= MIN_CONFIDENCE, 1 / inverse_depth, 0.0)
+    return torch.where(agreeing(depth, camera, maps) + 1 >= min_views, depth, 0.0)
 
 
 def _match(
     matcher: GeometricMatcher, own: torch.Tensor, seen: torch.Tensor, rounds: tuple[tuple[int, float], ...]
 ) -> torch.Tensor:
-    """The best inverse depth (H, W) found from the photo's own map (H, W) and all maps as it sees them (N, H, W)."""
+    """The best inverse depth (H, W) found from the photo's own (H, W) and its neighbours' as it sees them (N, H, W)."""
+    seen = torch.cat([own[None], seen])
     limits = float(seen[seen > 0].min()), float(seen.max())
     first, second = modes(seen)
-    inverse_depth = torch.where(own > 0, own, first).clamp(*limits)
-    score = matcher.score(inverse_depth[None])[0]
-    for proposal in (first, second):
-        inverse_depth, score = keep_better(matcher, inverse_depth, score, proposal.clamp(*limits))
+    proposals = torch.stack([torch.where(own > 0, own, first), first, second])
+    inverse_depth, _ = best_of(matcher, proposals.clamp(*limits))
     return refine(matcher, inverse_depth, limits, rounds) if rounds else inverse_depth
 
 
-def _inverse(depth: torch.Tensor) -> torch.Tensor:
-    return torch.where(depth > 0, 1 / depth, 0.0)
-
-
-def _read_maps(workspace: Workspace, photo_id: str, pass_: Pass) -> tuple[np.ndarray, np.ndarray]:
-    """Depth (H, W) and normals (H, W, 3) to start from; all 0, and a line in the photo's report, if damaged."""
+def _read(photos: Photos, photo_id: str, pass_: Pass) -> DepthMap:
+    """The map to start from; all 0, and a line in the photo's report, if damaged."""
+    workspace, camera = photos.workspace, photos.workspace.cameras[photo_id]
     depth, normals = workspace.depth_map(photo_id, pass_.given), workspace.normal_map(photo_id, pass_.given)
     damaged = [
         path
@@ -162,9 +146,10 @@ def _read_maps(workspace: Workspace, photo_id: str, pass_: Pass) -> tuple[np.nda
         if path.is_file() and not workspace.is_whole(path, photo_id, channels)
     ]
     if not damaged:
-        return read_map(depth), read_map(normals)
+        given = [torch.from_numpy(read_map(path)).to(photos.device) for path in (depth, normals)]
+        return DepthMap(given[0], given[1], camera)
     problem = f"{damaged[0]}: damaged; delete it and {workspace.root / pass_.folder}, and run again"
     logger.warning("%s gets NO DEPTH: %s", photo_id, problem)
     write_json(workspace.report(photo_id), {**workspace.read_report(photo_id), "problem": problem})
-    camera = workspace.cameras[photo_id]
-    return np.zeros((camera.height, camera.width), np.float32), np.zeros((camera.height, camera.width, 3), np.float32)
+    empty = torch.zeros(camera.height, camera.width, device=photos.device)
+    return DepthMap(empty, empty[..., None].expand(-1, -1, 3), camera)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from nrw.geometry.cameras import Camera
-from nrw.geometry.pointcloud import Cloud
+from nrw.geometry.pointcloud import EMPTY, Cloud, mesh_of_quads
 from nrw.mvs.workspace import Workspace, read_map
 
 CELL = 2.0  # voxels of the surface: the plane needs no more for its shape, and gets its detail from the photos
@@ -25,7 +25,7 @@ def ground_mesh(workspace: Workspace, maps: Workspace, voxel_size: float, surfac
     """
     points = np.concatenate([np.empty((0, 3)), *_lifted(maps)])
     if len(points) < 3:
-        return _cloud(np.empty((0, 3)), np.empty((0, 3)), np.array([0, 0, 1.0]))
+        return EMPTY
     middle = points.mean(axis=0)
     slope = np.linalg.lstsq(
         np.column_stack([points[:, :2] - middle[:2], np.ones(len(points))]), points[:, 2], rcond=None
@@ -42,10 +42,8 @@ def ground_mesh(workspace: Workspace, maps: Workspace, voxel_size: float, surfac
     first = np.arange(len(grid)).reshape(rows, columns)[:-1, :-1].ravel()
     quads = np.column_stack([first, first + 1, first + columns + 1, first + columns])
     quads = quads[kept[quads].all(axis=1)]
-    faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
-    used, faces = np.unique(faces, return_inverse=True)
     normal = np.array([-slope[0][0], -slope[0][1], 1.0])
-    return _cloud(grid[used], faces.reshape(-1, 3), normal / np.linalg.norm(normal))
+    return mesh_of_quads(grid, quads, np.broadcast_to(normal / np.linalg.norm(normal), grid.shape))
 
 
 def joined(surface: Cloud, ground: Cloud) -> Cloud:
@@ -53,15 +51,6 @@ def joined(surface: Cloud, ground: Cloud) -> Cloud:
     parts = ("points", "colors", "normals")
     points, colors, normals = (np.concatenate([getattr(surface, part), getattr(ground, part)]) for part in parts)
     return Cloud(points, colors, normals, faces=np.concatenate([surface.faces, ground.faces + np.int32(len(surface))]))
-
-
-def _cloud(points: np.ndarray, faces: np.ndarray, normal: np.ndarray) -> Cloud:
-    return Cloud(
-        points.astype(np.float32),
-        np.full(points.shape, 128, np.uint8),
-        np.tile(normal.astype(np.float32), (len(points), 1)),
-        faces=faces.astype(np.int32),
-    )
 
 
 def _lifted(maps: Workspace) -> Iterator[np.ndarray]:

@@ -34,9 +34,9 @@ class Plane:
 
     def depth(self, camera: Camera) -> np.ndarray:
         """(H, W) float32 depth of the plane in a photo; 0 near and above the horizon, and for a camera below it."""
-        x = np.arange(camera.width) + 0.5
-        y = (np.arange(camera.height) + 0.5)[:, None]
-        fall = -facing(camera.rotation @ self.normal, x, y, camera)
+        x = (np.arange(camera.width) + 0.5 - camera.cx) / camera.fx
+        y = (np.arange(camera.height) + 0.5 - camera.cy)[:, None] / camera.fy
+        fall = -facing(camera.rotation @ self.normal, x, y)
         height = self.height(camera.center)
         return np.where(fall > MIN_FALL, max(height, 0) / np.maximum(fall, MIN_FALL), 0).astype(np.float32)
 

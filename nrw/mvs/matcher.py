@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from nrw.geometry.cameras import Camera
+from nrw.mvs.batches import batches
 from nrw.mvs.gray_views import GrayView
 
 GEOMETRIC_WEIGHT = 0.25  # bonus for full agreement, in units of the ZNCC
@@ -18,7 +19,7 @@ NOISE = (1.5 / 255) ** 2  # variance of gray values added to each window's, so t
 
 
 class Matcher:
-    """Scores inverse-depth maps of a reference view against its sources.
+    """Scores inverse-depth maps of a reference view against its S sources.
 
     best: number of sources, the best at each pixel, that the score is the mean of; in others the surface may be hidden.
     radius: pixels; windows are squares of 2 * radius + 1 pixels.
@@ -27,40 +28,51 @@ class Matcher:
     def __init__(self, reference: GrayView, sources: list[GrayView], best: int, radius: int):
         self.reference, self.best, self.radius = reference, min(best, len(sources)), radius
         height, width = reference.pixels.shape
-        device = reference.pixels.device
+        device = self._device = reference.pixels.device
         x = torch.arange(width, device=device) + 0.5
         y = torch.arange(height, device=device) + 0.5
         centers = torch.stack(
             [*torch.meshgrid(x, y, indexing="xy"), torch.ones(height, width, device=device)]
         )  # (3, H, W), homogeneous
 
-        self._rays, self._shifts, self._sources = [], [], []
-        for source in sources:
-            a, b = _homography(reference.camera, source.camera)
-            self._rays.append(torch.einsum("ij,jhw->ihw", torch.tensor(a, dtype=torch.float32, device=device), centers))
-            self._shifts.append([float(value) for value in b])
-            self._sources.append(torch.stack([source.pixels - 0.5, source.keep])[None])
-        self._sizes = [(source.camera.width, source.camera.height) for source in sources]
+        a, b = _stacked([_homography(reference.camera, source.camera) for source in sources], device)
+        rays = [torch.einsum("ij,jhw->ihw", part, centers) for part in a]
+        self._rays = torch.stack(rays, 1)[:, :, None]  # (3, S, 1, H, W)
+        self._shifts = b.T[..., None, None, None]  # (3, S, 1, 1, 1)
+        self._sources = [torch.stack([source.pixels - 0.5, source.keep])[None] for source in sources]
+        sizes = [(source.camera.width / 2, source.camera.height / 2) for source in sources]
+        self._halves = torch.tensor(sizes, device=device).T[..., None, None]  # (2, S, 1, 1)
 
-        self._grid_x, self._grid_y = 2 * x / width - 1, (2 * y / height - 1)[:, None]
         self._gray = reference.pixels - 0.5
         self._count = self._sum(torch.ones_like(self._gray))
         self._mean = self._sum(self._gray) / self._count
         self._variance = (self._sum(self._gray.square()) / self._count - self._mean.square()).clamp_min(0) + NOISE
+
+    def at_once(self, count: int) -> list[slice]:
+        """Split `count` inverse-depth maps into ranges to score at once."""
+        return batches(count, len(self._sources) * self._gray.numel(), self._device)
 
     def score(self, inverse_depth: torch.Tensor) -> torch.Tensor:
         """Score (B, H, W) inverse-depth maps: (B, H, W) in [0, 1], 1 where the best sources look like the reference.
 
         A source counts as 0 where it does not see the pixel, masks it, or is anti-correlated.
         """
+        return torch.cat([self._score(inverse_depth[maps]) for maps in self.at_once(len(inverse_depth))])
+
+    def _score(self, inverse_depth: torch.Tensor) -> torch.Tensor:
         best = [torch.zeros_like(inverse_depth) for _ in range(self.best)]
-        for source in range(len(self._sources)):
-            _keep_best(best, self._similarity(source, inverse_depth))
+        for sources in self._batches(inverse_depth):
+            for similarity in self._similarity(sources, inverse_depth):
+                _keep_best(best, similarity)
         return torch.stack(best).mean(0)
 
-    def _similarity(self, source: int, inverse_depth: torch.Tensor) -> torch.Tensor:
-        """(B, H, W) ZNCC of one source's windows, in [-1, 1]; 0 where it does not see the pixel or masks it."""
-        gray, keep = self._warp(source, inverse_depth)
+    def _batches(self, inverse_depth: torch.Tensor) -> list[slice]:
+        """Ranges of the sources into which to warp (..., H, W) maps at once."""
+        return batches(len(self._sources), inverse_depth.numel(), self._device)
+
+    def _similarity(self, sources: slice, inverse_depth: torch.Tensor) -> torch.Tensor:
+        """(S', B, H, W) ZNCC of S' sources' windows, in [-1, 1]; 0 where they do not see the pixel or mask it."""
+        gray, keep = self._warp(sources, inverse_depth)
         mean = self._sum(gray) / self._count
         variance = (self._sum(gray.square()) / self._count).sub_(mean.square()).clamp_min_(0).add_(NOISE)
         covariance = (self._sum(gray * self._gray) / self._count).sub_(mean.mul_(self._mean))
@@ -73,66 +85,54 @@ class Matcher:
         "Pixelwise View Selection for Unstructured Multi-View Stereo", section 4.1. radius: pixels, of the windows.
         sigma_color: standard deviation of the weights, gray values in [0, 1].
         """
-        warped = [self._warp(source, inverse_depth[None]) for source in range(len(self._sources))]
-        padded = [_pad(gray[0], radius) for gray, _ in warped]
-        reference = _pad(self._gray, radius)
-        weights = torch.zeros_like(self._gray)
-        first, second = torch.zeros_like(weights), torch.zeros_like(weights)
-        sums = [[torch.zeros_like(weights) for _ in range(3)] for _ in warped]
-        for dy in range(-radius, radius + 1):
-            for dx in range(-radius, radius + 1):
-                r = _shift(reference, radius, dx, dy)
-                w = torch.exp(-((r - self._gray) / sigma_color).square_() / 2 - (dx**2 + dy**2) / (2 * radius**2))
-                weights += w
-                wr = w * r
-                first += wr
-                second.addcmul_(wr, r)
-                for gray, (s1, s2, rs) in zip(padded, sums, strict=True):
-                    s = _shift(gray, radius, dx, dy)
-                    s1.addcmul_(w, s)
-                    s2.add_(w * s * s)
-                    rs.addcmul_(wr, s)
-        first, second = first / weights, second / weights
-        best = [torch.zeros_like(weights) for _ in range(self.best)]
-        for (s1, s2, rs), (_, keep) in zip(sums, warped, strict=True):
-            mean = s1 / weights
-            variance = (s2 / weights - mean.square()).clamp_min(0) + NOISE
-            covariance = rs / weights - mean * first
-            own = (second - first.square()).clamp_min(0) + NOISE
-            _keep_best(best, covariance * (own * variance).rsqrt() * keep[0])
-        return torch.stack(best).mean(0)
+        height, width = inverse_depth.shape
+        pictures, seen = [self._gray[None]], []
+        for sources in self._batches(inverse_depth):
+            gray, keep = self._warp(sources, inverse_depth[None])
+            pictures.append(gray[:, 0])
+            seen.append(keep[:, 0])
+        padded = F.pad(torch.cat(pictures), (radius,) * 4, mode="replicate")  # (1 + S, H', W')
+        keep = torch.cat(seen)
+        scores = []
+        for rows in batches(height, len(padded) * width, self._device):
+            best = [torch.zeros_like(inverse_depth[rows]) for _ in range(self.best)]
+            zncc = _bilateral_zncc(padded[:, rows.start : rows.stop + 2 * radius], radius, sigma_color)
+            for similarity in zncc.mul_(keep[:, rows]):
+                _keep_best(best, similarity)
+            scores.append(torch.stack(best).mean(0))
+        return torch.cat(scores)
 
     def disparity_rate(self, inverse_depth: torch.Tensor) -> torch.Tensor:
-        """(N, H, W): pixels that each source's projection moves per unit of inverse depth, at (H, W) inverse depths.
+        """(S, H, W): pixels that each source's projection moves per unit of inverse depth, at (H, W) inverse depths.
 
         0 where the point is behind the source.
         """
-        rates = []
-        for rays, shift, (width, height) in zip(self._rays, self._shifts, self._sizes, strict=True):
-            x, y, z = (ray + inverse_depth * b for ray, b in zip(rays, shift, strict=True))
-            dx = (shift[0] - x / z * shift[2]) / z * (width / 2)
-            dy = (shift[1] - y / z * shift[2]) / z * (height / 2)
-            rates.append(torch.where(z > 0, torch.hypot(dx, dy), 0.0))
-        return torch.stack(rates)
+        return torch.cat([self._disparity_rate(sources, inverse_depth) for sources in self._batches(inverse_depth)])
 
-    def _warp(self, source: int, inverse_depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Warp a source into the reference by (B, H, W) inverse depths: gray values - 0.5 and a 0/1 mask, (B, H, W)."""
-        grid, depth = self._project(source, inverse_depth)
-        gray, keep = _sample(self._sources[source], grid)
-        return gray, ((keep > 0.5) & (depth > 0)).float()
+    def _disparity_rate(self, sources: slice, inverse_depth: torch.Tensor) -> torch.Tensor:
+        shifts = self._shifts[:, sources, 0]
+        position = self._rays[:, sources, 0] + inverse_depth * shifts
+        grid, depth = position[:2], position[2]
+        moved = (shifts[:2] - grid.div_(depth).mul_(shifts[2])).div_(depth).mul_(self._halves[:, sources])
+        return torch.where(depth > 0, torch.hypot(moved[0], moved[1]), 0.0)
 
-    def _project(self, source: int, inverse_depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Project (B, H, W) inverse depths into a source: positions (B, H, W, 2) in grid_sample's units, and depths.
+    def _warp(self, sources: slice, inverse_depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Warp S' sources into the reference by (B, H, W) inverse depths: gray values - 0.5 and a 0/1 mask.
 
-        The depths (B, H, W) are relative to the reference's; where not positive, the point is behind the source.
+        Both are (S', B, H, W).
         """
-        (x, y, z), (bx, by, bz) = self._rays[source], self._shifts[source]
-        depth = torch.add(z, inverse_depth, alpha=bz)
-        scale = depth.reciprocal()
-        grid = inverse_depth.new_empty(*inverse_depth.shape, 2)
-        torch.mul(torch.add(x, inverse_depth, alpha=bx), scale, out=grid[..., 0])
-        torch.mul(torch.add(y, inverse_depth, alpha=by), scale, out=grid[..., 1])
-        return grid, depth
+        grid, depth = self._project(sources, inverse_depth)
+        gray, keep = _sample(self._sources[sources], grid)
+        return gray, keep.gt_(0.5).mul_(depth > 0)
+
+    def _project(self, sources: slice, inverse_depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Project (B, H, W) inverse depths into S' sources: positions (2, S', B, H, W) in grid_sample's units, depths.
+
+        The depths (S', B, H, W) are relative to the reference's; where not positive, the point is behind the source.
+        """
+        position = torch.addcmul(self._rays[:, sources], inverse_depth, self._shifts[:, sources])
+        grid, depth = position[:2], position[2]
+        return grid.mul_(depth.reciprocal()), depth
 
     def _sum(self, values: torch.Tensor) -> torch.Tensor:
         """Sum (..., H, W) over the windows, which are cut off at the border: (..., H, W)."""
@@ -148,12 +148,37 @@ class Matcher:
         return sums
 
 
-def _sample(maps: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Sample (1, C, h, w) maps at (B, H, W, 2) positions in grid_sample's units: (C, B, H, W), 0 outside."""
-    batch, height, width, _ = grid.shape
-    # one tall picture instead of a batch, for which grid_sample would need a copy of the maps per grid
-    sampled = F.grid_sample(maps, grid.view(1, batch * height, width, 2), align_corners=False)
-    return sampled[0].view(-1, batch, height, width)
+def _bilateral_zncc(pictures: torch.Tensor, radius: int, sigma_color: float) -> torch.Tensor:
+    """(S, H, W) ZNCC of the first of (1 + S, H', W') pictures with each of the others, in windows of its weights.
+
+    The pictures are `radius` pixels larger on each side than the result.
+    """
+    height, width = pictures.shape[1] - 2 * radius, pictures.shape[2] - 2 * radius
+    center = pictures[0, radius : radius + height, radius : radius + width]
+    total = torch.zeros_like(center)
+    first, second, product = (torch.zeros_like(center).expand(len(pictures), -1, -1).clone() for _ in range(3))
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            values = pictures[:, radius + dy : radius + dy + height, radius + dx : radius + dx + width]
+            far = (dx**2 + dy**2) / (2 * radius**2)
+            weight = (values[0] - center).div_(sigma_color).square_().div_(-2).sub_(far).exp_()
+            weighted = weight * values
+            total += weight
+            first += weighted
+            second.addcmul_(weighted, values)
+            product.addcmul_(weighted[0], values)
+    mean = first.div_(total)
+    variance = second.div_(total).sub_(mean.square()).clamp_min_(0).add_(NOISE)
+    covariance = product.div_(total).sub_(mean * mean[0])
+    return covariance[1:].mul_((variance[0] * variance[1:]).rsqrt_())
+
+
+def _sample(maps: list[torch.Tensor], grid: torch.Tensor) -> torch.Tensor:
+    """Sample S' (1, C, h, w) maps at (2, S', B, H, W) positions in grid_sample's units: (C, S', B, H, W), 0 outside."""
+    # one tall picture instead of a batch, for which grid_sample would need a copy of the map per grid
+    tall = grid.flatten(2, 3).permute(1, 2, 3, 0)  # (S', B * H, W, 2)
+    sampled = [F.grid_sample(own, at[None], align_corners=False) for own, at in zip(maps, tall, strict=True)]
+    return torch.cat(sampled).transpose(0, 1).unflatten(2, grid.shape[2:4])
 
 
 def _homography(reference: Camera, source: Camera) -> tuple[np.ndarray, np.ndarray]:
@@ -166,6 +191,17 @@ def _homography(reference: Camera, source: Camera) -> tuple[np.ndarray, np.ndarr
     grid_from_pixel = np.array([[2 / source.width, 0, -1], [0, 2 / source.height, -1], [0, 0, 1]])
     projection = grid_from_pixel @ source.K
     return projection @ rotation @ np.linalg.inv(reference.K), projection @ translation
+
+
+def _pixel_from_grid(camera: Camera) -> np.ndarray:
+    width, height = camera.width / 2, camera.height / 2
+    return np.array([[width, 0, width], [0, height, height], [0, 0, 1]])
+
+
+def _stacked(pairs: list[tuple[np.ndarray, np.ndarray]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """All first and all second arrays of the pairs, as float32 tensors."""
+    a, b = (torch.tensor(np.stack(parts), dtype=torch.float32, device=device) for parts in zip(*pairs, strict=True))
+    return a, b
 
 
 class GeometricMatcher(Matcher):
@@ -183,43 +219,39 @@ class GeometricMatcher(Matcher):
         super().__init__(reference, sources, best, radius)
         # per source: inverse depth, and 1 where there is one
         self._depths = [torch.stack([depth, (depth > 0).float()])[None] for depth in depths]
-        self._back = []
-        for source in sources:
-            a, b = _homography(source.camera, reference.camera)
-            width, height = source.camera.width / 2, source.camera.height / 2
-            a = a @ [[width, 0, width], [0, height, height], [0, 0, 1]]  # from grid_sample's units
-            self._back.append((a.tolist(), b.tolist()))
+        back = [_homography(source.camera, reference.camera) for source in sources]
+        from_grid = [_pixel_from_grid(source.camera) for source in sources]
+        a, b = _stacked([(a @ pixel, b) for (a, b), pixel in zip(back, from_grid, strict=True)], self._device)
+        self._back = torch.cat([a, b[..., None]], 2).permute(2, 1, 0)[..., None, None, None]  # (4, 3, S, 1, 1, 1)
+        height, width = reference.pixels.shape
+        x = (2 * torch.arange(width, device=self._device) + 1) / width - 1
+        y = (2 * torch.arange(height, device=self._device) + 1) / height - 1
+        self._grid = torch.stack(torch.meshgrid(x, y, indexing="xy"))[:, None, None]  # (2, 1, 1, H, W)
+        self._half = torch.tensor([width / 2, height / 2], device=self._device)[:, None, None, None, None]
 
-    def _similarity(self, source: int, inverse_depth: torch.Tensor) -> torch.Tensor:
-        error = self._reprojection_error(source, inverse_depth)
-        bonus = (1 - error / MAX_REPROJECTION_ERROR).clamp_min_(0).mul_(GEOMETRIC_WEIGHT)
-        return super()._similarity(source, inverse_depth).add_(bonus)
+    def _similarity(self, sources: slice, inverse_depth: torch.Tensor) -> torch.Tensor:
+        error = self._reprojection_error(sources, inverse_depth)
+        bonus = error.div_(-MAX_REPROJECTION_ERROR).add_(1).clamp_min_(0).mul_(GEOMETRIC_WEIGHT)
+        return super()._similarity(sources, inverse_depth).add_(bonus)
 
-    def _reprojection_error(self, source: int, inverse_depth: torch.Tensor) -> torch.Tensor:
-        """(B, H, W) pixels from each pixel to its position after projection into the source and back by its depth map.
+    def _reprojection_error(self, sources: slice, inverse_depth: torch.Tensor) -> torch.Tensor:
+        """(S', B, H, W) pixels from each pixel to its position after projection into a source and back by its depths.
 
         Infinite where the source has no depth.
         """
-        there, depth = self._project(source, inverse_depth)
-        found, known = _sample(self._depths[source], there)
-        found = found / known  # mean of those of the four nearest pixels that have a depth
-        u, v = there.unbind(-1)
-        x, y, z = (a * u + b * v + c + shift * found for (a, b, c), shift in zip(*self._back[source], strict=True))
-        height, width = self._gray.shape
-        error = torch.hypot((x / z - self._grid_x) * (width / 2), (y / z - self._grid_y) * (height / 2))
-        return torch.where((known > 0.5) & (z > 0) & (depth > 0), error, torch.inf)
+        grid, depth = self._project(sources, inverse_depth)
+        found, known = _sample(self._depths[sources], grid)
+        found.div_(known)  # mean of those of the four nearest pixels that have a depth
+        across, down, here, shift = self._back[:, :, sources]  # (3, S', 1, 1, 1) each
+        back = (across * grid[0]).addcmul_(down, grid[1]).add_(here).addcmul_(shift, found)  # (3, S', B, H, W)
+        z = back[2]
+        off = back[:2].div_(z).sub_(self._grid).mul_(self._half)
+        return torch.where((known > 0.5) & (z > 0) & (depth > 0), off[0].hypot_(off[1]), torch.inf)
 
 
 def _keep_best(best: list[torch.Tensor], new: torch.Tensor) -> None:
     """Insert `new` into the descending per-pixel lists `best`, in place; the smallest value is dropped."""
-    for place, value in enumerate(best):
+    *others, last = best
+    for place, value in enumerate(others):
         best[place], new = torch.maximum(value, new), torch.minimum(value, new)
-
-
-def _pad(gray: torch.Tensor, radius: int) -> torch.Tensor:
-    return F.pad(gray[None, None], (radius,) * 4, mode="replicate")[0, 0]
-
-
-def _shift(padded: torch.Tensor, radius: int, dx: int, dy: int) -> torch.Tensor:
-    height, width = padded.shape[0] - 2 * radius, padded.shape[1] - 2 * radius
-    return padded[radius + dy : radius + dy + height, radius + dx : radius + dx + width]
+    best[-1] = torch.maximum(last, new)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from nrw.geometry.cameras import Camera
+from nrw.mvs.batches import batches
 
 MAX_SLOPE = 1.1  # ratio of depths half a pixel apart, to which a plane's slope is limited
 STEEPEST = 3.0  # tangent of the angle to the image plane up to which all of a window may be on one surface
@@ -47,66 +48,72 @@ def fit_planes(inverse_depth: torch.Tensor, weight: torch.Tensor, radius: int, c
     that. Where too few neighbours are left, the value stays and the slopes are 0.
     """
     height, width = inverse_depth.shape
-    scale = inverse_depth.clamp_min(1e-12)
-    tolerance = STEEPEST * radius / camera.fx  # relative difference
     slant = level_slant(camera, inverse_depth.device)
     # the inverse of the distance that the pixel's surface is below the camera
     closeness = torch.where(slant > 0, inverse_depth / slant.clamp_min(1e-6), 0.0)
-    level = _support(closeness, weight, radius, tolerance) > _support(inverse_depth, weight, radius, tolerance)
-    compared = torch.where(level, closeness, inverse_depth).clamp_min(1e-12)
-    padded, padded_weight, padded_closeness = (
-        F.pad(values[None, None], (radius,) * 4)[0, 0] for values in (inverse_depth, weight, closeness)
-    )
-    # moments of the window: sums of w times 1, x, y, x², xy, y², c, xc, yc; c is the change relative to the centre
-    n, sx, sy, sxx, sxy, syy, sc, sxc, syc = (torch.zeros_like(inverse_depth) for _ in range(9))
-    for y in range(2 * radius + 1):
-        for x in range(2 * radius + 1):
-            dx, dy = x - radius, y - radius
-            window = slice(y, y + height), slice(x, x + width)
-            same = (torch.where(level, padded_closeness[window], padded[window]) / compared - 1).abs() < tolerance
-            w = torch.where(same, padded_weight[window], 0.0)
-            change = (padded[window] / scale - 1) * w
-            for moment, factor in ((n, 1), (sx, dx), (sy, dy), (sxx, dx * dx), (sxy, dx * dy), (syy, dy * dy)):
-                if factor:
-                    moment.add_(w, alpha=factor)
-            for moment, factor in ((sc, 1), (sxc, dx), (syc, dy)):
-                if factor:
-                    moment.add_(change, alpha=factor)
+    padded = F.pad(torch.stack([inverse_depth, closeness, weight]), (radius,) * 4)
+    tolerance = STEEPEST * radius / camera.fx  # relative difference
+    fits = [
+        _fit(padded[:, rows.start : rows.stop + 2 * radius], radius, tolerance)
+        for rows in batches(height, (2 * radius + 1) ** 2 * width, padded.device)
+    ]
+    change, slope_x, slope_y = torch.cat(fits, 1)
+    return Planes(inverse_depth * (1 + change), slope_x * inverse_depth, slope_y * inverse_depth)
+
+
+def _fit(padded: torch.Tensor, radius: int, tolerance: float) -> torch.Tensor:
+    """(3, H, W): of the planes' inverse depth, relative to the pixel's, the difference and the slopes.
+
+    padded: (3, H', W') inverse depth, closeness and weight, `radius` pixels larger on each side.
+    """
+    windows = _windows(padded, radius)
+    inverse_depth, closeness, _ = windows[:, radius, radius]
+    level = torch.gt(*_support(windows[:, ::radius, ::radius], tolerance))
+    compared = torch.where(level, closeness, inverse_depth).clamp_min_(1e-12)
+    same = torch.where(level, windows[1], windows[0]).div_(compared).sub_(1).abs_() < tolerance
+    w = windows[2] * same
+    change = (windows[0] / inverse_depth.clamp_min(1e-12)).sub_(1).mul_(w)
+    # moments of the window: sums of w times 1, x, y, x², xy, y², and of the change relative to the centre times 1, x, y
+    y, x = torch.meshgrid(*[torch.arange(-radius, radius + 1.0, device=w.device)] * 2, indexing="ij")
+    factors = torch.stack([torch.ones_like(x), x, y, x * x, x * y, y * y]).flatten(1)
+    n, sx, sy, sxx, sxy, syy = (factors @ w.flatten(2).flatten(0, 1)).unflatten(1, level.shape)
+    sc, sxc, syc = (factors[:3] @ change.flatten(2).flatten(0, 1)).unflatten(1, level.shape)
     n.clamp_min_(1e-6)
     xx, xy, yy = sxx - sx * sx / n, sxy - sx * sy / n, syy - sy * sy / n
     xc, yc = sxc - sx * sc / n, syc - sy * sc / n
     determinant = xx * yy - xy * xy
     solvable = determinant > 1e-3 * n * n  # not all on one line
     determinant = torch.where(solvable, determinant, 1.0)
-    slope_x = torch.where(solvable, (yy * xc - xy * yc) / determinant, 0.0)
-    slope_y = torch.where(solvable, (xx * yc - xy * xc) / determinant, 0.0)
-    change = torch.where(solvable, (sc - slope_x * sx - slope_y * sy) / n, 0.0)
-    return Planes(inverse_depth * (1 + change), slope_x * inverse_depth, slope_y * inverse_depth)
+    slope_x, slope_y = (yy * xc - xy * yc) / determinant, (xx * yc - xy * xc) / determinant
+    fitted = torch.stack([(sc - slope_x * sx - slope_y * sy) / n, slope_x, slope_y])
+    return torch.where(solvable, fitted, 0.0)
 
 
-def _support(values: torch.Tensor, weight: torch.Tensor, radius: int, tolerance: float) -> torch.Tensor:
-    """(H, W): the weight of the pixels with the centre's value, among a window's centre, corners and middles of sides.
+def _windows(padded: torch.Tensor, radius: int) -> torch.Tensor:
+    """The (..., H', W') values at the places of the windows around H x W pixels: (..., 2r + 1, 2r + 1, H, W)."""
+    height, width = padded.shape[-2] - 2 * radius, padded.shape[-1] - 2 * radius
+    return padded.unfold(-2, height, 1).unfold(-2, width, 1).contiguous()
 
+
+def _support(windows: torch.Tensor, tolerance: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """(H, W) each: the weight of the pixels with the centre's closeness, and with its inverse depth.
+
+    windows: (3, 3, 3, H, W), inverse depth, closeness and weight at a window's centre, corners and middles of sides.
     tolerance: relative difference up to which values are the same.
     """
-    height, width = values.shape
-    padded, padded_weight = (F.pad(v[None, None], (radius,) * 4)[0, 0] for v in (values, weight))
-    limit = values * tolerance
-    support = torch.zeros_like(values)
-    for y in (0, radius, 2 * radius):
-        for x in (0, radius, 2 * radius):
-            near = (padded[y : y + height, x : x + width] - values).abs_() < limit
-            support.add_(near * padded_weight[y : y + height, x : x + width])
-    return support
+    values, weight = windows[:2], windows[2]
+    center = values[:, 1, 1][:, None, None]
+    near = (values - center).abs_() < center * tolerance
+    inverse_depth, closeness = (near * weight).sum((1, 2))
+    return closeness, inverse_depth
 
 
-def facing(normals: Array, x: Array, y: Array, camera: Camera) -> Array:
-    """(...): products of normals (..., 3) and the rays, of length 1 along the optical axis, through pixels x, y (...).
+def facing(normals: Array, x: Array, y: Array) -> Array:
+    """(...): products of normals (..., 3) and the rays (x, y, 1), with x and y (...) normalised image coordinates.
 
     On a plane the inverse depth is proportional to it. NumPy arrays or tensors.
     """
-    across, down = (x - float(camera.cx)) / float(camera.fx), (y - float(camera.cy)) / float(camera.fy)
-    return normals[..., 0] * across + normals[..., 1] * down + normals[..., 2]
+    return normals[..., 0] * x + normals[..., 1] * y + normals[..., 2]
 
 
 def normals_from_depth(depth: torch.Tensor, camera: Camera, radius: int = 3) -> torch.Tensor:

@@ -33,15 +33,12 @@ def refine(
     """
     for distance, offset in rounds:
         planes = _fitted(matcher, inverse_depth)
-        inverse_depth = planes.value.clamp(*limits)
-        best = matcher.score(inverse_depth[None])[0]
-        for dx, dy in SIDES:
-            proposal = _from_neighbour(planes, dx * distance, dy * distance).clamp(*limits)
-            inverse_depth, best = keep_better(matcher, inverse_depth, best, proposal)
+        sides = [_from_neighbour(planes, dx * distance, dy * distance) for dx, dy in SIDES]
+        inverse_depth, best = best_of(matcher, torch.stack([planes.value, *sides]).clamp(*limits))
         step = offset / _disparity_rate(matcher, inverse_depth)
         for sign in (-1, 1):
             proposal = (inverse_depth + sign * step).clamp(*limits)
-            inverse_depth, best = keep_better(matcher, inverse_depth, best, proposal)
+            inverse_depth, best = _better(inverse_depth, best, proposal, matcher.score(proposal[None])[0])
     peak = _parabola(matcher, inverse_depth, rounds[-1][1])
     return _fitted(matcher, peak).value.clamp(*limits)
 
@@ -55,11 +52,19 @@ def unless_worse(
     return torch.where(first_score > second_score + handicap, first, second)
 
 
-def keep_better(
-    matcher: Matcher, current: torch.Tensor, best: torch.Tensor, proposal: torch.Tensor
+def best_of(matcher: Matcher, proposals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of (N, H, W) inverse depths the first, but any later one that scores better: (H, W) each, and its score."""
+    scores = matcher.score(proposals)
+    inverse_depth, best = proposals[0], scores[0]
+    for proposal, score in zip(proposals[1:], scores[1:], strict=True):
+        inverse_depth, best = _better(inverse_depth, best, proposal, score)
+    return inverse_depth, best
+
+
+def _better(
+    current: torch.Tensor, best: torch.Tensor, proposal: torch.Tensor, score: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Take the proposal where it scores better than `current`, whose score is `best`; all (H, W). Returns both anew."""
-    score = matcher.score(proposal[None])[0]
+    """Take the proposal where its score is higher than that of `current`, `best`; all (H, W). Returns both anew."""
     better = score > best + MARGIN
     return torch.where(better, proposal, current), torch.where(better, score, best)
 
@@ -87,7 +92,7 @@ def _disparity_rate(matcher: Matcher, inverse_depth: torch.Tensor) -> torch.Tens
 def _parabola(matcher: Matcher, inverse_depth: torch.Tensor, offset: float) -> torch.Tensor:
     """Move to the peak of the parabola through the scores at plus and minus `offset` pixels of disparity."""
     step = offset / _disparity_rate(matcher, inverse_depth)
-    left, middle, right = (matcher.score((inverse_depth + sign * step)[None])[0] for sign in (-1, 0, 1))
+    left, middle, right = matcher.score(torch.stack([inverse_depth - step, inverse_depth, inverse_depth + step]))
     curvature = 2 * middle - left - right
     shift = torch.where(curvature > 1e-6, (right - left) / (2 * curvature).clamp_min(1e-6), 0.0).clamp(-1, 1)
     return inverse_depth + shift * step

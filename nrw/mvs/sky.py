@@ -19,6 +19,7 @@ from nrw.core.pieces import pending
 from nrw.core.progress import progress
 from nrw.geometry.cameras import Camera, fit_size
 from nrw.mvs.consensus import seen_from
+from nrw.mvs.depth_maps import DepthMap
 from nrw.mvs.sky_colors import Colors, apply, guided
 from nrw.mvs.sources import SparseScene, read_sparse, select_sources
 from nrw.mvs.workspace import Workspace, read_map
@@ -78,16 +79,19 @@ def mask_sky(mvs_dir: Path | str, ids: list[str], key_file: Path | str) -> None:
 def count_surfaces(workspace: Workspace, scene: SparseScene, photo_id: str) -> np.ndarray:
     """(h, w) uint8, longer side SIZE: how many of a photo's neighbours have a surface where its rays pass."""
     camera = _small(workspace.cameras[photo_id])
-    votes = np.zeros((camera.height, camera.width), np.uint8)
-    for neighbour in select_sources(scene, photo_id, NEIGHBOURS):
-        other = workspace.cameras[neighbour]
-        step = max(1, round(max(other.width, other.height) / SIZE))
-        depth, normals = (
-            torch.from_numpy(read_map(path)[::step, ::step].copy())
-            for path in (workspace.depth_map(neighbour, "geometric"), workspace.normal_map(neighbour, "geometric"))
-        )
-        votes += (seen_from(camera, depth, normals, _strided(other, step)) > 0).numpy()
-    return votes
+    neighbours = [_small_map(workspace, neighbour) for neighbour in select_sources(scene, photo_id, NEIGHBOURS)]
+    if not neighbours:
+        return np.zeros((camera.height, camera.width), np.uint8)
+    return (seen_from(camera, neighbours) > 0).sum(0, dtype=torch.uint8).numpy()
+
+
+def _small_map(workspace: Workspace, photo_id: str) -> DepthMap:
+    """Every n-th row and column of a photo's maps, so that the longer side is about SIZE."""
+    camera = workspace.cameras[photo_id]
+    step = max(1, round(max(camera.width, camera.height) / SIZE))
+    paths = workspace.depth_map(photo_id, "geometric"), workspace.normal_map(photo_id, "geometric")
+    depth, normals = (torch.from_numpy(read_map(path)[::step, ::step].copy()) for path in paths)
+    return DepthMap(depth, normals, _strided(camera, step))
 
 
 def _small(camera: Camera) -> Camera:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from nrw.geometry.cameras import Camera
-from nrw.geometry.pointcloud import Cloud, import_open3d
+from nrw.geometry.pointcloud import EMPTY, Cloud, gray_mesh, import_open3d
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +35,8 @@ def reconstruct_surface(cameras: Mapping[str, Camera], depths: Depths, voxel_siz
     voxel_size: world units. Photos are read one at a time, once per slab and once before; memory is bounded by
     MAX_BLOCKS and the mesh itself. Normals point to the photos' side. The cloud is empty where no two depths meet.
     """
-    empty = Cloud(np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8), np.empty((0, 3), np.float32))
     if not voxel_size:
-        return empty
+        return EMPTY
     open3d = import_open3d()
     blocks = _occupied(open3d, cameras, depths, voxel_size)
     slabs = [_slab_mesh(open3d, cameras, depths, voxel_size, blocks, slab) for slab in _slabs(blocks)]
@@ -48,16 +47,10 @@ def reconstruct_surface(cameras: Mapping[str, Camera], depths: Depths, voxel_siz
         mesh.remove_duplicated_vertices()  # slabs meet in exactly the same vertices
     mesh = _clean(_ordered(open3d, mesh))
     if not len(mesh.triangles):
-        return empty
+        return EMPTY
     mesh.compute_vertex_normals()
-    points = np.asarray(mesh.vertices).astype(np.float32)
     logger.info("surface: %d triangles, voxels of %.5f, %d slabs", len(mesh.triangles), voxel_size, len(slabs))
-    return Cloud(
-        points,
-        np.full(points.shape, 128, np.uint8),
-        np.asarray(mesh.vertex_normals).astype(np.float32),
-        faces=np.asarray(mesh.triangles).astype(np.int32),
-    )
+    return gray_mesh(*map(np.asarray, (mesh.vertices, mesh.triangles, mesh.vertex_normals)))
 
 
 def pixel_footprint(cameras: Mapping[str, Camera], depths: Depths) -> float:

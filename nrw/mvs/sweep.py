@@ -43,11 +43,9 @@ def depth_range(camera: Camera, points: np.ndarray) -> tuple[float, float]:
 def plane_distances(matcher: Matcher, family: Family) -> torch.Tensor:
     """(D,) ascending 1 / d, one pixel of disparity apart in the source with the median disparity rate."""
     low, high = 1 / family.farthest, 1 / family.nearest
-    seen = family.slant > 0
     rates = matcher.disparity_rate(family.slant * (low + high) / 2) * family.slant
-    typical = torch.stack(
-        [rate[moves].median() if (moves := seen & (rate > 0)).any() else rate.new_zeros(()) for rate in rates]
-    ).median()
+    moving = torch.where((family.slant > 0) & (rates > 0), rates, torch.nan)
+    typical = moving.flatten(1).nanmedian(1).values.nan_to_num(0).median()
     count = int(np.clip(float(typical) * (high - low), MIN_PLANES, MAX_PLANES))
     return torch.linspace(low, high, count, device=family.slant.device)
 
@@ -56,8 +54,9 @@ def sweep(matcher: Matcher, family: Family, distances: torch.Tensor) -> torch.Te
     """The costs (H, D, W) float32 in [0, 1] of D planes; 1 for all where the photo is masked or sees none of them."""
     height, width = matcher.reference.pixels.shape
     cost = distances.new_empty(height, len(distances), width)
-    for index, distance in enumerate(distances):  # one at a time, so that its maps stay in the CPU cache
-        cost[:, index] = 1 - matcher.score((family.slant * distance)[None])[0]
+    for planes in matcher.at_once(len(distances)):
+        score = matcher.score(family.slant * distances[planes, None, None])
+        cost[:, planes] = (1 - score).transpose(0, 1)
     sees = (matcher.reference.keep > 0) & (family.slant > 0)
     cost.masked_fill_(~sees[:, None], 1.0)
     return cost

@@ -1,7 +1,6 @@
 """Undistortion of the registered photos into a new dense workspace (COLMAP's image undistorter)."""
 
-import os
-import tempfile
+import shutil
 from pathlib import Path
 
 import pycolmap
@@ -49,7 +48,10 @@ def undistort(images_dir: Path | str, sparse: Path | str, mvs_dir: Path | str, *
 
 def undistort_photos(images_dir: Path | str, sparse: Path | str, out_dir: Path | str, *, max_size: int) -> None:
     """Write the undistorted photos alone, <id>.jpg, at a size of their own. Arguments and errors: of `undistort`."""
-    with atomic_path(out_dir) as temporary, tempfile.TemporaryDirectory(dir=temporary.parent) as folder:
-        workspace = Path(folder) / "workspace"
+    with atomic_path(out_dir) as temporary:
+        temporary.mkdir()
+        workspace = temporary / "workspace"
         undistort(images_dir, sparse, workspace, max_size=max_size)
-        os.replace(workspace / "images", temporary)
+        for photo in (workspace / "images").iterdir():
+            photo.rename(temporary / photo.name)
+        shutil.rmtree(workspace)

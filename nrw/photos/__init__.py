@@ -1,1 +1,2 @@
-"""Stage 1, from raw photos to upright copies: `importing` drives `decoding` and `duplicates` and writes the `table`."""
+"""Stage 1, from raw photos to upright copies: `importing` drives `decoding`, `borders` and
+`duplicates` and writes the `table`."""

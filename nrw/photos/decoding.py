@@ -61,10 +61,10 @@ def to_srgb(image: Image.Image, size: tuple[int, int], orientation: int | None) 
         image = image.resize(size, Image.Resampling.LANCZOS)
     if profile:
         try:
+            # whatever the profile is called: from sRGB to sRGB nothing changes
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if "sRGB" not in ImageCms.getProfileDescription(source):
-                converted = ImageCms.profileToProfile(image, source, SRGB, outputMode="RGB")
-                image = converted or image  # None where the conversion is in place, which this is not
+            converted = ImageCms.profileToProfile(image, source, SRGB, outputMode="RGB")
+            image = converted or image  # None where the conversion is in place, which this is not
         except (ImageCms.PyCMSError, OSError) as error:
             logger.debug("colour profile ignored: %s", error)
     image = image.convert("RGB")

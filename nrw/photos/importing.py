@@ -4,27 +4,36 @@ import logging
 import os
 import re
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 from nrw.core.errors import UserError
-from nrw.core.io import atomic_path, write_csv
-from nrw.core.limits import MIN_PHOTOS
+from nrw.core.folder import Listing, list_folder
+from nrw.core.io import atomic_path, save_image, write_csv
 from nrw.core.progress import progress
 from nrw.geometry.cameras import fit_size
+from nrw.photos.borders import Strip, certain, find_strips, inside, patterns
 from nrw.photos.decoding import FORMATS, focal_length, read_exif, to_srgb, without_size_limit
 from nrw.photos.duplicates import hash_photo, mark_duplicates
-from nrw.photos.table import FIELDS, Photo, counts_of, row_of, too_few
+from nrw.photos.table import FIELDS, Photo, counts_of, row_of
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = {
+SUFFIXES = {  # of files that should be photos; others may be photos too
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif", ".hif"),
     *(".avif", ".bmp", ".gif"),
+}
+SKIPPED = {  # not opened: RAW files look like TIFF and show a thumbnail, videos are large, sidecars belong to a photo
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"),
+    *(".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+    *(".3gp", ".avi", ".flv", ".lrv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm"),
+    *(".wmv", ".aae", ".dop", ".pp3", ".thm", ".xmp"),
 }
 ANIMATIONS = {"GIF", "WEBP", "PNG", "AVIF"}  # several frames in the others are thumbnails, gain maps or pages
 
@@ -42,44 +51,44 @@ def import_photos(
 ) -> None:
     """Copy the usable photos under `folder` to `out_images`/<id>.jpg and write a row per file to `out_csv`.
 
+    Files are judged by their content, whatever they are called; names only say which are not opened (SKIPPED).
     Copies are upright, 8-bit sRGB, JPEG of quality 95 without subsampling or metadata, longer side at most `max_size`.
-    Ids are "0000", "0001", … in the order of the files' relative paths. Hidden files and folders are skipped; links are
-    followed, but each folder is read once.
+    Ids are "0000", "0001", … in the order of the files' relative paths. The files are those of `list_folder`.
+
+    Frames, bars and captions around photos are cut off (`photos.borders`).
 
     out_csv: id (empty unless the verdict is ok), file, verdict, width, height of the copy, original_width,
-    original_height (upright), focal_px (pixels of the copy, from EXIF; empty where unknown). Bytes of a name that are
-    not UTF-8 are written as \\xNN. Verdicts: `ok`, `not a photo`, `unreadable: …`, `truncated`, `animated`,
-    `too small (WxH)` (shorter side below `min_size`), `oversized (N megapixels)` (above `max_megapixels`; not
-    decoded), `duplicate of FILE` (same pixels), `near duplicate of FILE` (perceptual hashes within
-    `duplicate_distance` bits of 64, confirmed on thumbnails; the larger photo is kept).
+    original_height (upright), focal_px (pixels of the copy, from EXIF; empty where unknown), border (what was cut off,
+    such as `bottom 96`: pixels of the copy). A folder that cannot be read has a row too, with "/" at the end of its
+    name. Bytes of a name that are not UTF-8 are written as \\xNN. Verdicts: `ok`, `not a photo`, `unreadable: …`,
+    `truncated`, `animated`, `too small (WxH)` (shorter side below `min_size`), `oversized (N megapixels)` (above
+    `max_megapixels`; not decoded), `duplicate of FILE` (same pixels), `near duplicate of FILE` (perceptual hashes
+    within `duplicate_distance` bits of 64, and the same colours: saved again or resized; the larger photo is kept).
 
     Photos are read by `threads` threads (Pillow releases the GIL while it decodes), each with one photo in memory.
-    Raises UserError for a missing or empty folder, and, after `out_csv` is written, for fewer than 3 usable photos.
+    Raises UserError for a missing, unreadable or empty folder; not for few usable photos (`table.usable_ids`).
     """
-    folder = Path(folder)
-    if not folder.exists():
-        raise UserError(f"photos: the folder {str(folder)!r} does not exist. Name the folder that holds the photos.")
-    if not folder.is_dir():
-        raise UserError(f"photos: {str(folder)!r} is a file. Name the folder that holds the photos.")
-    files = list_files(folder)
+    listing = list_folder(folder)
+    files = listing.entries
     if not files:
         raise UserError(f"photos: the folder {str(folder)!r} is empty. Put photos of the landmark into it.")
 
     with atomic_path(out_images) as images:
         images.mkdir()
-        read = partial(_read_photo, folder, images, max_size=max_size, min_size=min_size, max_megapixels=max_megapixels)
+        read = partial(
+            _read_photo, listing, images, max_size=max_size, min_size=min_size, max_megapixels=max_megapixels
+        )
         with without_size_limit(), ThreadPoolExecutor(threads) as pool:
             results = pool.map(read, range(len(files)), files)
             photos = list(progress(results, len(files), "photos"))
+            _keep_certain_strips(photos, files, pool, read)
         mark_duplicates(photos, duplicate_distance)
         usable = [photo for photo in photos if photo.verdict == "ok"]
         digits = max(4, len(str(len(usable) - 1)))
         for number, photo in enumerate(usable):
             photo.photo_id = f"{number:0{digits}d}"
         write_csv(out_csv, [row_of(photo) for photo in photos], FIELDS)
-        logger.info("photos: %s", counts_of(photos))
-        if len(usable) < MIN_PHOTOS:
-            raise UserError(too_few(folder, photos))
+        logger.info("photos: %s", counts_of(photo.verdict for photo in photos))
         for photo in photos:
             if photo.copy is None:
                 continue
@@ -89,31 +98,51 @@ def import_photos(
                 photo.copy.unlink()
 
 
-def list_files(folder: Path) -> list[str]:
-    """The relative paths of all files in a folder and below, except hidden ones, sorted by their parts.
+def _suffix(name: str) -> str:
+    """The suffix of a file's name, lower case; where the name is part of a web address, the one before its query."""
+    return (PurePath(name.partition("?")[0]).suffix or PurePath(name).suffix).lower()
 
-    Links to directories are followed, but no directory is visited twice, so that loops end.
-    """
-    found, visited = [], set()
-    for root, folders, files in os.walk(folder, followlinks=True):
-        status = os.stat(root)
-        if (status.st_dev, status.st_ino) in visited:
-            folders.clear()
-            continue
-        visited.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        relative = Path(root).relative_to(folder)
-        found += [(relative / name).as_posix() for name in files if not name.startswith(".")]
-    return sorted(found, key=lambda path: path.split("/"))
+
+def _keep_certain_strips(
+    photos: list[Photo], files: list[str], pool: ThreadPoolExecutor, read: Callable[..., Photo]
+) -> None:
+    """Read again the photos of which more was cut off than was certainly added around them."""
+    framed = {
+        number: photo.thumbnail
+        for number, photo in enumerate(photos)
+        if photo.strips and photo.thumbnail is not None  # which every photo with strips has
+    }
+    if not framed:
+        return
+    kept = certain([photos[number].strips for number in framed], patterns(list(framed.values())))
+    again = {number: cut for number, cut in zip(framed, kept, strict=True) if cut != photos[number].strips}
+    redone = pool.map(read, again, [files[number] for number in again], again.values())
+    for number, photo in zip(again, redone, strict=True):
+        photos[number] = photo
+    logger.info("photos: a frame, bar or caption was cut off %d", sum(bool(photo.strips) for photo in photos))
 
 
 def _read_photo(
-    folder: Path, images: Path, number: int, relative: str, *, max_size: int, min_size: int, max_megapixels: float
+    listing: Listing,
+    images: Path,
+    number: int,
+    relative: str,
+    cut: tuple[Strip, ...] | None = None,
+    *,
+    max_size: int,
+    min_size: int,
+    max_megapixels: float,
 ) -> Photo:
-    """Judge one file and, if it is usable, write its upright copy into `images`."""
-    path = folder / relative
+    """Judge one file and, if it is usable, write its upright copy into `images`, without the strips `cut`.
+
+    cut: None: without all that may be strips.
+    """
+    path, suffix = listing.root / relative, _suffix(relative.rpartition("/")[2])
     photo = Photo(os.fsencode(relative).decode("utf-8", "backslashreplace"), "ok")
-    if path.suffix.lower() not in SUFFIXES:
+    if relative in listing.unreadable:
+        photo.verdict = f"unreadable: the folder cannot be read ({listing.unreadable[relative]})"
+        return photo
+    if suffix in SKIPPED:
         photo.verdict = "not a photo"
         return photo
     try:
@@ -124,20 +153,27 @@ def _read_photo(
             photo.verdict = "unreadable: the file is empty"
         else:
             with Image.open(path, formats=FORMATS) as image:
-                _judge_and_copy(image, photo, images / f"{number}.part.jpg", max_size, min_size, max_megapixels)
+                _judge_and_copy(image, photo, images / f"{number}.part.jpg", cut, max_size, min_size, max_megapixels)
     except FileNotFoundError:
         photo.verdict = "unreadable: a link to nothing"
     except UnidentifiedImageError:
-        photo.verdict = "unreadable: not an image, or damaged from its start"
+        named = suffix in SUFFIXES
+        photo.verdict = "unreadable: not an image, or damaged from its start" if named else "not a photo"
     except Exception as error:  # decoders raise anything on damaged files, and one of them must not stop the run
-        message = " ".join(str(error).split()) or type(error).__name__
+        message = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         truncated = re.search("truncat|broken data stream", message, re.IGNORECASE)
         photo.verdict = "truncated" if truncated else f"unreadable: {message}"
     return photo
 
 
 def _judge_and_copy(
-    image: Image.Image, photo: Photo, copy: Path, max_size: int, min_size: int, max_megapixels: float
+    image: Image.Image,
+    photo: Photo,
+    copy: Path,
+    cut: tuple[Strip, ...] | None,
+    max_size: int,
+    min_size: int,
+    max_megapixels: float,
 ) -> None:
     """Set the verdict, sizes, focal length and hashes of an opened photo, and write its copy if it is usable."""
     photo.original_width, photo.original_height = image.size
@@ -160,8 +196,14 @@ def _judge_and_copy(
     upright = to_srgb(image, size, exif.get(Base.Orientation))
     if (upright.width < upright.height) != (photo.original_width < photo.original_height):
         photo.original_width, photo.original_height = photo.original_height, photo.original_width
+    scale = photo.original_width / upright.width
+    photo.strips = find_strips(np.asarray(upright)) if cut is None else cut
+    upright = upright.crop(inside(photo.strips, *upright.size))
     photo.width, photo.height = upright.size
     photo.focal_px = focal_length(exif, photo.width, photo.height)
     hash_photo(photo, upright)
-    upright.save(copy, "JPEG", quality=95, subsampling=0)
+    if scale * min(upright.size) < min_size:
+        photo.verdict = f"too small ({round(scale * upright.width)}x{round(scale * upright.height)} without its border)"
+        return
+    save_image(copy, upright, quality=95, subsampling=0)
     photo.copy = copy

@@ -61,6 +61,8 @@ def gather(files: SceneFiles, config: Mapping) -> dict:
     findings = []
     if sfm:
         findings.append(verdict.registration(sfm, sum(photo.fate == "unusable" for photo in photos)))
+        if "checks" in sfm:  # reconstructions of 0.1.0 have none
+            findings.append(verdict.geometry(sfm["checks"], mvs.get("unconfirmed") if mvs else None))
     dropped = sum(photo.fate == "dropped" for photo in photos)
     findings.append(verdict.coverage(mvs["points"] if mvs else None, covered, dropped, len(index), labelled))
     if from_photos:
@@ -91,6 +93,7 @@ def gather(files: SceneFiles, config: Mapping) -> dict:
         ],
         "videos": sections.videos(files),
         "groups": groups,
+        "bordered": sum(bool(row.get("border")) for row in read_csv(files.photos_csv)) if from_photos else 0,
         "wall_total": len(photos),
         "wall_shown": sum(len(group["tiles"]) for group in groups),
         "sfm": sfm,

@@ -17,6 +17,13 @@ FEW_VALIDATION = 4  # fewer validation photos are worth a remark
 TIE_PSNR, TIE_SSIM = 0.2, 0.01  # differences, the first in dB, within which two methods count as equal
 FALLEN = 0.3  # dB below the best validation score that count as overfitting
 RISING = 0.3  # dB gained over the last third of the ticks that count as still learning
+STATIONARY = (0.02, 0.1)  # largest share of the verified pairs to be good, to be fair; and so on
+EXIF_OFF = (0.2, 0.4)  # of the photos with a focal length in EXIF, which editing may have made wrong
+IMPLAUSIBLE = (0.05, 0.15)  # of the cameras
+ONE_SPOT = (0.25, 0.5)  # of the cameras
+LONG_ERROR = (1.2, 1.8)  # pixels, mean over the points that four or more photos see
+UNCONFIRMED = (0.6, 0.8)  # of the depths estimated for single photos
+FEW_EXIF = 3  # fewer focal lengths in EXIF say nothing
 SECOND_MODEL = 0.1  # share of the usable photos in a second model that is worth a remark
 
 
@@ -65,6 +72,48 @@ def registration(summary: Mapping, unusable: int) -> Finding:
         ]
     titles = {GOOD: "The photos fit together", FAIR: "Some photos are missing", POOR: "Most photos are missing"}
     return Finding(level, titles[level], text, tuple(advice))
+
+
+def geometry(checks: Mapping, unconfirmed: float | None = None) -> Finding:
+    """Judge the cameras by what the reconstruction did not make itself, so that no model is good by its own word.
+
+    checks: of sfm/summary.json (`sfm.checks`). unconfirmed: share of the depths estimated for single photos that the
+    other photos do not confirm; None where there are no depth maps.
+    """
+    judged = [
+        (
+            _at_most(checks["stationary"], STATIONARY),
+            f"In {checks['stationary']:.0%} of {checks['pairs']} pairs of photos the matches stay at one place of the "
+            "picture, as text printed on the photos does.",
+        ),
+        (
+            _at_most(checks["implausible"], IMPLAUSIBLE),
+            f"{checks['implausible']:.0%} of the cameras have a focal length or distortion that lenses do not have.",
+        ),
+        (
+            _at_most(checks["one_spot"], ONE_SPOT),
+            f"At most {checks['one_spot']:.0%} of the cameras stand in one spot.",
+        ),
+    ]
+    if checks["exif"] >= FEW_EXIF:
+        text = f"{checks['exif_off']:.0%} of {checks['exif']} focal lengths contradict EXIF."
+        judged.append((_at_most(checks["exif_off"], EXIF_OFF), text))
+    errors = {views: error for views, error in checks["errors"].items() if error is not None}
+    text = ", ".join(f"{error:.2f} where {views} photos see them" for views, error in errors.items())
+    judged.append((_at_most(list(errors.values())[-1], LONG_ERROR), f"Points miss their places by pixels: {text}."))
+    if unconfirmed is not None:
+        text = f"{unconfirmed:.0%} of the depths that photos have are not confirmed by other photos."
+        judged.append((_at_most(unconfirmed, UNCONFIRMED), text))
+    level = _worse(*(found for found, _ in judged))
+    titles = {GOOD: "The cameras are sound", FAIR: "The cameras are doubtful", POOR: "The cameras are wrong"}
+    advice = (
+        "look at the cameras in the 3D view: are they where people stood?",
+        "take photos with text, logos or frames out of the folder, or crop them",
+        "take out photos of other places, and photos that were cropped or distorted after they were taken",
+        "add photos from between, a few steps apart",
+    )
+    text = " ".join(text for worth in (POOR, FAIR, GOOD) for found, text in judged if found == worth)
+    return Finding(level, titles[level], text, () if level == GOOD else advice)
 
 
 def coverage(points: int | None, covered: float, dropped: int, photos: int, labelled: bool) -> Finding:
@@ -159,6 +208,10 @@ def generalisation(curve: Sequence[tuple[str, float, float]], training: int) -> 
 
 def _level(value: float, limits: tuple[float, float]) -> str:
     return GOOD if value >= limits[0] else FAIR if value >= limits[1] else POOR
+
+
+def _at_most(value: float, limits: tuple[float, float]) -> str:
+    return GOOD if value <= limits[0] else FAIR if value <= limits[1] else POOR
 
 
 def _worse(*levels: str) -> str:

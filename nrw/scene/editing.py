@@ -13,6 +13,8 @@ from PIL import Image
 from nrw.core import ade20k
 from nrw.core.errors import UserError
 
+LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
+
 
 def parse(edits: Iterable[str]) -> dict[str, str]:
     """Parse ["grass=sidewalk"] to {"grass": "sidewalk"}.
@@ -81,28 +83,70 @@ def require_labels(meta: Mapping) -> None:
 
 
 def read_painted(path: Path | str, shape: tuple[int, int]) -> np.ndarray:
-    """Read a painted label map (H, W) uint8: a gray PNG of ADE20K labels 0–150, or a PNG in the colours of `_seg_rgb`.
+    """Read a painted label map (H, W) uint8.
 
-    shape: (H, W) of the view. Raises UserError where the file is missing, cannot be read, has another size, or has
-    other values.
+    It is gray, with ADE20K labels 0–150 as values (8 or 16 bits, also stored as RGB or with a palette), or in the
+    colours of `_seg_rgb` (RGB or a palette).
+
+    shape: (H, W) of the view. Raises UserError where the file is missing, cannot be read, is compressed with loss, has
+    another size, is transparent, has values or colours that stand for no class, or could mean both.
     """
     try:
         with Image.open(path) as image:
-            pixels = np.array(image if image.mode == "L" else image.convert("RGB"))
+            if image.format not in LOSSLESS:
+                raise UserError(f"label map {path} is {image.format}, which may change values; save it as PNG")
+            image.load()
     except FileNotFoundError:
         raise UserError(f"label map {path} does not exist") from None
     except OSError as error:
         raise UserError(f"label map {path} cannot be read: {error}") from error
-    if pixels.shape[:2] != shape:
+    if image.size != shape[::-1]:
         raise UserError(
-            f"label map {path} is {pixels.shape[1]}x{pixels.shape[0]}, its view {shape[1]}x{shape[0]}: start from the "
-            "view's own map, aligned/NNNN_seg_rgb.png of the scene"
+            f"label map {path} is {image.width}x{image.height}, its view {shape[1]}x{shape[0]}: start from the view's "
+            "own map, aligned/NNNN_seg_rgb.png of the scene"
         )
-    if pixels.ndim == 3:
-        return ade20k.labels_from_colors(pixels)
-    if pixels.max() > ade20k.N_LABELS:
-        raise UserError(f"label map {path} has the value {pixels.max()}; ADE20K labels are 0 to {ade20k.N_LABELS}")
-    return pixels
+    if image.mode == "L" or image.mode.startswith("I"):
+        return _labels_of_values(np.array(image), path)
+    if image.mode not in ("RGB", "RGBA", "LA", "P", "PA", "1"):
+        raise UserError(f"label map {path} has pixels of kind {image.mode}; save it as a gray or RGB PNG")
+    pixels = np.array(image.convert("RGBA"))
+    if (pixels[..., 3] < 255).any():
+        raise UserError(f"label map {path} is transparent in places, which stands for no class; flatten and save it")
+    return _labels_of_colors(pixels[..., :3], path)
+
+
+def _labels_of_values(values: np.ndarray, path: Path | str) -> np.ndarray:
+    """The labels of a gray map (H, W) of any integer type. Raises UserError for other values than 0 to 150."""
+    wrong = values[(values < 0) | (values > ade20k.N_LABELS)]
+    if wrong.size:
+        raise UserError(f"label map {path} has the value {wrong.max()}; ADE20K labels are 0 to {ade20k.N_LABELS}")
+    return values.astype(np.uint8)
+
+
+def _labels_of_colors(colors: np.ndarray, path: Path | str) -> np.ndarray:
+    """The labels of a map (H, W, 3) uint8, by its colours, or by its values where all are gray.
+
+    Raises UserError for colours that stand for no class, and for grays that are labels and colours of other classes.
+    """
+    distance, by_color, values = ade20k.palette_distance(colors), ade20k.labels_from_colors(colors), colors[..., 0]
+    if (colors == values[..., None]).all():
+        if distance.any():
+            return _labels_of_values(values, path)
+        if values.max() <= ade20k.N_LABELS and (values != by_color).any():
+            raise UserError(
+                f"label map {path} is gray, and its values are ADE20K labels as well as colours of _seg_rgb: save it "
+                "with a single channel (gray PNG) if they are labels; paint something in colour if they are colours"
+            )
+        return by_color
+    strange = colors[distance > ade20k.COLOR_TOLERANCE]
+    if strange.size:
+        found, counts = np.unique(strange, axis=0, return_counts=True)
+        raise UserError(
+            f"label map {path} has {len(strange)} pixels in colours of no class, most of them "
+            f"{tuple(found[counts.argmax()].tolist())}: take the colours from the view's own map, "
+            "aligned/NNNN_seg_rgb.png of the scene, and paint with a hard brush"
+        )
+    return by_color
 
 
 def _alike(label: int) -> list[int]:

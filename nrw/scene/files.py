@@ -4,6 +4,7 @@ Nothing else spells a path under `results/<scene>/`: the rules of the workflow t
 `{scene}` in place of the name.
 """
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nrw.core.errors import UserError
+from nrw.core.folder import SOURCE
 from nrw.core.io import read_json
 
 if TYPE_CHECKING:
@@ -37,6 +39,11 @@ class SceneFiles:
         """The files of a scene by name, where `{scene}` stands in the root."""
         return SceneFiles(Path(str(self.root).format(scene=scene)))
 
+    @property
+    def source(self) -> Path:
+        """Remembers the folder that the scene is made from."""
+        return self.root / SOURCE
+
     # photos
 
     @property
@@ -46,6 +53,11 @@ class SceneFiles:
     @property
     def upright_photos(self) -> Path:
         return self.root / "photos" / "images"
+
+    @property
+    def usable_photos(self) -> Path:
+        """The ids of the usable photos; written only where there are enough of them."""
+        return self.root / "photos" / "usable.json"
 
     # sfm
 
@@ -281,7 +293,8 @@ class SceneFiles:
             if not file.exists():
                 target = Path("results", self.name, file.relative_to(self.root))
                 raise UserError(
-                    f"{self.root} has no {file.relative_to(self.root)}; run `snakemake --cores all {target}`"
+                    f"{self.root} has no {file.relative_to(self.root)}; run `snakemake --cores all "
+                    f"{shlex.quote(str(target))}` with the options that the scene was made with (--config …)"
                 )
 
     def open(self, device: str) -> tuple["SceneModel", "PackedDataset"]:

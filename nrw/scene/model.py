@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nrw.core.ade20k import label_of
-from nrw.core.device import torch_device
+from nrw.core.device import on_device, torch_device
 from nrw.core.errors import UserError
 from nrw.core.io import read_json
 from nrw.dataset.packed import View
@@ -17,7 +17,7 @@ from nrw.models import losses
 from nrw.models.appearance import AppearanceEncoder
 from nrw.models.build import Networks, build_networks
 from nrw.models.completion import CompletionNet
-from nrw.models.inputs import BufferSpec, crop_buffer, encode, encoder_input, keep_mask, photo_tensor
+from nrw.models.inputs import BufferSpec, crop_buffer, encoder_input, keep_mask, photo_tensor, rays
 from nrw.models.weights import load_weights
 
 REFINE_RATE = 0.05  # Adam's, on a code of about unit range
@@ -32,7 +32,7 @@ class Completion:
 
     network: CompletionNet
     spec: BufferSpec
-    labels: np.ndarray
+    labels: Tensor
 
 
 class SceneModel:
@@ -49,11 +49,12 @@ class SceneModel:
         completion: Completion | None,
         device: torch.device | str = "cpu",
     ):
-        self.networks = networks.to(device).requires_grad_(False).eval()
+        self.networks = on_device(networks, torch.device(device)).requires_grad_(False).eval()
         self.spec, self.transient, self.device = spec, transient, torch.device(device)
         self.completion = completion
         if completion is not None:
-            completion.network.to(device).requires_grad_(False).eval()
+            on_device(completion.network, torch.device(device)).requires_grad_(False).eval()
+            self.completion = replace(completion, labels=completion.labels.to(device))
 
     @classmethod
     def load(cls, finetune_dir: Path | str, completion_dir: Path | str | None, device: str = "cpu") -> "SceneModel":
@@ -73,14 +74,15 @@ class SceneModel:
             completion_spec = BufferSpec.from_record(completion_config["spec"])
             network = CompletionNet(completion_spec, len(completion_config["labels"]))
             load_weights(Path(completion_dir) / "model.safetensors", {"network": network})
-            completion = Completion(network, completion_spec, np.array(completion_config["labels"], np.uint8))
+            labels = torch.tensor(completion_config["labels"], dtype=torch.uint8)
+            completion = Completion(network, completion_spec, labels)
         return cls(networks, spec, config["transient"], completion, device)
 
     @torch.no_grad()
     def encode(self, view: View, region: tuple[float, float] | None = None) -> Tensor:
         """Encode the appearance z of a photo, or of its columns in `region` only (first and last, as fractions)."""
-        seen = encoder_input(view, self.spec, self.transient, region)
-        return encode(self.networks.encoder, [seen], self.device)[0].cpu()
+        seen = encoder_input(view.to(self.device), self.spec, self.transient, region)
+        return self.networks.encoder.encode([seen])[0].cpu()
 
     def refine(self, view: View, z: Tensor, region: tuple[float, float] | None, steps: int) -> Tensor:
         """Refine the z of a photo by gradient descent (Adam) on the columns of `region`, L1 + 0.2 DSSIM.
@@ -88,14 +90,15 @@ class SceneModel:
         Transient pixels do not count. Only the region is rendered, with predicted labels where the scene has
         completion, as for novel views. Returns the z with the lowest loss, which may be the given one.
         """
-        height, width = view.labels.shape
+        view = view.to(self.device)
+        height, width = view.shape
         grid = 1 << (self.spec.levels - 1)
         first, last = (min(round(fraction * width / grid) * grid, width) for fraction in region or (0, 1))
-        pixels = photo_tensor(view.pixels[:, first:last])[None].to(self.device)
-        keep = keep_mask(view.labels[:, first:last], self.transient)[None].to(self.device)
+        pixels = photo_tensor(view.pixels[:, first:last])[None]
+        keep = keep_mask(view.labels[:, first:last], self.transient)[None]
         if self.completion is not None:
             view = replace(view, labels=self.predict_labels(view))
-        rasters, index = self._on_device(*crop_buffer(view, self.spec, (first, 0, last - first, height)))
+        rasters, index = _batch_of_one(*crop_buffer(view, self.spec, (first, 0, last - first, height)))
 
         measured, learned = (part.clone().requires_grad_() for part in self._parts(z.detach().to(self.device)))
         optimizer = torch.optim.Adam(
@@ -142,9 +145,10 @@ class SceneModel:
 
         edit: as for `render_view`.
         """
+        view = view.to(self.device)
         if edit is not None:
-            view = replace(view, labels=edit[view.labels])
-        return self._on_device(*crop_buffer(view, self.spec))
+            view = replace(view, labels=torch.from_numpy(edit).to(self.device)[view.labels.int()])
+        return _batch_of_one(*crop_buffer(view, self.spec))
 
     def completed(self, view: View) -> View:
         """Replace a view's labels by predicted ones; in a scene without labels the view stays as it is.
@@ -161,27 +165,26 @@ class SceneModel:
         return view
 
     @torch.no_grad()
-    def predict_labels(self, view: View) -> np.ndarray:
+    def predict_labels(self, view: View) -> Tensor:
         """Predict the label map (H, W) uint8 of a view from its deep buffer, without sky below the horizon.
 
-        Transient labels never occur.
+        On the model's device. Transient labels never occur.
 
         Raises UserError in a scene without completion.
         """
         if self.completion is None:
             raise UserError("This scene has no completion network: its photos were not segmented.")
         labels = self.completion.labels
-        rasters, index = self._on_device(*crop_buffer(view, self.completion.spec))
+        rasters, index = _batch_of_one(*crop_buffer(view.to(self.device), self.completion.spec))
         scores = self.completion.network(rasters, index)[0]
         if view.camera is not None:
-            beneath = torch.from_numpy(view.camera.ray_directions()[..., 2] < 0).to(self.device)
-            scores[torch.from_numpy(labels == SKY).to(self.device)[:, None, None] & beneath] = -torch.inf
-        return labels[scores.argmax(dim=0).cpu().numpy()]
+            beneath = rays(view.camera, self.device)[2] < 0
+            scores = torch.where((labels == SKY)[:, None, None] & beneath, -torch.inf, scores)
+        return labels[scores.argmax(dim=0)]
 
-    def _on_device(self, rasters: list[Tensor], index: list[Tensor] | None) -> tuple[list[Tensor], list[Tensor] | None]:
-        """Move to the device, as a batch of one."""
-        rasters = [level[None].to(self.device) for level in rasters]
-        return rasters, None if index is None else [level[None].to(self.device) for level in index]
+
+def _batch_of_one(rasters: list[Tensor], index: list[Tensor] | None) -> tuple[list[Tensor], list[Tensor] | None]:
+    return [level[None] for level in rasters], None if index is None else [level[None] for level in index]
 
 
 def to_picture(output: Tensor) -> np.ndarray:

@@ -19,7 +19,6 @@ from nrw.detail.painting import (
     joined,
     lit_points,
     sharpened,
-    smooth_light,
     spread_out,
     surface_picture,
 )
@@ -27,7 +26,7 @@ from nrw.framebuffers.levels import finest_level, pyramid
 from nrw.geometry.cameras import Camera
 from nrw.geometry.pointcloud import Cloud
 from nrw.geometry.rasterize import DeepBuffer, Geometry, Samples, coverage, rasterize
-from nrw.models.appearance import paint_measured
+from nrw.models.appearance import paint_labels
 from nrw.models.build import with_detail
 from nrw.models.detail_channels import encode_detail, pooled_detail
 from nrw.models.terms import holes, sky_share
@@ -102,11 +101,12 @@ class Views:
         levels = pyramid(level, self.model.spec.levels)
         height, width = level.depth.shape
         lighting = [some.color[..., 3:] for some in levels] if self.model.networks.lighting is not None else None
-        logs, detail = self._detail(camera, samples, buffer.depth, without)
+        logs, detail = self._detail(camera, buffer.depth, without)
+        unknown = torch.zeros(height, width, dtype=torch.uint8, device=self.model.device)
         view = View(
             id="",
-            pixels=np.zeros((height, width, 3), np.uint8),
-            labels=np.zeros((height, width), np.uint8) if labels is None else labels,
+            pixels=unknown.unsqueeze(2).expand(-1, -1, 3),
+            labels=unknown if labels is None else torch.from_numpy(np.array(labels)).to(unknown.device),
             color=[some.color[..., :3] for some in levels],
             depth=[some.depth for some in levels],
             index=[some.index for some in levels],
@@ -134,7 +134,7 @@ class Views:
 
         Without measured colours, as in 2019, the networks draw the whole picture at their own size, and it is enlarged.
         """
-        z = z.to(self.model.device)
+        z = z.to(self.model.device, non_blocking=True)
         networks, spec = self.model.networks, self.model.spec
         rasters, index = self.model.buffer(seen.view, edit)
         size = (seen.camera.height, seen.camera.width)
@@ -142,17 +142,17 @@ class Views:
             whole = networks.render(rasters, index, z[None])
             return to_picture(enlarged(whole, torch.ones_like(whole[:, :1]), self.scale, size)[0])
         correction = networks.correct(rasters, index, z[None])
-        smooth = smooth_light(spec, rasters[0], z[None])
+        labels = paint_labels(spec, rasters[0], z[None])
         share = coverage(seen.solid, self.scale)[None, None]
         covered, outside = (share > 0.5).float(), (share == 0).float()
         surface = surface_picture(seen.samples, lit_points(spec, self.channels, z))
         if seen.logs is not None and correction.trust is not None:
             trust = enlarged(correction.trust, covered, self.scale, size)[0]
-            added = enlarged(torch.cat([smooth, correction.color], dim=1), covered, self.scale, size)[0]
-            surface = with_detail(surface + added[:3], seen.logs, trust) + added[3:]
+            added = enlarged(torch.cat([labels, correction.color], dim=1), covered, self.scale, size)[0]
+            surface = with_detail(surface + added[:3], sharpened(seen.logs, trust, seen.solid), trust) + added[3:]
         else:
-            surface += enlarged(smooth + correction.color, covered, self.scale, size)[0]
-        beside = paint_measured(spec, rasters[0], z[None]) + correction.color
+            surface += enlarged(labels + correction.color, covered, self.scale, size)[0]
+        beside = correction.measured + correction.color
         hole = holes(spec, rasters[0])
         beside = torch.where(hole, continued(beside * ~hole, 1 - hole.float()), beside)
         beside = enlarged(beside, outside, self.scale, size)[0]
@@ -184,16 +184,11 @@ class Views:
         mixed[:, pixel] = mixed[:, pixel] * (1 - opaque * weight) + (color * opaque[:, None]).T
         return mixed.view_as(beside)
 
-    def _detail(
-        self, camera: Camera, samples: Samples, depth: Tensor, without: "Collection[str]"
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def _detail(self, camera: Camera, depth: Tensor, without: "Collection[str]") -> tuple[Tensor | None, Tensor | None]:
         """The log ratios (3, H, W) at the picture's size, and the detail (h, w, 5) uint8 at the networks'."""
         if self.sources is None or not self.model.spec.detail:
             return None, None
-        found = self.sources.detail(camera, samples.pixel, depth.flatten()[samples.pixel], without)
-        full = torch.zeros(depth.numel(), 5, device=depth.device)
-        full[samples.pixel] = torch.cat([found.mean, found.spread[:, None], found.weight[:, None]], dim=1)
-        full = full.view(*depth.shape, 5).movedim(2, 0)
+        full = self.sources.detail(camera, depth, without)
         height, width = (-(-side // self.scale) * self.scale for side in depth.shape)
         padded = torch.nn.functional.pad(full, (0, width - depth.shape[1], 0, height - depth.shape[0]))
-        return sharpened(full[:3], depth > 0), encode_detail(pooled_detail(padded, self.scale).movedim(0, 2))
+        return full[:3], encode_detail(pooled_detail(padded, self.scale).movedim(0, 2))

@@ -1,1 +1,4 @@
-"""Stage 3, ADE20K labels of the undistorted photos: `segmenter` labels a photo, `labels` all of them."""
+"""Stage 3, ADE20K labels of the undistorted photos.
+
+`model_files` checks a model by its files, `hub` fetches it, `segmenter` labels a photo with it, `labels` all of them.
+"""

@@ -8,7 +8,7 @@ from PIL import Image
 
 from nrw.core import ade20k
 from nrw.core.io import read_image, write_image, write_json
-from nrw.core.pieces import pending
+from nrw.core.pieces import pending, remove_others
 from nrw.core.progress import progress
 from nrw.segmentation.segmenter import Segmenter
 
@@ -50,12 +50,14 @@ def gather_classes(
     transient: Iterable[str],
     sky: Iterable[str],
 ) -> None:
-    """Write classes.json: the classes that the label maps of all photos show.
+    """Write classes.json: the classes that the label maps of all photos show. Label maps of other photos are deleted.
 
     Its keys: model, as configured; license, a reminder; photos, their number; transient and sky, the configured names;
     classes, by decreasing share, each with label (1–150; 0: unknown), name, share of all pixels, photos (the number
     that show it) and role (transient, sky or scene). Raises UserError for a name that ADE20K does not have.
     """
+    ids = list(ids)
+    remove_others(ids, lambda photo_id: [Path(segmentation_dir, f"{photo_id}.png")])
     roles = dict.fromkeys(ade20k.labels_of(sky), "sky") | dict.fromkeys(ade20k.labels_of(transient), "transient")
     pixels, photos, count = np.zeros(256, np.int64), np.zeros(256, np.int64), 0  # pixels and photos of each label
     for photo_id in ids:

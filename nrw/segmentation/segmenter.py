@@ -5,16 +5,11 @@ scores for the classes, and universal ones (OneFormer, Mask2Former, EoMT, …), 
 configuration says which kind it is. Weights are read from safetensors only.
 """
 
-import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import Any
+import textwrap
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING,
     MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING,
@@ -28,15 +23,11 @@ from transformers import (
     PreTrainedConfig,
 )
 
-from nrw.core import ade20k
-from nrw.core.device import torch_device
+from nrw.core.device import autocast, torch_device
 from nrw.core.errors import UserError
 from nrw.geometry.cameras import fit_size
-
-# Where a repository has no safetensors, transformers would silently fetch some from an unreviewed pull request.
-os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
-
-MIN_AGREEING_NAMES = 100  # of 150: ADE20K models differ in a dozen synonyms, other data sets in nearly all names
+from nrw.segmentation.hub import fetch
+from nrw.segmentation.model_files import AGAIN, check_model, local_folder
 
 
 class Segmenter:
@@ -53,26 +44,28 @@ class Segmenter:
     def __init__(self, model: str, max_size: int, device: str) -> None:
         self.device = torch_device(device)
         self.max_size = max_size
-        source = _source(model)
+        check_model(model)
+        folder = local_folder(model) or fetch(model)
         try:
-            config = AutoConfig.from_pretrained(**source)
+            config = AutoConfig.from_pretrained(folder)
             universal = type(config) in MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING
             if not universal and type(config) not in MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING:
                 raise UserError(
                     f"segmentation.model {model} is a {config.model_type} model, which labels no pixels: choose a "
                     "semantic or universal segmentation model trained on ADE20K, or none."
                 )
-            _check_classes(model, config)
-            self.processor = AutoImageProcessor.from_pretrained(**source, **_processor_options(config))
+            self.processor = AutoImageProcessor.from_pretrained(folder, **_processor_options(config))
             self.task = None
             if isinstance(config, OneFormerConfig):
-                tokenizer = AutoTokenizer.from_pretrained(**source)
+                tokenizer = AutoTokenizer.from_pretrained(folder)
                 self.task = OneFormerProcessor(self.processor, tokenizer, task_seq_length=config.task_seq_len)
             auto = AutoModelForUniversalSegmentation if universal else AutoModelForSemanticSegmentation
             network, loading = auto.from_pretrained(
-                **source, config=config, use_safetensors=True, output_loading_info=True
+                folder, config=config, use_safetensors=True, output_loading_info=True
             )
-        except (OSError, ValueError, SafetensorError) as error:
+        except UserError:
+            raise
+        except Exception as error:  # transformers raises errors of any kind for files that are not as it expects
             raise _unavailable(model, error) from error
         missing = sorted(name for name in loading["missing_keys"] if not name.startswith("auxiliary_head"))
         if missing:  # transformers would use random values in their place
@@ -94,36 +87,11 @@ class Segmenter:
             inputs = self.task(images=shown, task_inputs=["semantic"], return_tensors="pt", **options)
         else:
             inputs = self.processor(images=shown, return_tensors="pt", **options)
-        with self._precision():
+        with autocast(self.device):
             outputs = self.network(**inputs.to(self.device))
         classes = self.processor.post_process_semantic_segmentation(outputs, target_sizes=[(shown.height, shown.width)])
         labels = (classes[0] + 1).to("cpu", torch.uint8).numpy()  # the hub numbers classes from 0
         return np.array(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
-
-    def _precision(self) -> AbstractContextManager:
-        if self.device.type == "cpu":
-            return nullcontext()
-        return torch.autocast("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
-
-
-def _source(model: str) -> dict[str, str]:
-    """Arguments that tell transformers where a configured model is. Raises UserError for a path that is no model."""
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise UserError(f"segmentation.model: the folder {model} holds no model: it has no config.json.")
-        return {"pretrained_model_name_or_path": str(folder)}
-    if (
-        folder.is_absolute()
-        or model.startswith((".", "~"))
-        or model.count("/") != 1 + model.partition("@")[2].count("/")
-    ):
-        raise UserError(
-            f"segmentation.model: there is no folder {model}. Give a folder with a model in it, a hub id such as "
-            "openmmlab/upernet-convnext-base, or none."
-        )
-    name, _, revision = model.partition("@")
-    return {"pretrained_model_name_or_path": name, "revision": revision or "main"}
 
 
 def _processor_options(config: PreTrainedConfig) -> dict[str, object]:
@@ -131,36 +99,17 @@ def _processor_options(config: PreTrainedConfig) -> dict[str, object]:
     return {"class_info_file": None} if isinstance(config, OneFormerConfig) else {}
 
 
-def _check_classes(model: str, config: PreTrainedConfig) -> None:
-    """Raise UserError unless the model's labels are ADE20K's 150 classes, in order."""
-    label_names: Mapping[Any, str] = config.id2label or {}  # by number, as read from a file
-    names = [str(label_names.get(index, "")).partition(",")[0].partition(";")[0] for index in range(150)]
-    agreeing = sum(ade20k.find(name) == label for label, name in enumerate(names, start=1))
-    if config.num_labels != ade20k.N_LABELS or agreeing < MIN_AGREEING_NAMES:
-        raise UserError(
-            f"segmentation.model {model} does not label ADE20K's 150 classes: it has {config.num_labels} labels, of "
-            f"which {agreeing} have the name that ADE20K gives their number (first: {', '.join(names[:3])}). Choose a "
-            "model trained on ADE20K, or none."
-        )
-
-
 def _unavailable(model: str, error: Exception) -> UserError:
     """The error for a model that transformers could not read."""
-    reason = str(error).strip().splitlines()[0]
-    if "file named model.safetensors" in str(error):
+    said = str(error).strip()
+    reason = textwrap.shorten(said, 300) or type(error).__name__
+    if isinstance(error, ImportError):
         return UserError(
-            f"segmentation.model {model} has no weights in safetensors ({reason}), and other formats can execute code. "
-            "Choose a revision that has them (set segmentation.model to ID@REVISION), another model, or none."
+            f"segmentation.model {model}: {reason} Install it in nrw's environment, or choose another model, or none."
         )
-    if Path(model).expanduser().is_dir():
+    if "ignore_mismatched_sizes" in said:
         return UserError(
-            f"segmentation.model: the model in the folder {model} cannot be read: {reason}\nFetch it again, whole, "
-            "with `hf download`; or set segmentation.model to none to work without labels."
+            f"segmentation.model {model}: its weights have other sizes than its config.json names (see above): they "
+            "are of another model, or of one trained on other classes. Choose a model trained on ADE20K, or none."
         )
-    name, _, revision = model.partition("@")
-    option = f" --revision {revision}" if revision else ""
-    return UserError(
-        f"segmentation.model {model} cannot be read: {reason}\nFetch it beforehand on a machine with access to the hub "
-        f"(`hf download {name}{option} --local-dir FOLDER`), bring the folder here, and set segmentation.model to it; "
-        "or set it to none to work without labels."
-    )
+    return UserError(f"segmentation.model: the model {model} cannot be read: {reason}\n{AGAIN}")

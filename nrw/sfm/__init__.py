@@ -1,5 +1,5 @@
 """Stage 2, structure from motion with COLMAP.
 
-`features` into a `database`, `pairs`, `matching`, `reconstruction`, which is made `upright`, and the `summary` of what
-became of each photo.
+`features` into a `database`, `pairs`, `matching`, which leaves out what is `stationary`, `reconstruction`, which is
+made `upright`, the `summary` of what became of each photo, and `checks` of the whole.
 """

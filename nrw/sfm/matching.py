@@ -22,6 +22,7 @@ from nrw.core.io import atomic_path
 from nrw.core.pieces import pending
 from nrw.core.progress import progress
 from nrw.sfm.database import attached, copy_photos, image_ids, opened
+from nrw.sfm.stationary import drop_print
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +60,7 @@ def match_pairs(
         copy_photos(features_db, database, {ids[name] for line in todo for name in line.split()})
 
         matching = pycolmap.FeatureMatchingOptions(use_gpu=False, num_threads=1)
-        verification = pycolmap.TwoViewGeometryOptions(min_num_inliers=MIN_INLIERS)
-        verification.ransac.random_seed = seed
+        verification = _verification(seed)
         listing = Path(folder) / "pairs.txt"
         batches = [todo[start : start + BATCH] for start in range(0, len(todo), BATCH)]
         for batch in progress(batches, len(batches), f"matching, batches of {BATCH} pairs"):
@@ -72,8 +72,13 @@ def match_pairs(
     os.replace(partial, result_db)
 
 
-def merge_matches(features_db: Path | str, result_dbs: Iterable[Path | str], database_out: Path | str) -> None:
-    """Write the scene's database: its features, and the matches and geometries of all pieces."""
+def merge_matches(
+    features_db: Path | str, result_dbs: Iterable[Path | str], database_out: Path | str, *, seed: int
+) -> None:
+    """Write the scene's database: its features, and the matches and geometries of all pieces.
+
+    Matches of what is printed on the photos are left out (`sfm.stationary`), and their pairs verified anew.
+    """
     with atomic_path(database_out) as path:
         shutil.copyfile(features_db, path)
         for result_db in result_dbs:
@@ -81,9 +86,18 @@ def merge_matches(features_db: Path | str, result_dbs: Iterable[Path | str], dat
                 for table in RESULT_TABLES:
                     connection.execute(f"INSERT INTO main.{table} SELECT * FROM other.{table}")
         with opened(path) as database:
+            marked, changed = drop_print(database, _verification(seed))
             _, inliers = database.read_two_view_geometry_num_inliers()
             compared = database.num_matched_image_pairs()
+    if changed:
+        logger.info("matching: text or marks on %d photos; left out of the matches of %d pairs", marked, changed)
     logger.info("matching: %d pairs match, %d verified", compared, sum(count >= MIN_INLIERS for count in inliers))
+
+
+def _verification(seed: int) -> pycolmap.TwoViewGeometryOptions:
+    options = pycolmap.TwoViewGeometryOptions(min_num_inliers=MIN_INLIERS)
+    options.ransac.random_seed = seed
+    return options
 
 
 def _slice(lines: list[str], item: str) -> list[str]:

@@ -10,7 +10,7 @@ import pycolmap
 
 from nrw.config.choices import matcher_for
 from nrw.core.errors import UserError
-from nrw.core.io import atomic_path
+from nrw.core.io import atomic_path, require_room
 from nrw.core.progress import duration
 from nrw.sfm.database import copied, opened
 
@@ -86,6 +86,7 @@ def retrieval_pairs(database: pycolmap.Database, neighbours: int, threads: int, 
     )
     with tempfile.TemporaryDirectory() as folder:
         index.write(Path(folder) / "tree.bin")
+        require_room(folder)
         options = pycolmap.VocabTreePairingOptions(
             vocab_tree_path=Path(folder) / "tree.bin",
             num_images=neighbours + 1,  # a photo's most similar one is itself

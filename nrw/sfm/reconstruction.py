@@ -15,6 +15,7 @@ from nrw.core.errors import UserError
 from nrw.core.io import atomic_path, write_json
 from nrw.core.limits import MIN_PHOTOS
 from nrw.core.progress import duration
+from nrw.sfm.checks import checks_of
 from nrw.sfm.database import opened, usable_photos
 from nrw.sfm.matching import MIN_INLIERS
 from nrw.sfm.summary import photos_left_out, summary_of, summary_table, too_few
@@ -48,7 +49,8 @@ def reconstruct(
     `hierarchical_above` photos, else incremental. reproducible: one thread, so that two runs give identical models;
     with several, the order of the sums in bundle adjustment varies.
     summary_json: photos, registered, models [{photos, points, mean_reprojection_error (px), mean_track_length}] from
-    the largest down, left_out [{id, file, reason}], scale (units of the result per unit of the mapper), unit.
+    the largest down, left_out [{id, file, reason}], scale (units of the result per unit of the mapper), unit, checks
+    (`checks.checks_of`).
 
     Raises UserError for an unknown mapper, and for fewer than 3 registered photos, with the reason for each photo.
     """
@@ -67,6 +69,7 @@ def reconstruct(
     upright = upright_transform(scene)
     scene.transform(upright)
     summary = summary_of(models, photos, left_out, float(upright.scale))
+    summary["checks"] = checks_of(scene, database, photos)
     with atomic_path(sparse_out) as folder:
         folder.mkdir()
         scene.write(folder)

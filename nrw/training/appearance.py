@@ -12,18 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nrw.core.io import atomic_path, write_json
+from nrw.core.device import on_device
+from nrw.core.io import atomic_path, scratch_folder, write_json
 from nrw.core.progress import progress
 from nrw.dataset.packed import PackedDataset
 from nrw.models.appearance import AppearanceEncoder, Moments, fit_prior
 from nrw.models.build import build_networks
-from nrw.models.inputs import BufferSpec, encode, encoder_input, keep_mask, photo_tensor
+from nrw.models.inputs import BufferSpec, encoder_input, keep_mask, photo_tensor
 from nrw.models.losses import triplet_loss
 from nrw.models.perceptual import VGGFeatures, gram_matrices
 from nrw.training import parallel
 from nrw.training.loop import Stage, run
 from nrw.training.sampler import photos_of
-from nrw.training.stage import adam, autocast, on_device, open_dataset, perceptual_features, run_fingerprint
+from nrw.training.stage import adam, open_dataset, perceptual_features, run_fingerprint
 
 COLUMNS = 1 << 14  # Gram entries of all photos that are in memory at once
 
@@ -57,7 +58,7 @@ class AppearanceStage(Stage):
         super().__init__("appearance", out_dir, checkpoint_dir, config)
         self.part_of_batch = parallel.part_of(self.batch_size)
         self.dataset = open_dataset(dataset_dir, config)
-        self.ids = self.dataset.train_ids
+        self.ids, self.read = self.dataset.train_ids, self.dataset.reader(self.device)
         self.spec = BufferSpec.from_config(config, self.dataset.meta)
 
         torch.manual_seed(config["seed"])
@@ -99,12 +100,12 @@ class AppearanceStage(Stage):
         triplets = np.array([(a, rng.choice(self.nearest[a]), rng.choice(self.farthest[a])) for a in anchors])  # (B, 3)
         shown, place = np.unique(triplets[self.part_of_batch], return_inverse=True)  # each photo is encoded once
         transient = self.dataset.meta["transient"]
-        seen = [encoder_input(self.dataset.view(self.ids[number]), self.spec, transient) for number in shown]
-        with autocast(self.device):
-            z = encode(self.encoder, seen, self.device).float()
+        seen = [encoder_input(self.read(self.ids[number]), self.spec, transient) for number in shown]
+        z = self.encoder.encode(seen)
         if isinstance(self.encoder, AppearanceEncoder):
             z = self.encoder.learned(z)
-        anchor, positive, negative = z[torch.as_tensor(place.reshape(-1, 3).T, device=self.device)]  # each (B, Z)
+        places = torch.from_numpy(place.reshape(-1, 3).T.copy()).to(self.device, non_blocking=True)
+        anchor, positive, negative = z[places]  # each (B, Z)
         loss = triplet_loss(anchor, positive, negative, self.settings["margin"]) / parallel.world_size()
         loss.backward()
         parallel.sum_gradients(self.optimizers["optimizer"])
@@ -116,8 +117,8 @@ class AppearanceStage(Stage):
         """The second moments of all training photos, on the CPU."""
         found = []
         for photo_id in self.ids:
-            seen = encoder_input(self.dataset.view(photo_id), self.spec, self.dataset.meta["transient"])
-            x, keep = (values[None].to(self.device) for values in seen)
+            seen = encoder_input(self.read(photo_id), self.spec, self.dataset.meta["transient"])
+            x, keep = (values[None] for values in seen)
             found.append([values.cpu() for values in vars(encoder.moments(x, keep)).values()])
         return Moments(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
@@ -133,31 +134,30 @@ def style_distances(
     Compared are square centre crops of `size` pixels a side, smaller where a photo is, in which transient pixels take
     the mean colour of the others. Gram matrices are megabytes per photo: they pass through a file in scratch_dir.
     """
-    scratch_dir.mkdir(parents=True, exist_ok=True)
-    path = scratch_dir / "grams.f32"
-    vectors = None
-    for row, photo_id in enumerate(progress(dataset.train_ids, len(dataset.train_ids), "style of photos")):
-        view = dataset.view(photo_id)
-        height, width = view.labels.shape
-        side = min(size, height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        part = slice(top, top + side), slice(left, left + side)
-        pixels = photo_tensor(view.pixels[part])
-        keep = keep_mask(view.labels[part], dataset.meta["transient"])
-        mean = (pixels * keep).mean(dim=(1, 2), keepdim=True) / keep.mean().clamp_min(1e-6)
-        pixels = torch.where(keep > 0, pixels, mean)
-        with torch.no_grad():
-            grams = gram_matrices(vgg, pixels[None].to(device))
-        # The mean of squares over a C x C matrix is the squared length of its entries divided by C.
-        vector = torch.cat([gram.flatten() / gram.shape[-1] for gram in grams]).cpu().numpy()
-        if vectors is None:
-            vectors = np.memmap(path, np.float32, "w+", shape=(len(dataset.train_ids), len(vector)))
-        vectors[row] = vector
-    assert vectors is not None  # there are training photos
-    distances = squared_distances(vectors)
-    del vectors
-    path.unlink()
-    return distances
+    photos = progress(dataset.train_ids, len(dataset.train_ids), "style of photos")
+    with scratch_folder(scratch_dir / "grams") as folder:
+        # not through a map of the file, which ends the process where the disk is full
+        with open(folder / "grams.f32", "wb") as stream:
+            for photo_id in photos:
+                stream.write(_style(dataset, photo_id, vgg, size, device).data)
+        return squared_distances(np.memmap(stream.name, np.float32, "r").reshape(len(dataset.train_ids), -1))
+
+
+def _style(dataset: PackedDataset, photo_id: str, vgg: VGGFeatures, size: int, device: torch.device) -> np.ndarray:
+    """The entries of a photo's Gram matrices, float32, scaled so that squared lengths are means of squares."""
+    view = dataset.view(photo_id)
+    height, width = view.labels.shape
+    side = min(size, height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    part = slice(top, top + side), slice(left, left + side)
+    pixels = photo_tensor(view.pixels[part])
+    keep = keep_mask(view.labels[part], dataset.meta["transient"])
+    mean = (pixels * keep).mean(dim=(1, 2), keepdim=True) / keep.mean().clamp_min(1e-6)
+    pixels = torch.where(keep > 0, pixels, mean)
+    with torch.no_grad():
+        grams = gram_matrices(vgg, pixels[None].to(device))
+    # The mean of squares over a C x C matrix is the squared length of its entries divided by C.
+    return torch.cat([gram.flatten() / gram.shape[-1] for gram in grams]).cpu().numpy()
 
 
 def squared_distances(vectors: np.ndarray) -> Tensor:

@@ -12,15 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nrw.core import ade20k
+from nrw.core.device import on_device
 from nrw.core.errors import UserError
 from nrw.core.pictures import sheet_of
 from nrw.dataset.packed import PackedDataset, View
 from nrw.models.completion import CompletionNet, completion_spec
-from nrw.models.inputs import BufferSpec, crop_buffer
+from nrw.models.inputs import BufferSpec, as_tensor, crop_buffer
 from nrw.training import parallel
 from nrw.training.loop import Stage, run
 from nrw.training.sampler import photos_of, random_boxes
-from nrw.training.stage import adam, autocast, average_of, on_device, run_fingerprint, update_average
+from nrw.training.stage import adam, average_of, run_fingerprint, update_average
 
 IGNORED = -1  # class of pixels that do not count
 MAX_CLASS_WEIGHT = 5.0
@@ -50,8 +51,10 @@ class CompletionStage(Stage):
                 f"{dataset_dir} has no labels to learn semantic completion from: its photos were not segmented "
                 "(segmentation.model is none). Set a segmentation model, or leave this stage out."
             )
+        self.read = self.dataset.reader(self.device)
         self.spec = completion_spec(BufferSpec.from_config(config, self.dataset.meta))
-        self.labels, self.class_of, class_weights = class_tables(self.dataset)
+        self.labels, class_of, class_weights = class_tables(self.dataset)
+        self.class_of = torch.from_numpy(class_of).to(self.device)
         self.class_weights = class_weights.to(self.device)
 
         torch.manual_seed(config["seed"])
@@ -65,16 +68,15 @@ class CompletionStage(Stage):
     def step(self, number: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Move the network by a batch of crops."""
         photo_ids = photos_of(self.dataset.train_ids, self.config["seed"], self.name, number, self.batch_size)
-        views = [self.dataset.view(photo_id) for photo_id in photo_ids]
+        views = [self.read(photo_id) for photo_id in photo_ids]
         sizes = [view.shape for view in views]
         boxes = random_boxes(sizes, self.training["crop_size"], self.spec.levels, rng)
         part = self.part_of_batch
-        rasters, index, target = batch_of(views[part], boxes[part], self.spec, self.class_of, self.device)
-        with autocast(self.device):
-            scores = self.network(rasters, index)
-        counted = self.class_weights[target[target != IGNORED]].sum()
+        rasters, index, target = batch_of(views[part], boxes[part], self.spec, self.class_of)
+        scores = self.network(rasters, index)
+        counted = weight_of(target, self.class_weights)
         share = counted / parallel.summed({"counted": counted})["counted"].clamp_min(1e-6)
-        loss = share * class_loss(scores.float(), target, self.class_weights)
+        loss = share * class_loss(scores, target, self.class_weights)
         loss.backward()
         parallel.sum_gradients(self.optimizers["optimizer"])
         self.optimizers["optimizer"].step()
@@ -93,10 +95,10 @@ class CompletionStage(Stage):
         rows = []
         for photo_id in [*self.dataset.val_ids[: SAMPLES["val"]], *self.dataset.train_ids[: SAMPLES["train"]]]:
             view = self.dataset.view(photo_id)
-            height, width = view.labels.shape
-            rasters, index, target = batch_of([view], [(0, 0, width, height)], self.spec, self.class_of, self.device)
-            with autocast(self.device):
-                found = self.averaged(rasters, index)[0].argmax(dim=0)
+            height, width = view.shape
+            whole = [(0, 0, width, height)]
+            rasters, index, target = batch_of([view.to(self.device)], whole, self.spec, self.class_of)
+            found = self.averaged(rasters, index)[0].argmax(dim=0)
             if self.dataset.split[photo_id] == "val":
                 counts = target[0] != IGNORED
                 right += int((found == target[0])[counts].sum())
@@ -139,8 +141,7 @@ def batch_of(
     views: list[View],
     boxes: list[tuple[int, int, int, int]],
     spec: BufferSpec,
-    class_of: np.ndarray,
-    device: torch.device,
+    class_of: Tensor,
 ) -> tuple[list[Tensor], list[Tensor] | None, Tensor]:
     """Crop the views: rasters and indices as CompletionNet takes them, and the target classes, (B, H, W) int64.
 
@@ -153,13 +154,18 @@ def batch_of(
         rasters.append(levels)
         if seen is not None:
             indices.append(seen)
-        target.append(torch.from_numpy(class_of[view.labels[y : y + height, x : x + width]]))
-    stacked = [torch.stack(level).to(device) for level in zip(*rasters, strict=True)]
-    index = [torch.stack(level).to(device) for level in zip(*indices, strict=True)] if indices else None
-    return stacked, index, torch.stack(target).to(device)
+        target.append(class_of[as_tensor(view.labels[y : y + height, x : x + width]).int()])
+    stacked = [torch.stack(level) for level in zip(*rasters, strict=True)]
+    index = [torch.stack(level) for level in zip(*indices, strict=True)] if indices else None
+    return stacked, index, torch.stack(target)
 
 
 def class_loss(scores: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     """Cross-entropy of (B, n, H, W) logits, a weighted mean over the pixels that count; 0 where none does."""
     total = F.cross_entropy(scores, target, weights, ignore_index=IGNORED, reduction="sum")
-    return total / weights[target[target != IGNORED]].sum().clamp_min(1e-6)
+    return total / weight_of(target, weights).clamp_min(1e-6)
+
+
+def weight_of(target: Tensor, weights: Tensor) -> Tensor:
+    """Sum the weights of the classes of the pixels that count. A GPU is not waited for, as a mask would make it."""
+    return torch.where(target != IGNORED, weights[target.clamp_min(0)], 0).sum()

@@ -16,10 +16,11 @@ from nrw.core.io import atomic_path, write_image
 from nrw.core.progress import duration
 
 logger = logging.getLogger(__name__)
+NEVER = 2**53  # a step that no stage reaches
 
 
 class TrainingLog:
-    """Record one stage in `out_dir`.
+    """Record one stage in `out_dir`. The losses stay on their device until a tick: no step waits for a GPU.
 
     stats.jsonl holds one JSON object per tick: step, kimg, seconds (of training, over all sessions), images_per_s (of
     this tick), the mean of each loss over the tick, and the figures that the stage measured. TensorBoard events hold
@@ -27,7 +28,8 @@ class TrainingLog:
     and the means over a tick that was interrupted are those of an uninterrupted run.
 
     steps: of the whole stage. batch_size: images per step. state: `state()` of the checkpoint that is resumed, or None.
-    writes: true in one process; the others call `add` alone, so that all of them fail together.
+    writes: true in one process; the others call `add` and `check` alone, so that all of them fail together.
+    device: of the losses.
     """
 
     def __init__(
@@ -39,10 +41,16 @@ class TrainingLog:
         start: int = 0,
         state: dict | None = None,
         writes: bool = True,
+        device: torch.device | str = "cpu",
     ):
         self.out_dir, self.stage, self.steps, self.batch_size = Path(out_dir), stage, steps, batch_size
         state = state or {"rows": [], "sums": {}, "count": 0, "seconds": 0.0}
-        self.rows, self.sums, self.count = state["rows"], state["sums"], state["count"]
+        self.rows, self.count = state["rows"], state["count"]
+        self.sums: dict[str, Tensor] = {
+            name: torch.tensor(total, dtype=torch.float64, device=device) for name, total in state["sums"].items()
+        }
+        self.totals: dict[str, float] = dict(state["sums"])  # of `check`
+        self._wrong = torch.tensor(NEVER, device=device)  # the first step with a loss that is not finite
         self.seconds = state["seconds"]
         self._tick_start = time.monotonic()
         self._tick_steps = 0  # of this session: after a resume a tick is timed from there
@@ -64,18 +72,27 @@ class TrainingLog:
         return self._board
 
     def add(self, step: int, losses: Mapping[str, Tensor]) -> None:
-        """Add the losses (scalars) of a step, 0-based, to the tick. Raises UserError if one is not finite."""
-        values = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
-        for name, value in zip(losses, values, strict=True):
-            if not np.isfinite(value):
-                raise UserError(
-                    f"Training stage {self.stage}: the {name} loss is {value} at step {step} ({self._kimg(step):.3f} "
-                    f"kimg). Halve training.{self.stage}.learning_rate, or lower training.losses.perceptual and "
-                    "training.losses.adversarial, and run again."
-                )
-            self.sums[name] = self.sums.get(name, 0.0) + value
+        """Add the losses (scalars) of a step, 0-based, to the tick."""
+        values = {name: loss.detach().double() for name, loss in losses.items()}
+        finite = torch.stack(list(values.values())).isfinite().all()
+        self._wrong = torch.where(finite | (self._wrong < NEVER), self._wrong, step)
+        for name, value in values.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.count += 1
         self._tick_steps += 1
+
+    def check(self) -> None:
+        """Read the sums of the losses from their device. Raises UserError if a loss was not finite."""
+        names = list(self.sums)
+        *totals, wrong = torch.stack([*self.sums.values(), self._wrong.double()]).tolist()
+        self.totals = dict(zip(names, totals, strict=True))
+        if wrong < NEVER:
+            name = next(name for name, total in self.totals.items() if not np.isfinite(total))
+            raise UserError(
+                f"Training stage {self.stage}: the {name} loss is {self.totals[name]} from step {wrong:.0f} on "
+                f"({self._kimg(int(wrong)):.3f} kimg). Halve training.{self.stage}.learning_rate, or lower "
+                "training.losses.perceptual and training.losses.adversarial, and run again."
+            )
 
     def tick(self, step: int, measured: Mapping[str, float]) -> None:
         """End a tick after `step` steps: write a row of stats.jsonl, a status line and TensorBoard scalars."""
@@ -86,7 +103,7 @@ class TrainingLog:
             "kimg": self._kimg(step),
             "seconds": round(self.seconds, 3),
             "images_per_s": round(self._tick_steps * self.batch_size / max(elapsed, 1e-9), 3),
-            **{name: total / self.count for name, total in self.sums.items()},
+            **{name: total / self.count for name, total in self.totals.items()},
             **measured,
         }
         self.rows.append(row)
@@ -96,7 +113,7 @@ class TrainingLog:
                 self.board.add_scalar(name, value, step)
         self.board.flush()
         left = (self.steps - step) * self.batch_size / max(row["images_per_s"], 1e-3)
-        figures = "  ".join(f"{name} {row[name]:.4g}" for name in [*self.sums, *measured])
+        figures = "  ".join(f"{name} {row[name]:.4g}" for name in [*self.totals, *measured])
         logger.info(
             "%s: %.2f of %.2f kimg  %s  %.1f images/s  %s left",
             self.stage,
@@ -106,7 +123,7 @@ class TrainingLog:
             row["images_per_s"],
             duration(left),
         )
-        self.sums, self.count, self._tick_steps = {}, 0, 0
+        self.sums, self.totals, self.count, self._tick_steps = {}, {}, 0, 0
         self._tick_start = time.monotonic()
 
     def restart_clock(self) -> None:
@@ -122,7 +139,7 @@ class TrainingLog:
 
     def state(self) -> dict:
         """Return what a checkpoint must hold for the record to continue."""
-        return {"rows": self.rows, "sums": self.sums, "count": self.count, "seconds": self.seconds}
+        return {"rows": self.rows, "sums": self.totals, "count": self.count, "seconds": self.seconds}
 
     def close(self) -> None:
         if self._board is not None:

@@ -81,7 +81,7 @@ def run(stage: Stage) -> None:
     start, state = checkpoint.restore(folder, fingerprint, stage.modules, stage.optimizers) or (0, None)
     if state:
         stage.load_state(state)
-    log = TrainingLog(stage.out_dir, stage.name, stage.steps, stage.batch_size, start, state, writes)
+    log = TrainingLog(stage.out_dir, stage.name, stage.steps, stage.batch_size, start, state, writes, stage.device)
     stage.prepare(start)
     if writes and start == 0:
         log.samples(0, stage.validate(0)[0])
@@ -99,11 +99,15 @@ def run(stage: Stage) -> None:
 
             done = step + 1
             at_tick = done % stage.tick_steps == 0 or done == stage.steps
+            if at_tick:
+                log.check()
             if writes and at_tick:
                 sheet, figures = stage.validate(done)
                 log.tick(done, {**figures, "learning_rate": rate})
                 log.samples(done, sheet)
             parallel.agree(stop, stage.device)
+            if stop.received:
+                log.check()
             if writes and (at_tick or stop.received):
                 state = {**log.state(), **stage.state()}
                 checkpoint.save(folder, fingerprint, done, stage.modules, stage.optimizers, state)

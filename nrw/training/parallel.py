@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from nrw.core.device import torch_device
 from nrw.core.errors import UserError
 from nrw.training.signals import StopSignal
 
@@ -71,10 +72,7 @@ def _process(stage: str, listing: str) -> int:
     on_gpu = arguments["config"]["device"] == "cuda"
     try:
         if on_gpu:
-            number, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-            if number >= found:
-                raise UserError(f"{os.environ['WORLD_SIZE']} GPUs were asked for, but torch finds {found} here")
-            torch.cuda.set_device(number)
+            torch.cuda.set_device(torch_device(f"cuda:{os.environ['LOCAL_RANK']}"))
         dist.init_process_group("nccl" if on_gpu else "gloo", timeout=TIMEOUT)
         if rank() == 0:
             logging.getLogger("nrw").setLevel(logging.INFO)

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nrw.core.device import on_device
 from nrw.core.pictures import sheet_of
 from nrw.dataset.packed import PackedDataset
 from nrw.models.build import Networks, build_networks
-from nrw.models.inputs import BufferSpec, crop, encode, encoder_input
+from nrw.models.inputs import BufferSpec, crop, encoder_input
 from nrw.models.losses import SSIM_WINDOW
 from nrw.models.weights import load_weights
 from nrw.training import checkpoint, parallel
@@ -25,15 +26,13 @@ from nrw.training.sampler import Batch, crop_batch, crops_for_one, jittered, pho
 from nrw.training.stage import (
     Best,
     adam,
-    autocast,
     average_of,
-    on_device,
     open_dataset,
     perceptual_features,
     run_fingerprint,
     update_average,
 )
-from nrw.training.steps import discriminator_step, renderer_step
+from nrw.training.steps import optimize
 
 logger = logging.getLogger(__name__)
 SMALLEST_SIDE = 2 * SSIM_WINDOW  # pixels
@@ -89,6 +88,7 @@ class RerenderStage(Stage):
     ):
         super().__init__(name, out_dir, checkpoint_dir, config)
         self.dataset = open_dataset(dataset_dir, config, detail)
+        self.read = self.dataset.reader(self.device)
         self.spec, self.transient = BufferSpec.from_config(config, self.dataset.meta), self.dataset.meta["transient"]
         init = Path(init_dir) / "model.safetensors"
         self.networks = self._networks(init)
@@ -147,12 +147,9 @@ class RerenderStage(Stage):
 
     def step(self, number: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Move renderer, point channels and encoder by a batch of crops, and the discriminator while it judges."""
-        batch, judged = self.batch(number, rng), self.judged(number)
-        optimizer, discriminator = self.optimizers["optimizer"], self.networks.discriminator
-        losses, rendered = renderer_step(self.networks, optimizer, batch, self.training, self.vgg, judged, self.device)
-        if judged and discriminator is not None:
-            optimizer = self.optimizers["discriminator_optimizer"]
-            losses |= discriminator_step(discriminator, optimizer, rendered, self.device)
+        judge = self.optimizers["discriminator_optimizer"] if self.judged(number) else None
+        batch = self.batch(number, rng)
+        losses = optimize(self.networks, self.optimizers["optimizer"], judge, batch, self.training, self.vgg)
         update_average(self.averaged, self.networks, self.training["ema_decay"], number)
         return losses
 
@@ -163,7 +160,7 @@ class RerenderStage(Stage):
         crops = self.batch_size * crops_for_one(crop_size, self.smallest_side >> shift)
         photo_ids = photos_of(self.dataset.train_ids, self.config["seed"], self.name, number, crops)
         jitter, partial = self.training["color_jitter"], self.training["partial_appearance"]
-        views = [jittered(self.dataset.view(photo_id), rng, jitter) for photo_id in photo_ids]
+        views = [jittered(self.read(photo_id), rng, jitter) for photo_id in photo_ids]
         regions = [random_region(rng, partial) for _ in photo_ids]
         part = parallel.part_of(crops)
         return crop_batch(views, regions, self.spec, self.transient, crop_size, shift, rng, part)
@@ -236,18 +233,18 @@ def render_photos(
     rows, absolute, psnr = [], [], []
     for photo_id in dict.fromkeys([*shown, *scored]):
         view = dataset.view(photo_id)
-        rasters, index, target, keep = crop(view, spec, dataset.meta["transient"])
-        with autocast(device):
-            z = encode(networks.encoder, [encoder_input(view, spec, dataset.meta["transient"])], device)
-            rasters = [level[None].to(device) for level in rasters]
-            index = None if index is None else [level[None].to(device) for level in index]
-            output = networks.render(rasters, index, z)[0].float().clamp(-1, 1).cpu()
+        there = view.to(device)
+        rasters, index, target, keep = crop(there, spec, dataset.meta["transient"])
+        z = networks.encoder.encode([encoder_input(there, spec, dataset.meta["transient"])])
+        rasters = [level[None] for level in rasters]
+        index = None if index is None else [level[None] for level in index]
+        output = networks.render(rasters, index, z)[0].clamp(-1, 1)
         if photo_id in scored and keep.any():
             error = (output - target)[:, keep[0] > 0] / 2
             absolute.append(error.abs().mean().item())
             psnr.append(-10 * np.log10(max(error.square().mean().item(), 1e-10)))
         if photo_id in shown:
-            picture = ((output + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+            picture = ((output + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
             rows.append([view.color[0], picture, view.pixels])
     scores = {"val_l1": float(np.mean(absolute)), "val_psnr": float(np.mean(psnr))} if psnr else {}
     return sheet_of(rows), scores

@@ -20,7 +20,7 @@ UNCHANGED = 0.3  # share of the photos without jitter
 
 @dataclass(frozen=True)
 class Batch:
-    """Crops of training photos, all of one size.
+    """Crops of training photos, all of one size, on the device of their views.
 
     seen: for each photo what the encoder sees (`models.inputs.encoder_input`).
     rasters: level l (B, C, h_l, w_l) float32. index: level l (B, h_l, w_l) int64, or None.
@@ -50,15 +50,6 @@ class Batch:
                 self.keep[part],
             )
 
-    def to(self, device: torch.device) -> "Batch":
-        return Batch(
-            self.seen,
-            [level.to(device, non_blocking=True) for level in self.rasters],
-            [level.to(device, non_blocking=True) for level in self.index] if self.index is not None else None,
-            self.pixels.to(device, non_blocking=True),
-            self.keep.to(device, non_blocking=True),
-        )
-
 
 def generator_of(seed: int, stage: str, step: int) -> np.random.Generator:
     """Seed the random numbers of one step."""
@@ -85,7 +76,11 @@ def jittered(view: View, rng: np.random.Generator, strength: float) -> View:
     gain = np.exp2(strength * (rng.normal(0, 0.5) + rng.normal(0, 0.15, 3)))
     gamma = np.exp2(strength * rng.normal(0, 0.4))
     table = np.rint(255 * np.clip(np.linspace(0, 1, 256)[:, None] * gain, 0, 1) ** gamma).astype(np.uint8)  # (256, 3)
-    return replace(view, pixels=table[view.pixels, np.arange(3)])
+    if isinstance(view.pixels, np.ndarray):
+        return replace(view, pixels=table[view.pixels, np.arange(3)])
+    tables = torch.from_numpy(table.T.copy()).to(view.device, non_blocking=True)
+    places = view.pixels.int() + 256 * torch.arange(3, device=view.device)
+    return replace(view, pixels=tables.flatten()[places])
 
 
 def random_region(rng: np.random.Generator, share: float) -> tuple[float, float] | None:

@@ -13,6 +13,7 @@ from torch import nn
 from nrw.config.choices import stage_settings
 from nrw.core.device import torch_device
 from nrw.core.errors import UserError
+from nrw.core.heap import keep_freed_memory
 from nrw.core.io import write_json
 from nrw.dataset.packed import PackedDataset
 from nrw.models.inputs import BufferSpec
@@ -24,20 +25,14 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def training_device(config: Mapping) -> torch.device:
-    """Return the device that `device` names, after giving torch `training.threads` CPU threads.
+    """Return the device that `device` names, after giving torch `training.threads` CPU threads and a heap that stays.
 
     Raises UserError for cuda on a machine without it.
     """
     device = torch_device(config["device"])
+    keep_freed_memory()
     torch.set_num_threads(config["training"]["threads"])
     return device
-
-
-def on_device(module: Module, device: torch.device) -> Module:
-    """Move a module to the device; on a GPU its convolutions run channels last, where bfloat16 is fastest."""
-    if device.type == "cuda":
-        return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch omits it
-    return module.to(device)
 
 
 def open_dataset(dataset_dir: Path | str, config: Mapping, detail: Path | str | None = None) -> PackedDataset:
@@ -49,11 +44,6 @@ def open_dataset(dataset_dir: Path | str, config: Mapping, detail: Path | str | 
     if not config["training"]["mask_transient"]:
         dataset.meta = {**dataset.meta, "transient": []}
     return dataset
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """Compute in bfloat16 on a GPU, where it is fast; its range is that of float32, so losses need no scaling."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def perceptual_features(config: Mapping, device: torch.device, needed_by: str, without: str) -> VGGFeatures:

@@ -1,94 +1,69 @@
-"""The optimisation steps of stages 2 and 3: the renderer's, and the discriminator's.
+"""One optimisation step of stages 2 and 3.
 
 A batch may be computed in pieces and by several processes. The losses of a piece are weighted by its share of the whole
 batch, so that the gradients add up to those of the batch.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from nrw.models import losses
 from nrw.models.build import Networks
-from nrw.models.inputs import encode
 from nrw.models.perceptual import VGGFeatures, perceptual_loss
 from nrw.training import parallel
 from nrw.training.sampler import Batch
-from nrw.training.stage import autocast
 
 
-@dataclass(frozen=True)
-class Rendered:
-    """What the discriminator judges of a piece: level 0 of the buffer (B, C, H, W), output and target (B, 3, H, W)."""
-
-    raster: Tensor
-    output: Tensor
-    target: Tensor
-
-
-def renderer_step(
+def optimize(
     networks: Networks,
     optimizer: torch.optim.Optimizer,
+    judge: torch.optim.Optimizer | None,
     batch: Batch,
     training: Mapping,
     vgg: VGGFeatures | None,
-    adversarial: bool,
-    device: torch.device,
-) -> tuple[dict[str, Tensor], list[Rendered]]:
-    """Move renderer, point channels and encoder by this process's part of a batch.
+) -> dict[str, Tensor]:
+    """Move renderer, point channels and encoder, and the discriminator, by this process's part of a batch.
 
-    training: the section, of which `accumulate` and `losses` are read. adversarial: whether the discriminator judges.
-    Returns the losses, scaled by the part's share of the batch, and for the discriminator what was rendered.
+    judge: the discriminator's optimizer; None while it does not judge. training: the section, of which `accumulate` and
+    `losses` are read. Returns the losses, scaled by the part's share of the batch.
     """
     weights, whole = training["losses"], len(batch) * parallel.world_size()
-    discriminator = networks.discriminator if adversarial else None
-    if discriminator is not None:
-        discriminator.requires_grad_(False)
     totals: dict[str, Tensor] = {}
-    rendered = []
     for piece in batch.pieces(-(-training["accumulate"] // parallel.world_size())):
-        piece = piece.to(device)
-        with autocast(device):
-            z = encode(networks.encoder, piece.seen, device)
-            output = networks.render(piece.rasters, piece.index, z)
-        output = output.float()
+        share = len(piece) / whole
+        output = networks.render(piece.rasters, piece.index, networks.encoder.encode(piece.seen))
         # Where the photo shows something transient the target is the output itself: no loss can see the photo.
         target = torch.where(piece.keep > 0, piece.pixels, output.detach())
         found = picture_losses(output, target, piece.keep, weights, vgg)
-        if discriminator is not None:
-            with autocast(device):
-                scores = discriminator(piece.rasters[0], output)
-            found["adversarial"] = losses.lsgan_generator([score.float() for score in scores])
-            rendered.append(Rendered(piece.rasters[0], output.detach(), target))
+        if judge is not None:
+            assert networks.discriminator is not None  # whose optimizer it is
+            found["adversarial"], judged = opposed(networks.discriminator, piece.rasters[0], output, target)
+            (share * judged).backward(inputs=list(networks.discriminator.parameters()))
+            add_to(totals, {"discriminator": judged}, share)
         found["total"] = sum(weights[name] * loss for name, loss in found.items())
-        share = len(piece) / whole
         (share * found["total"]).backward()
         add_to(totals, found, share)
-    parallel.sum_gradients(optimizer)
-    optimizer.step()
-    return totals, rendered
-
-
-def discriminator_step(
-    discriminator: nn.Module, optimizer: torch.optim.Optimizer, rendered: list[Rendered], device: torch.device
-) -> dict[str, Tensor]:
-    """Move the discriminator by what `renderer_step` rendered; returns its loss, scaled by the part's share."""
-    whole = sum(len(piece.output) for piece in rendered) * parallel.world_size()
-    discriminator.requires_grad_(True)
-    totals: dict[str, Tensor] = {}
-    for piece in rendered:
-        with autocast(device):
-            real = discriminator(piece.raster, piece.target)
-            fake = discriminator(piece.raster, piece.output)
-        loss = losses.lsgan_discriminator([score.float() for score in real], [score.float() for score in fake])
-        share = len(piece.output) / whole
-        (share * loss).backward()
-        add_to(totals, {"discriminator": loss}, share)
-    parallel.sum_gradients(optimizer)
-    optimizer.step()
+    for moved in (optimizer, judge):
+        if moved is not None:
+            parallel.sum_gradients(moved)
+            moved.step()
     return totals
+
+
+def opposed(discriminator: nn.Module, raster: Tensor, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The losses of renderer and discriminator over a picture: the discriminator judges it once for both.
+
+    raster: level 0 of the buffer (B, C, H, W). output, target: (B, 3, H, W). The gradient of the first loss reaches the
+    output alone, that of the second the discriminator alone.
+    """
+    fake = output.detach().requires_grad_()
+    scores = discriminator(raster, fake)
+    loss = losses.lsgan_generator(scores)
+    (slope,) = torch.autograd.grad(loss, fake, retain_graph=True)
+    of_output = loss.detach() + ((output - fake.detach()) * slope).sum()
+    return of_output, losses.lsgan_discriminator(discriminator(raster, target), scores)
 
 
 def picture_losses(

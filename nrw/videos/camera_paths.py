@@ -10,7 +10,11 @@ from scipy.spatial.transform import Rotation, Slerp
 from nrw.core.errors import UserError
 from nrw.core.io import read_json, write_json
 from nrw.core.limits import SIDE_MULTIPLE
+from nrw.core.nearest import suggested_path, suggestion
 from nrw.geometry.cameras import Camera, fitted
+
+FIELDS = ("fps", "width", "height", "frames", "keyframes")
+ENTRY_FIELDS = ("cam_from_world", "fx", "fy", "cx", "cy", "appearance")  # of a frame; a key frame has a time too
 
 
 def smoothstep(n: int) -> np.ndarray:
@@ -88,17 +92,22 @@ def read_path(file: Path | str) -> CameraPath:
 
     With "keyframes" in place of "frames", every entry also has a "time" in seconds, increasing from 0; the frames
     between are interpolated as by `joint`, appearances linearly. Width and height are multiples of 8. Raises UserError
-    for a file that is missing, is not JSON, or does not follow this description.
+    for a file that is missing, is not JSON, has an unknown field, or does not follow this description otherwise.
     """
     file = Path(file)
     try:
         document = read_json(file)
     except FileNotFoundError:
-        raise UserError(f"camera path {file} does not exist") from None
+        raise UserError(f"camera path {file} does not exist.{suggested_path(file)}") from None
+    except IsADirectoryError:
+        raise UserError(f"camera path {file} is a folder: name the JSON file in it") from None
+    except OSError as error:
+        raise UserError(f"camera path {file} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"camera path {file} is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise UserError(f"camera path {file}: an object with fps, width, height and frames is expected")
+    _reject_unknown(document, FIELDS, str(file))
     fps, width, height = (_number(document, key, str(file)) for key in ("fps", "width", "height"))
     if fps <= 0 or min(width, height) <= 0 or width % SIDE_MULTIPLE or height % SIDE_MULTIPLE:
         raise UserError(
@@ -112,12 +121,22 @@ def read_path(file: Path | str) -> CameraPath:
     for number, entry in enumerate(document[kinds[0]]):
         where = f"{file}, {kinds[0]}[{number}]"
         cameras.append(_read_camera(entry, int(width), int(height), where))
+        _reject_unknown(entry, ENTRY_FIELDS + ("time",) * (kinds[0] == "keyframes"), where)
         appearances.append(_read_appearance(entry.get("appearance"), where))
         if kinds[0] == "keyframes":
             times.append(_number(entry, "time", where))
     if kinds[0] == "keyframes":
         return _between_keyframes(fps, cameras, appearances, times, file)
     return CameraPath(fps, cameras, appearances)
+
+
+def _reject_unknown(entry: Mapping, known: Sequence[str], where: str) -> None:
+    for key in entry:
+        if key not in known:
+            raise UserError(
+                f"camera path {where}: there is no field {key!r}.{suggestion(key, known)} The fields: "
+                f"{', '.join(known)} (docs/camera-path.md)"
+            )
 
 
 def _number(entry: dict, key: str, where: str) -> float:

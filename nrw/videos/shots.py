@@ -104,7 +104,7 @@ def draw(
 
 def edit_of(model: "SceneModel", dataset: PackedDataset, replacements: Mapping[str, str]) -> np.ndarray | None:
     """Build the table of `scene.editing` for views whose labels are predicted. Raises UserError as `editing.table`."""
-    predicted = None if model.completion is None else model.completion.labels
+    predicted = None if model.completion is None else model.completion.labels.tolist()
     return editing.table(replacements, dataset.meta, predicted)
 
 

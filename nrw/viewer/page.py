@@ -16,6 +16,7 @@ import viser
 from nrw.core.errors import UserError
 from nrw.dataset.packed import known_camera
 from nrw.geometry.pointcloud import spacing
+from nrw.viewer.address import url
 from nrw.viewer.scheduler import DrawScheduler
 from nrw.viewer.session import PICTURE, Look, Session, Viewpoint, thinned
 
@@ -35,7 +36,7 @@ Wanted = tuple[Viewpoint, Look, int]  # a picture: from where, of what, and its 
 
 
 class Page:
-    """A web server for one session, on `host` and `port` (the next free one if it is in use).
+    """A web server for one session, on `host` and `port`, which must be free (`address.free_port`).
 
     All browsers share what is shown and the key frames; each has its own camera. See docs/viewer.md.
     """
@@ -46,7 +47,7 @@ class Page:
         self._lock = threading.RLock()  # viser runs callbacks in several threads
         with _silence():
             self.server = viser.ViserServer(host, port, label=f"nrw: {session.files.name}", verbose=False)
-        self.url = f"http://{'localhost' if host == '0.0.0.0' else host}:{self.server.get_port()}"
+        self.url = url(host, self.server.get_port())
         self.scheduler = DrawScheduler(self._draw, self._show)
         self.server.gui.configure_theme(show_logo=False, show_share_button=False)  # sharing opens a public tunnel
         self._add_scene()
@@ -276,7 +277,7 @@ class Page:
 
     def _save_path(self, client: viser.ClientHandle) -> str:
         path = self.session.save_path(self._name.value, self.size)
-        command = f"nrw video {self.session.files.root} {path} {path.with_suffix('.mp4')}"
+        command = self.session.video_command(path)
         self._list_keyframes()
         self._recorded.content += f"\n\nSaved. To make the video:\n\n```\n{command}\n```"
         logger.info("%s", command)

@@ -1,5 +1,6 @@
 """The viewer without the browser: pictures from any viewpoint, snapshots, key frames."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -116,7 +117,8 @@ class Session:
             if look.mode == DEPTH:
                 return depth_picture(seen.depth.cpu().numpy(), self.model.spec.near)
             if look.mode == LABELS:
-                labels = seen.view.labels if self.edit is None else self.edit[seen.view.labels]
+                predicted = seen.view.labels.cpu().numpy()
+                labels = predicted if self.edit is None else self.edit[predicted]
                 return ade20k.colorize(labels.repeat(self.views.scale, 0).repeat(self.views.scale, 1))
             return self.views.draw(seen, shots.blended(look.weights, self.code), self.edit, look.weights)
 
@@ -163,6 +165,10 @@ class Session:
         path = self.files.camera_path(name)
         camera_paths.write_keyframes(path, camera_paths.CameraPath(FPS, cameras, list(weights)), times)
         return path
+
+    def video_command(self, path: Path) -> str:
+        """The command, quoted for a shell, that makes a video of a saved path, beside it."""
+        return shlex.join(["nrw", "video", *map(str, (self.files.root, path, path.with_suffix(".mp4")))])
 
 
 def thinned(count: int, limit: int) -> np.ndarray:

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from browser_page import console_errors, requested, resize
 from PIL import Image
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 from tiny_scene import frames_of, make_scene
 
 from nrw.core.io import read_image, read_json
@@ -71,8 +73,18 @@ def settled(browser):
     raise AssertionError("the picture does not settle")
 
 
-def button(browser, name):
-    return next(found for found in browser.find_elements(By.TAG_NAME, "button") if found.text.strip() == name)
+def at_button(browser, name, ask):
+    """What `ask` gives of the button, asked again where the page has drawn it anew meanwhile."""
+
+    def asked(browser):
+        buttons = browser.find_elements(By.TAG_NAME, "button")
+        return [ask(found) for found in buttons if found.text.strip() == name][:1]
+
+    return WebDriverWait(browser, PATIENCE, ignored_exceptions=[StaleElementReferenceException]).until(asked)[0]
+
+
+def click(browser, name):
+    at_button(browser, name, lambda button: button.click())
 
 
 def drag(browser, x, y):
@@ -118,14 +130,14 @@ def test_a_moved_camera_and_another_photo_change_the_picture(page):
 def test_depth_and_labels_and_points_are_shown(page):
     shown = {}
     for mode in ("depth", "labels", "colour", "picture"):
-        button(page, mode).click()
+        click(page, mode)
         notice(page, mode + (" in the light" if mode == "picture" else "\n"))
         shown[mode] = settled(page)
-    button(page, "points").click()
+    click(page, "points")
     notice(page, "6000 of 6000 points")
     time.sleep(2)
     shown["points"] = picture(page)
-    button(page, "picture").click()
+    click(page, "picture")
     different = [np.abs(a - b).mean() > 1 for a in shown.values() for b in shown.values() if a is not b]
     assert all(different)
     gray = shown["depth"]
@@ -133,18 +145,18 @@ def test_depth_and_labels_and_points_are_shown(page):
 
 
 def test_key_frames_are_recorded_and_filmed_and_a_snapshot_is_kept(page, scene, tmp_path):
-    button(page, "Save path").click()
+    click(page, "Save path")
     notice(page, "at least 2 key frames")
     seconds = page.find_element(By.XPATH, "//label[.='Seconds']/following::input[1]")
     seconds.send_keys(Keys.CONTROL, "a")
     seconds.send_keys("0.5")
-    button(page, "Add key frame").click()
+    click(page, "Add key frame")
     notice(page, "Key frames: 1")
     drag(page, 100, 0)
     settled(page)
-    button(page, "Add key frame").click()
+    click(page, "Add key frame")
     notice(page, "Key frames: 2")
-    button(page, "Save path").click()
+    click(page, "Save path")
     notice(page, "nrw video")
     path = scene / "paths" / "path.json"
     assert [entry["time"] for entry in read_json(path)["keyframes"]] == [0, 0.5]
@@ -153,7 +165,7 @@ def test_key_frames_are_recorded_and_filmed_and_a_snapshot_is_kept(page, scene, 
     assert second[1, 2] < -0.8  # the camera's down is the world's
     subprocess.run([NRW, "video", scene, path, tmp_path / "walk.mp4"], check=True, capture_output=True)
     assert frames_of(tmp_path / "walk.mp4") == (13, (512, 288))
-    button(page, "Snapshot").click()
+    click(page, "Snapshot")
     notice(page, "0001.png")
     assert max(read_image(scene / "snapshots" / "0001.png").shape) == 512
 
@@ -166,7 +178,7 @@ def test_it_fits_a_desktop_and_a_phone(page, width, height):
     canvas = page.find_element(By.TAG_NAME, "canvas").rect
     assert (round(canvas["width"]), round(canvas["height"])) == (width, height)
     for name in ("picture", "points", "Snapshot"):
-        place = button(page, name).rect
+        place = at_button(page, name, lambda button: button.rect)
         assert place["x"] >= 0 and place["x"] + place["width"] <= width
 
 

@@ -3,7 +3,6 @@
 Each fixture takes the run one stage further and through one kind of accident; the tests look at what was left.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -11,6 +10,7 @@ import signal
 
 import pytest
 from safetensors.torch import load_file
+from tiny_run import content
 
 from nrw.core.io import read_json
 from nrw.core.pieces import chunk
@@ -170,20 +170,5 @@ def test_two_gpus_are_one_job_of_two_processes(cluster, survived, on_two_gpus):
     assert before.keys() == after.keys()
     for name, weights in before.items():
         # Where a gradient is almost 0, as that of many points is, Adam makes steps (of 0.002) of rounding errors: 1e-4
-        # in the mean. With half of each batch lost it is 8e-4 to 6e-3.
-        assert (after[name] - weights).abs().mean() < 3e-4, name
-
-
-def content(results):
-    """Hash of every result by path, None where it holds times or the order of rows."""
-    skipped = {"logs", "benchmarks", "checkpoints"}
-    undetermined = {".key", ".db", ".jsonl"}
-    found = {}
-    for path in sorted(results.rglob("*")):
-        relative = path.relative_to(results)
-        if path.is_dir() or skipped & set(relative.parts) or "tfevents" in path.name:
-            continue
-        found[relative] = hashlib.sha256(path.read_bytes()).hexdigest()
-        if path.suffix in undetermined or path.parent.name == "reports" or path.name in ("summary.json", "report.html"):
-            found[relative] = None
-    return found
+        # to 4e-4 in the mean. With half of each batch lost it is 8e-4 to 6e-3.
+        assert (after[name] - weights).abs().mean() < 7e-4, name

@@ -17,6 +17,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute in float32 on every machine: what holds exactly there holds but roughly in bfloat16."""
+    monkeypatch.setattr("nrw.core.device.has_bfloat16", lambda device: False)
+
+
 @pytest.fixture(scope="module")
 def tower(tmp_path_factory, one_thread) -> Path:
     """The folder of a tiny scene, trained for no time."""

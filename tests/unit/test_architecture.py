@@ -17,7 +17,7 @@ FLOORS = [  # from the ground; docs/architecture.md says what each room is for
     {"training", "detail"},
     {"scene"},
     {"evaluation", "videos"},
-    {"report", "viewer"},
+    {"report", "viewer", "preflight"},
     {"cli"},
 ]
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -59,8 +59,28 @@ def test_a_scene_that_is_not_trained_names_the_target_to_run(scene, tmp_path):
 def test_unknown_photos_and_file_types_are_user_errors(scene, tmp_path):
     assert "photo 0099 is not in the data set" in run("interpolate", scene, "0000", "0099", "0001", tmp_path, code=1)
     assert ".csv or .npy" in run("style-distances", scene, tmp_path / "table.txt", code=1)
-    assert "ends in .mp4" in run("video", scene, tmp_path / "p.json", tmp_path / "clip.avi", code=1)
     assert "does not exist" in run("video", scene, tmp_path / "p.json", tmp_path / "clip.mp4", code=1)
+
+
+def test_an_output_that_cannot_be_written_is_said_before_anything_is_drawn(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(shots, "draw", lambda *args, **options: pytest.fail("a frame was drawn"))
+    monkeypatch.setattr(SceneModel, "render_view", lambda *args, **options: pytest.fail("a view was drawn"))
+    (tmp_path / "file").touch()
+    write_path(tmp_path / "path.json", CameraPath(6, [PackedDataset(scene / "dataset").view("0003").camera], [None]))
+    inside = tmp_path / "file" / "clip.mp4"
+    assert "cannot be written" in run("video", scene, tmp_path / "path.json", inside, code=1)
+    assert "cannot be written" in run("interpolate", scene, "0002", "0000", "0005", tmp_path / "file", code=1)
+    assert "cannot be written" in run("render", scene, scene / "aligned", tmp_path / "file", code=1)
+    assert "cannot be written" in run("evaluate", scene, tmp_path / "file", code=1)
+    assert "ends in .mp4" in run("video", scene, tmp_path / "path.json", tmp_path / "clip.avi", code=1)
+    assert ".csv or .npy" in run("appearance-vectors", scene, tmp_path / "table.txt", code=1)
+
+
+def test_a_film_named_after_the_hour_is_made(scene, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_path(tmp_path / "path.json", CameraPath(6, [PackedDataset(scene / "dataset").view("0003").camera], [None]))
+    run("video", scene, "path.json", "18:30.mp4")
+    assert frames_of(tmp_path / "18:30.mp4")[0] == 1
 
 
 def test_evaluate_writes_metrics_and_sheets(scene, tmp_path):
@@ -136,6 +156,9 @@ def test_render_takes_photos_and_edited_labels_from_a_folder(scene, tmp_path):
     assert same == [True, True]
     assert [path.name for path in (tmp_path / "painted").iterdir()] == ["0000.png"]
     assert not np.array_equal(read_image(tmp_path / "painted/0000.png"), read_image(tmp_path / "plain/0000.png"))
+    write_image(folder / "0000_seg.png", np.full((HEIGHT, WIDTH, 3), SKY, np.uint8))  # as painting programs save gray
+    run("render", scene, folder, tmp_path / "rgb", "--photo", "0000")
+    assert np.array_equal(read_image(tmp_path / "rgb/0000.png"), read_image(tmp_path / "changed/0000.png"))
     assert "name its photo" in run("render", scene, folder, tmp_path / "x", "--labels", painted, code=1)
     assert "has no photo 0009" in run("render", scene, folder, tmp_path / "x", "--photo", "0009", code=1)
     (tmp_path / "empty").mkdir()

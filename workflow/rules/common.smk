@@ -1,14 +1,20 @@
-import hashlib
 import os
+import sys
+from fnmatch import fnmatch
 
 from nrw.config.choices import PHOTO_STAGES, VIDEO_KINDS, stage_settings
-from nrw.jobs import requests
+from nrw.config.sources import check_sources
+from nrw.core.folder import list_folder
+from nrw.jobs import messages, requests
 from nrw.scene.files import SceneFiles
 
 SCENES = config["scenes"]
 FROM_PHOTOS = [scene for scene, source in SCENES.items() if "photos" in source]
 FROM_ALIGNED = [scene for scene, source in SCENES.items() if "aligned" in source]
+# the files of each scene's folder, hidden ones and links to folders treated as the import does
+FOUND = {scene: list_folder(*source.values()) for scene, source in SCENES.items()}
 FILES = SceneFiles(Path("results", "{scene}"))
+SOURCES = {scene: FILES.of(scene).source for scene in SCENES}
 DETAILED = config["buffer"]["detail"]
 KINDS = [*VIDEO_KINDS, *config["videos"]["extra"]]
 GPU = 1 if config["device"] == "cuda" else 0
@@ -18,31 +24,32 @@ SEGMENTED = FROM_PHOTOS if config["segmentation"]["model"] != "none" else []
 LABELLED = SEGMENTED + [
     scene
     for scene in FROM_ALIGNED
-    if any(Path(SCENES[scene]["aligned"]).rglob("*_seg*.png"))
+    if any(fnmatch(name, "*_seg*.png") for name in FOUND[scene].files)
 ]
+
+if workflow.is_main_process:
+    with exit_with_message():
+        check_sources(SCENES, SOURCES)
+    if locked := messages.locked(Path(".snakemake/locks"), SCENES, sys.argv):
+        print(locked, file=sys.stderr)
 
 # torch's threads spin shortly and then sleep: as fast as spinning on an idle machine, and many times faster on a busy one
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 wildcard_constraints:
-    scene="|".join(map(re.escape, SCENES)),
+    scene="|".join(map(re.escape, SCENES)) or "(?!)",
     kind=r"[\w-]+",
 
 
 def count_photos(scene):
     """Files in a scene's folder, an upper bound of its photos; known before anything has run."""
-    source = SCENES[scene]
-    names = [
-        name for _, _, files in os.walk(next(iter(source.values()))) for name in files
-    ]
-    return max(
-        1, sum("aligned" not in source or "_reference" in name for name in names)
-    )
+    names = FOUND[scene].files
+    return max(1, sum(scene in FROM_PHOTOS or "_reference" in name for name in names))
 
 
 PHOTOS = {scene: count_photos(scene) for scene in SCENES}
-LARGEST = requests.Load.of(max(PHOTOS.values()), config, threads=16)
+LARGEST = requests.Load.of(max(PHOTOS.values(), default=1), config, threads=16)
 
 
 scattergather:
@@ -85,23 +92,13 @@ def any_of(scenes):
     return "|".join(map(re.escape, scenes)) or "(?!)"
 
 
-def listing(folder):
-    """A fingerprint of a folder's files: as a parameter it reruns the import when a photo is added, removed or changed.
+def listing(wildcards):
+    """The fingerprint of a scene's folder: as a parameter it reruns the import when a photo is added, removed or changed.
 
-    The folder is no `input`, because the import itself says best what is wrong with it.
+    The folder is no `input`, because the import itself says best what is wrong with it, and no parameter, because it is
+    the same however it is spelt.
     """
-    digest = hashlib.sha256()
-    for parent, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            path = os.path.join(parent, name)
-            status = os.stat(path) if os.path.exists(path) else None
-            digest.update(
-                os.fsencode(
-                    f"{path}\0{status and (status.st_size, status.st_mtime_ns)}\0"
-                )
-            )
-    return digest.hexdigest()
+    return FOUND[wildcards.scene].fingerprint()
 
 
 def cloud(wildcards):

@@ -18,8 +18,7 @@ rule import_aligned:
     resources:
         **asks("import_aligned"),
     params:
-        folder=lambda wildcards: SCENES[wildcards.scene]["aligned"],
-        listing=lambda wildcards: listing(SCENES[wildcards.scene]["aligned"]),
+        listing=listing,
         settings=config["dataset"],
         seed=config["seed"],
     message:

@@ -164,6 +164,7 @@ rule fuse_depths:
     params:
         settings=pick("mvs", "min_views", "voxel_size"),
         masked=MASKED,
+        sky=config["segmentation"]["sky"],
         ground=config["segmentation"]["ground"],
     message:
         "{wildcards.scene}: fusing the depths into a surface"

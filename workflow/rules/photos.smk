@@ -1,6 +1,9 @@
 rule photos:
     input:
-        expand([FILES.photos_csv, FILES.upright_photos], scene=FROM_PHOTOS),
+        expand(
+            [FILES.photos_csv, FILES.upright_photos, FILES.usable_photos],
+            scene=FROM_PHOTOS,
+        ),
     message:
         "the photos are read"
 
@@ -24,10 +27,28 @@ rule import_photos:
     resources:
         **asks("import_photos"),
     params:
-        folder=lambda wildcards: SCENES[wildcards.scene]["photos"],
-        listing=lambda wildcards: listing(SCENES[wildcards.scene]["photos"]),
+        listing=listing,
         settings=config["ingest"],
     message:
         "{wildcards.scene}: reading the photos"
     script:
         "../scripts/import_photos.py"
+
+
+# a rule of its own, because Snakemake deletes what a failed job has written, and the user needs the table then
+rule check_photos:
+    input:
+        FILES.photos_csv,
+    output:
+        FILES.usable_photos,
+    log:
+        FILES.log("check_photos"),
+    benchmark:
+        FILES.record("check_photos")
+    localrule: True
+    resources:
+        **asks("check_photos"),
+    message:
+        "{wildcards.scene}: are there enough photos?"
+    script:
+        "../scripts/check_photos.py"

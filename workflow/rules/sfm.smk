@@ -23,6 +23,7 @@ rule extract_features:
     input:
         images=FILES.upright_photos,
         table=FILES.photos_csv,
+        usable=FILES.usable_photos,
     output:
         FILES.features,
     log:
@@ -97,6 +98,8 @@ rule merge_matches:
     threads: 1
     resources:
         **asks("merge_matches"),
+    params:
+        seed=config["seed"],
     message:
         "{wildcards.scene}: gathering the matches"
     script:

@@ -5,9 +5,11 @@ from nrw.jobs.stage_log import stage_log
 with stage_log(snakemake.log[0]):
     import torch
 
+    from nrw.jobs.gpus import take
     from nrw.scene.files import SceneFiles
     from nrw.videos.shots import film
 
+    take(snakemake.resources.gpu, snakemake.config["device"])
     torch.set_num_threads(snakemake.threads)
     files, device = SceneFiles(Path(snakemake.input.dataset).parent), snakemake.params.device
     if snakemake.input.cloud:

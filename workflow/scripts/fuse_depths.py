@@ -15,5 +15,6 @@ with stage_log(snakemake.log[0]):
         threads=snakemake.threads,
         segmentation_dir=Path(snakemake.input.labels).parent if snakemake.input.labels else None,
         masked=labels_of(snakemake.params.masked),
+        sky=labels_of(snakemake.params.sky),
         ground=labels_of(snakemake.params.ground),
     )

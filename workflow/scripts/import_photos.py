@@ -4,7 +4,7 @@ with stage_log(snakemake.log[0]):
     from nrw.photos.importing import import_photos
 
     import_photos(
-        snakemake.params.folder,
+        snakemake.config["scenes"][snakemake.wildcards.scene]["photos"],
         snakemake.output.table,
         snakemake.output.images,
         threads=snakemake.threads,

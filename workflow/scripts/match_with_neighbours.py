@@ -9,8 +9,10 @@ with stage_log(snakemake.log[0]):
     from nrw.core.io import write_json
     from nrw.core.pieces import chunk
     from nrw.geometry.cameras import read_cameras
+    from nrw.jobs.gpus import take
     from nrw.mvs.geometric import match_with_neighbours
 
+    take(snakemake.resources.gpu, snakemake.config["device"])
     torch.set_num_threads(snakemake.threads)
     out = Path(snakemake.output[0])
     ids = chunk(list(read_cameras(snakemake.input.sparse)), snakemake.wildcards.scatteritem)

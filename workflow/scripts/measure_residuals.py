@@ -9,8 +9,10 @@ with stage_log(snakemake.log[0]):
     from nrw.core.pieces import chunk
     from nrw.dataset.packed import PackedDataset
     from nrw.detail.residuals import measure_residuals
+    from nrw.jobs.gpus import take
     from nrw.scene.files import SceneFiles
 
+    take(snakemake.resources.gpu, snakemake.config["device"])
     torch.set_num_threads(snakemake.threads)
     source, out = snakemake.input, Path(snakemake.output[0])
     files = SceneFiles(Path(source.dataset).parent)

@@ -9,7 +9,9 @@ with stage_log(snakemake.log[0]):
     from nrw.core.pieces import chunk
     from nrw.framebuffers.rasters import rasterize_photos
     from nrw.geometry.cameras import read_cameras
+    from nrw.jobs.gpus import take
 
+    take(snakemake.resources.gpu, snakemake.config["device"])
     torch.set_num_threads(snakemake.threads)
     out = Path(snakemake.output[0])
     report = rasterize_photos(

@@ -2,13 +2,13 @@ import jsonschema
 import pytest
 import yaml
 
-from nrw.config.resolve import SCHEMA, check_folders, merge, resolve, scene_name
+from nrw.config.resolve import SCHEMA, check_folders, merge, resolve, resolve_or_exit
 from nrw.core.errors import UserError
 
 KEYWORDS = {
     *("$schema", "type", "enum", "default", "description", "pattern", "required", "items", "properties"),
     *("additionalProperties", "propertyNames", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-    *("minItems", "maxItems", "minProperties", "maxProperties"),
+    *("format", "minLength", "minItems", "maxItems", "minProperties", "maxProperties"),
 }
 
 
@@ -51,10 +51,14 @@ def test_merge_leaves_its_arguments_alone():
         ({"photos": "p", "device": "gpu"}, "device: 'gpu' is not one of"),
         ({"photos": "p", "sfm": {"max_features": "many"}}, "sfm.max_features: 'many' is not of type 'integer'"),
         ({"photos": "p", "framebuffers": {"splat": 2}}, "splat is 2: it must be odd"),
-        ({"photos": "p", "preset": "drafty"}, "choose one of draft, paper, standard"),
+        ({"photos": "p", "preset": "drafty"}, "Did you mean 'draft'. Choose one of draft, paper, standard"),
         ({"scenes": {"a": {"photos": "p", "aligned": "q"}}}, "scenes.a"),
         ({"scenes": {"a b": {"photos": "p"}}}, "'a b' does not match"),
-        ({}, "--config photos="),
+        ({"scenes": {"..": {"photos": "p"}}}, "'..' does not match"),
+        ({"scenes": {"a": {"photos": ""}}}, "scenes.a.photos: '' should be non-empty"),
+        ({"scenes": ["p"], "photos": "q"}, "scenes: .* is not of type 'object'"),
+        ({"photos": ""}, "photos: '' should be non-empty"),
+        ({"photos": "p", "mvs": "{max_size: 480"}, "mvs: '{max_size: 480' is not YAML"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(user, message):
@@ -95,22 +99,24 @@ def test_an_edit_of_the_labels_is_checked_before_the_run():
     unlabelled = {"segmentation": {"model": "none"}, "videos": {"edit": {"grass": "sidewalk"}}}
     with pytest.raises(UserError, match=r"segmentation\.model is none"):
         resolve({"photos": "p", **unlabelled})
-    assert resolve({"scenes": {"old": {"aligned": "p"}}, **unlabelled})["videos"][
-        "edit"
-    ]  # has labels of its own, or not
+    aligned = {"scenes": {"old": {"aligned": "p"}}, "preset": "paper"}  # has labels of its own, or not
+    assert resolve({**aligned, **unlabelled})["videos"]["edit"]
 
 
-def test_scene_names_are_safe():
-    assert scene_name("/a/b'; rm -rf $HOME #") == "b_rm_-rf_HOME"
-    assert scene_name("/a/../..") == "scene"
+def test_without_a_scene_the_process_ends_with_what_to_write():
+    with pytest.raises(SystemExit, match=r"^Error: No photos: .*--config photos="):
+        resolve_or_exit({}, [])
 
 
-def test_a_missing_folder_is_named_before_anything_runs(tmp_path):
+def test_a_folder_that_cannot_be_read_is_named_before_anything_runs(tmp_path, no_root):
     (tmp_path / "file").touch()
     check_folders({"place": {"photos": str(tmp_path)}})
     for folder, found in ((tmp_path / "absent", "does not exist"), (tmp_path / "file", "is a file")):
         with pytest.raises(UserError, match=rf"scenes\.place\.photos: the folder .*{folder.name}' {found}"):
             check_folders({"place": {"photos": str(folder)}})
+    (tmp_path / "private").mkdir(mode=0)
+    with no_root(), pytest.raises(UserError, match=r"private' cannot be read \(Permission denied\)\. Give yourself"):
+        check_folders({"place": {"photos": str(tmp_path / "private")}})
 
 
 def test_every_key_of_the_schema_is_json_schemas_own():

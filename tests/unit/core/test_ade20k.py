@@ -98,6 +98,7 @@ class TestColors:
     def test_the_nearest_color_counts_and_strange_ones_are_unknown(self):
         colors = np.array([[[10, 226, 233], [128, 0, 255]]], np.uint8)
         assert ade20k.labels_from_colors(colors).tolist() == [[3, 0]]
+        np.testing.assert_allclose(ade20k.palette_distance(colors), [[41**0.5, 128 - 31]], rtol=1e-6)
 
     def test_many_colors(self):
         colors = np.random.default_rng(0).integers(0, 256, (300, 301, 3), np.uint8)

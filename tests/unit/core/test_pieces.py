@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from nrw.core.pieces import chunk, pending
+from nrw.core.pieces import chunk, pending, remove_others
 
 
 def test_chunks_cover_everything_once():
@@ -88,3 +88,11 @@ def test_a_missing_input_is_an_error(three_photos):
     source.unlink()
     with pytest.raises(FileNotFoundError):
         run()
+
+
+def test_files_of_photos_that_are_gone_are_deleted_and_no_others(tmp_path):
+    for name in ("0000_seg.png", "0001_seg.png", "0001_seg_rgb.png", "0001.png", "my_seg.png", "index.csv"):
+        (tmp_path / name).touch()
+    remove_others(["0000"], lambda photo_id: [tmp_path / f"{photo_id}_seg.png", tmp_path / f"{photo_id}_depth.png"])
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {"0000_seg.png", "0001_seg_rgb.png", "0001.png", "my_seg.png", "index.csv"}

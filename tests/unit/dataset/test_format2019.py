@@ -112,6 +112,16 @@ class TestImport:
         import_aligned(folder, tmp_path / "aligned", **SETTINGS)
         assert not list((tmp_path / "aligned").glob("*_seg*.png"))
 
+    def test_photos_of_an_earlier_import_do_not_stay(self, release, tmp_path):
+        folder, _ = release
+        import_aligned(folder, tmp_path / "aligned", **SETTINGS)
+        for path in folder.glob("train/0002_*.png"):
+            path.unlink()
+        import_aligned(folder, tmp_path / "aligned", **SETTINGS)
+        assert {path.name[:4] for path in (tmp_path / "aligned").glob("*.png")} == {"0000", "0001", "0005"}
+        export_aligned(tmp_path / "aligned", tmp_path / "out")
+        assert not list((tmp_path / "out").glob("*/0002_*"))
+
     def test_all_problems_are_listed_at_once(self, release, tmp_path):
         folder, _ = release
         (folder / "train" / "0000_color.png").unlink()
@@ -130,6 +140,11 @@ class TestImport:
             "  val/0001_seg_rgb.png is missing, though other photos have labels",
         ]
         assert not (tmp_path / "aligned").exists()
+
+    def test_labels_that_ade20k_does_not_have(self, release, tmp_path):
+        write_image(release[0] / "train" / "0002_seg.png", np.full((16, 24), 151, np.uint8))
+        with pytest.raises(UserError, match=r"0002_seg\.png has the value 151"):
+            import_aligned(release[0], tmp_path / "aligned", **SETTINGS)
 
     def test_a_folder_without_pictures(self, tmp_path):
         with pytest.raises(UserError, match=r"no aligned data set.*0000_reference\.png"):

@@ -1,10 +1,17 @@
 import torch
 from small_networks import SPEC
 
-from nrw.detail.painting import alpha_of, enlarged, joined, lit_points, sharpened, smooth_light, spread_out
+from nrw.detail.painting import (
+    SHARPENING,
+    alpha_of,
+    enlarged,
+    joined,
+    lit_points,
+    sharpened,
+    spread_out,
+)
 from nrw.geometry.pointcloud import decode_lighting
-from nrw.models.appearance import paint_measured
-from nrw.models.terms import without_cloud
+from nrw.models.appearance import paint_labels, paint_measured
 
 
 def test_a_constant_stays_constant_and_nothing_bleeds_over_the_outline():
@@ -30,29 +37,33 @@ def test_coverage_is_soft_at_the_outline_alone():
     torch.testing.assert_close(picture, torch.full((3, 8, 8), 0.5))
 
 
-def test_sharpening_gains_in_the_finest_detail_only():
+def test_sharpening_gains_in_the_finest_brightness_only():
     hit = torch.ones(32, 32, dtype=torch.bool)
     hit[:, :8] = False
     column = torch.arange(32.0)
     stripes = torch.where(column % 2 < 1, 0.1, -0.1)  # as fine as pixels get
     wave = 0.1 * torch.sin(column * 2 * torch.pi / 32)
-    for logs, gain in ((stripes, 1.3), (wave, 1.0)):
-        found = sharpened(logs.expand(3, 32, 32) * hit, hit)[:, :, 12:30]
-        ratio = found.square().sum() / (logs.expand(3, 32, 32)[:, :, 12:30].square().sum())
-        assert abs(float(ratio.sqrt()) - gain) < 0.02
+    gray, color = torch.ones(3, 1, 1), torch.tensor([1.0, -1, 0]).view(3, 1, 1)
+    whole, half = torch.ones(1, 32, 32), torch.full((1, 32, 32), 0.5)
+    most = 1 + SHARPENING
+    cases = [(stripes * gray, whole, most), (wave * gray, whole, 1), (stripes * color, whole, 1)]
+    cases += [(stripes * gray, half, 2 * most)]  # what little trust takes, the gain gives back
+    for logs, trust, gain in cases:
+        logs = logs.expand(3, 32, 32)
+        ratio = sharpened(logs * hit, trust, hit)[:, :, 12:30].square().sum() / logs[:, :, 12:30].square().sum()
+        assert abs(float(ratio.sqrt()) - gain) < 0.04
     flat = torch.full((3, 32, 32), 0.2) * hit
-    torch.testing.assert_close(sharpened(flat, hit), flat)  # nothing at an outline, nothing beside it
+    torch.testing.assert_close(sharpened(flat, whole, hit), flat)  # nothing at an outline, nothing beside it
 
 
 def test_the_parts_of_a_picture_add_up_to_the_painted_whole():
-    """On a covered pixel: the lit point and what is added to it. Where nothing is seen: what is beside."""
+    """On a covered pixel: the lit point, and what its label adds."""
     z = torch.randn(3 * SPEC.color_terms + 8)
     channels = torch.randint(1, 256, (1, 3 + SPEC.lighting), dtype=torch.uint8)
     raster = torch.randn(1, SPEC.raster_channels, 1, 2)
     raster[..., :5, :, :] = raster[..., -SPEC.lighting :, :, :] = 0
     raster[0, :3, 0, 0], raster[0, 4, 0, 0] = channels[0, :3] / 127.5 - 1, 1
     raster[0, -SPEC.lighting :, 0, 0] = decode_lighting(channels[0, 3:].float())
-    whole, beside = (paint_measured(SPEC, shown, z[None]) for shown in (raster, without_cloud(SPEC, raster)))
-    on_surface = lit_points(SPEC, channels, z)[0] + smooth_light(SPEC, raster, z[None])[0, :, 0, 0]
+    whole = paint_measured(SPEC, raster, z[None])
+    on_surface = lit_points(SPEC, channels, z)[0] + paint_labels(SPEC, raster, z[None])[0, :, 0, 0]
     torch.testing.assert_close(on_surface, whole[0, :, 0, 0], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(beside[0, :, 0, 1], whole[0, :, 0, 1], atol=1e-4, rtol=1e-4)

@@ -76,7 +76,7 @@ def test_skies_blend_and_a_photo_without_sky_leaves_what_is_painted(skies):
     half, weight = skies.look_up(camera, pixel, {"sky": 0.5, "none": 0.5})
     torch.testing.assert_close(half, 0.5 * whole)
     torch.testing.assert_close(weight, torch.full_like(weight, 0.5))
-    behind = look_up(skies._sky("sky"), torch.tensor([[0.0, -1, 0]]))[1]
+    behind = look_up(skies._sky("sky"), torch.tensor([[0.0], [-1], [0]]))[1]
     assert behind.tolist() == [0]
 
 

@@ -229,12 +229,31 @@ def test_depth_survives_its_encoding():
     assert not encode_depth(np.zeros((2, 2), np.float32), 0.0).any()
 
 
+def index(root, report):
+    """Write the index of the photos in a report."""
+    photos = [{"id": photo, "file": f"été/{photo} (1).jpg"} for photo in IDS] + [{"id": "", "file": "broken.jpg"}]
+    write_csv(root / "photos.csv", photos, ["id", "file"])
+    folders = root / "aligned", root / "framebuffers", root / "mvs"
+    index_aligned(*folders, root / "photos.csv", report, max_depth=5.0)
+
+
+def test_the_folders_hold_what_the_index_names(workspace):
+    root, _, _ = workspace
+    report = run_rasterize(root)
+    run_compose(root)
+    (root / "framebuffers/colors.npy").write_bytes(b"of all photos")
+    before = {path for folder in ("aligned", "framebuffers") for path in (root / folder).iterdir()}
+    index(root, report[:2])  # 0002 is no longer registered
+    after = {path for folder in ("aligned", "framebuffers") for path in (root / folder).iterdir()}
+    gone = [f"aligned/0002_{kind}.png" for kind in aligned.ALIGNED_KINDS]
+    gone += [f"framebuffers/0002_{name}" for name in ("primitive.npy", "depth.npy", "level.npz")]
+    assert after == before - {root / name for name in gone} | {root / "aligned/index.csv"}
+
+
 def test_the_index_gives_back_cameras_and_depths(workspace):
     root, _, _ = workspace
     report = run_rasterize(root)
-    photos = [{"id": photo, "file": f"été/{photo} (1).jpg"} for photo in IDS] + [{"id": "", "file": "broken.jpg"}]
-    write_csv(root / "photos.csv", photos, ["id", "file"])
-    index_aligned(root / "aligned", root / "mvs", root / "photos.csv", reversed(report), max_depth=5.0)
+    index(root, reversed(report))
     with open(root / "aligned/index.csv", newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["id"] for row in rows] == IDS

@@ -44,6 +44,14 @@ def test_brightness_changes_the_code():
     assert (encoder.learned(encoder(x)) - encoder.learned(encoder(darker))).abs().max() > 1e-2
 
 
+def test_photos_of_several_sizes_are_encoded_together_as_they_are_alone(float32):
+    encoder = AppearanceEncoder(SPEC, 8)
+    photos = [(photo_and_buffer(1, *size)[0], torch.ones(1, *size)) for size in ((40, 56), (64, 31), (19, 64))]
+    photos[0][1][:, :20] = 0
+    alone = torch.cat([encoder(x[None], keep[None]) for x, keep in photos])
+    torch.testing.assert_close(encoder.encode(photos), alone, rtol=1e-4, atol=1e-5)
+
+
 def test_colors_are_measured_and_painted():
     """A photo is another exposure of the render, under a sky that brightens upwards, over a lawn: all recovered."""
     encoder = AppearanceEncoder(SPEC, 8)

@@ -50,7 +50,7 @@ def test_film_unet_moves_with_its_input():
     assert torch.allclose(a[..., 40:56, 40:56], b[..., 32:48, 32:48], atol=1e-5)
 
 
-def test_film_unet_treats_each_picture_of_a_batch_alone():
+def test_film_unet_treats_each_picture_of_a_batch_alone(float32):
     net = FilmUNet(NETWORK, [4], 8)
     x, z = torch.randn(3, 4, 32, 32), torch.randn(3, 8)
     assert torch.allclose(net([x], z)[1:2], net([x[1:2]], z[1:2]), atol=1e-5)
@@ -99,3 +99,16 @@ def test_film_unet_overfits_one_picture():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 5
+
+
+def test_bfloat16_changes_a_picture_little(monkeypatch):
+    """Within the rounding of its 8 bits, through a network of 4 stages; the picture itself is float32."""
+    net = FilmUNet({"base_width": 16, "max_width": 64, "stages": 4}, [12], 8)
+    x, z = torch.randn(2, 12, 48, 64), torch.randn(2, 8)
+    pictures = []
+    for native in (False, True):
+        monkeypatch.setattr("nrw.core.device.has_bfloat16", lambda device, native=native: native)
+        pictures.append(net([x], z))
+    assert pictures[1].dtype == torch.float32
+    difference = (pictures[1] - pictures[0]).square().mean().sqrt() / pictures[0].square().mean().sqrt()
+    assert 0 < difference < 0.02

@@ -13,7 +13,7 @@ from nrw.core.errors import UserError
 from nrw.dataset.packed import PackedDataset
 from nrw.models import inputs
 from nrw.models.detail_channels import decode_detail, pooled_detail
-from nrw.models.inputs import BufferSpec, PointFeatures, raster_tensors
+from nrw.models.inputs import BufferSpec, raster_tensors
 from nrw.models.terms import color_terms
 
 CONFIG = {
@@ -133,9 +133,9 @@ def test_a_spec_outlives_its_record():
 
 
 def test_view_direction_is_there_without_a_hit():
-    rays = np.array([[[0.0, 0.6, 0.8], [1.0, 0.0, 0.0]]], np.float32)
+    rays = np.array([[[0.0, 1.0]], [[0.6, 0.0]], [[0.8, 0.0]]], np.float32)
     (tensor,), _ = raster_tensors(spec(view_direction=True), [level([3.0, 0.0], rays=rays)])
-    assert np.array_equal(tensor[5:8, 0].T.numpy(), rays[0])
+    assert np.array_equal(tensor[5:8].numpy(), rays)
     with pytest.raises(UserError, match=r"set buffer\.view_direction to false"):
         raster_tensors(spec(view_direction=True), [level([3.0])])
 
@@ -187,7 +187,7 @@ def test_levels_batches_and_read_only_arrays():
                 "index": rng.integers(-1, 9, (side, side), np.int32),
                 "lighting": rng.integers(1, 256, (side, side, 2), np.uint8),
                 "labels": rng.integers(0, 7, (side, side), np.uint8),
-                "rays": rng.normal(size=(side, side, 3)).astype(np.float32),
+                "rays": rng.normal(size=(3, side, side)).astype(np.float32),
             }
             for array in arrays.values():
                 array.setflags(write=False)
@@ -203,19 +203,6 @@ def test_levels_batches_and_read_only_arrays():
         alone, index = raster_tensors(made, view)
         assert all(torch.equal(batch[position], one) for batch, one in zip(tensors, alone, strict=True))
         assert all(torch.equal(batch[position], one) for batch, one in zip(indices, index, strict=True))
-
-
-def test_point_features_gather_rows_and_are_zero_without_a_hit():
-    points = PointFeatures(3, 2)
-    assert torch.equal(points.table, torch.zeros(3, 2))
-    with torch.no_grad():
-        points.table.copy_(torch.tensor([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]))
-    out = points(torch.tensor([[[2, -1], [0, 2]]]))
-    assert out.shape == (1, 2, 2, 2)
-    assert out[0, 0].tolist() == [[3, 0], [1, 3]]
-    assert out[0, 1].tolist() == [[30, 0], [10, 30]]
-    out.sum().backward()
-    assert points.table.grad.tolist() == [[1, 1], [0, 0], [2, 2]]
 
 
 def test_crops_hold_the_same_part_of_photo_and_every_level(scene):

@@ -1,12 +1,25 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
-from nrw.models.layers import ScaledConv2d, pad_levels, pixel_norm
+from nrw.models.layers import LEAK, DoublingConv2d, ScaledConv2d, leaky_pixel_norm, pad_levels, pixel_norm
 
 
 def test_pixel_norm_by_hand():
     x = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
     assert torch.allclose(pixel_norm(x).flatten(), torch.tensor([3.0, 4.0]) / 12.5**0.5)
+
+
+def test_the_gradient_of_pixel_norm():
+    x = torch.randn(2, 5, 3, 4, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: pixel_norm(x, 1e-2), x)
+
+
+def test_leaky_relu_and_pixel_norm_in_one_are_those_after_each_other():
+    x = torch.randn(2, 5, 3, 4, dtype=torch.float64, requires_grad=True)
+    expected = pixel_norm(F.leaky_relu(x, LEAK), 1e-2)
+    torch.testing.assert_close(leaky_pixel_norm(x.clone(), 1e-2), expected)
+    assert torch.autograd.gradcheck(lambda x: leaky_pixel_norm(x.clone(), 1e-2), x)
 
 
 @pytest.mark.parametrize(("size", "stride", "extent", "out"), [(3, 1, 7, 7), (4, 1, 7, 7), (4, 2, 8, 4), (4, 2, 7, 4)])
@@ -33,3 +46,13 @@ def test_pad_levels_repeats_the_border_and_rejects_what_is_no_pyramid():
     assert torch.equal(levels[1][0, 0, 12:, :20], levels[1][0, 0, 11:12, :20].expand(4, -1))
     with pytest.raises(ValueError, match="level 1"):
         pad_levels([torch.rand(1, 1, 24, 40), torch.rand(1, 1, 24, 40)], 16)
+
+
+def test_a_doubling_convolution_is_one_of_the_doubled_picture():
+    torch.manual_seed(0)
+    doubling, plain = DoublingConv2d(5, 4).double(), ScaledConv2d(5, 4, 3).double()
+    plain.load_state_dict(doubling.state_dict())
+    torch.nn.init.normal_(plain.bias)
+    doubling.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 5, 3, 6, dtype=torch.float64)
+    torch.testing.assert_close(doubling(x), plain(F.interpolate(x, scale_factor=2, mode="nearest")))

@@ -61,3 +61,13 @@ def test_paper_code_is_mean_plus_deviation_and_masks_hold():
     assert torch.allclose(encoder(x), encoder(x, keep), atol=1e-6)
     keep[..., 16:] = 0
     assert torch.equal(encoder(x, keep), encoder(torch.where(keep > 0, x, 9.0), keep))
+
+
+def test_all_networks_compute_in_float32(monkeypatch):
+    monkeypatch.setattr("nrw.core.device.has_bfloat16", lambda device: True)
+    picture, buffer = torch.rand(1, 3, 64, 64), torch.rand(1, 7, 64, 64)
+    judge, renderer = paper2019.Discriminator(), paper2019.Renderer()
+    scores, rendered = judge(buffer, picture), renderer([buffer], torch.zeros(1, 8))
+    monkeypatch.setattr("nrw.core.device.has_bfloat16", lambda device: False)
+    assert torch.equal(rendered, renderer([buffer], torch.zeros(1, 8)))
+    assert all(torch.equal(one, other) for one, other in zip(scores, judge(buffer, picture), strict=True))

@@ -31,7 +31,7 @@ def test_it_is_vgg16_with_torchvisions_names(vgg):
     assert state["features.26.weight"].shape == (512, 512, 3, 3)
 
 
-def test_activations_are_those_after_relu_of_the_named_layers(vgg, images):
+def test_activations_are_those_after_relu_of_the_named_layers(vgg, images, float32):
     x = images[0]
     deep, shallow = vgg(x, ["conv2_2", "conv1_2"])
     state = vgg.state_dict()
@@ -88,13 +88,28 @@ def test_a_pickle_that_would_execute_is_refused(tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_failed_download_says_what_to_do(monkeypatch):
-    def unreachable(url, **options):
-        assert url == URL
-        assert options["weights_only"] and options["check_hash"]
+def test_weights_are_downloaded_once(monkeypatch, tmp_path):
+    asked = []
+
+    def download(url, path, hash_prefix):
+        assert (url, hash_prefix) == (URL, "397923af")
+        asked.append(url)
+        torch.save(VGGFeatures("random", seed=3).state_dict(), path)
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    first, second = VGGFeatures("url"), VGGFeatures("url")
+    assert len(asked) == 1
+    assert torch.equal(first.features[0].weight, VGGFeatures("random", seed=3).features[0].weight)
+    assert torch.equal(first.features[0].weight, second.features[0].weight)
+
+
+def test_a_failed_download_says_what_to_do(monkeypatch, tmp_path):
+    def unreachable(url, path, hash_prefix):
         raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", unreachable)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
     with pytest.raises(UserError, match=r"perceptual\.weights is url.*no route to host.*give its path"):
         VGGFeatures("url")
 

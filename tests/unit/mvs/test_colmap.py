@@ -49,7 +49,10 @@ def test_colmap_backend_without_cuda_or_failing(workspace, monkeypatch, tmp_path
     executable = fake_colmap(tmp_path, "COLMAP 3.8 (Commit x without CUDA)")
     with pytest.raises(UserError, match=f"{executable} is a COLMAP without CUDA"):
         patch_match(workspace.root, None)
+    with pytest.raises(UserError, match="without CUDA"):
+        colmap.require_cuda()
     fake_colmap(tmp_path, "COLMAP 3.8 (Commit x with CUDA)")
+    colmap.require_cuda()
     with pytest.raises(UserError, match="exit status 1"):
         patch_match(workspace.root, None)
 

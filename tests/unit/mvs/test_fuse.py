@@ -35,6 +35,11 @@ def test_fusion_lies_on_the_planes_and_sparse_points_fill_holes(scene, tmp_path)
     assert summary["loose_points"] > 5000
     assert summary["photos_without_depth"] == ["0005"]
     assert summary["photos"]["0000"]["coverage"] > 0.7
+    own = [Workspace(scene.mvs).read_report(photo_id)["coverage"] for photo_id in scene.cameras]
+    kept = [photo["coverage"] for photo in summary["photos"].values()]
+    assert 0 < summary["unconfirmed"] < 0.5 and summary["unconfirmed"] == pytest.approx(
+        1 - sum(kept) / sum(own), abs=1e-3
+    )
     assert summary["photos"]["0000"]["seconds"] > 0
     assert "sparse points" in summary["photos"]["0005"]["problem"]
     x, z = cloud.points[:, 0], cloud.points[:, 2]

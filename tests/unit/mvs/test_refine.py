@@ -6,7 +6,7 @@ from mvs_scene import CENTERS, HEIGHT, WIDTH, camera_at, noise_texture, render, 
 
 from nrw.mvs.gray_views import GrayView
 from nrw.mvs.matcher import Matcher
-from nrw.mvs.refine import keep_better, refine, unless_worse, upsample
+from nrw.mvs.refine import best_of, refine, unless_worse, upsample
 
 
 def ridge():
@@ -34,7 +34,7 @@ def test_a_proposal_is_taken_where_it_scores_better():
     current, proposal = truth.clone(), truth.clone()
     current[:, : WIDTH // 2], proposal[:, WIDTH // 2 :] = wrong[:, : WIDTH // 2], wrong[:, WIDTH // 2 :]
     score = matcher.score(current[None])[0]
-    taken, best = keep_better(matcher, current, score, proposal)
+    taken, best = best_of(matcher, torch.stack([current, proposal]))
     inner = (slice(10, -10), slice(30, -30))
     assert (taken == truth)[inner].float().mean() > 0.95
     assert (best >= score).all()

@@ -3,7 +3,9 @@
 import itertools
 
 import numpy as np
+import pytest
 import torch
+from launches import Launches
 
 from nrw.mvs import sgm
 
@@ -42,6 +44,39 @@ def test_sgm_sums_the_exact_path_costs():
     for y, x in itertools.product(range(height), range(width)):
         expected = sum(excess(y, x, dy, dx) for dy, dx in directions)
         np.testing.assert_allclose(total[y, :, x], expected, rtol=1e-4)
+
+
+def path_by_path(cost, p1, p2):
+    """(H, D, W): the sum over 8 directions, pixel by pixel, for a picture without edges."""
+    height, _, width = cost.shape
+    total = np.zeros_like(cost)
+    for dy, dx in itertools.product((-1, 0, 1), repeat=2):
+        path = np.zeros_like(cost)
+        for y in range(height)[:: dy or 1]:
+            for x in range(width)[:: dx or 1]:
+                path[y, :, x] = cost[y, :, x]
+                if (dy or dx) and 0 <= y - dy < height and 0 <= x - dx < width:
+                    before = path[y - dy, :, x - dx]
+                    border = np.pad(before, 1, constant_values=np.inf)
+                    least = np.minimum(np.minimum(border[:-2], border[2:]) + p1, before)
+                    path[y, :, x] += np.minimum(least, before.min() + p2) - before.min()
+        total += path if dy or dx else 0
+    return total
+
+
+@pytest.mark.parametrize("size", [(6, 5, 9), (7, 5, 4), (1, 3, 6), (5, 4, 1), (2, 1, 2)])
+def test_whole_costs_sum_exactly_in_any_order(size):
+    cost = np.random.default_rng(0).integers(0, 50, size).astype(np.float32)
+    total = sgm.aggregate(torch.from_numpy(cost), torch.zeros(size[0], size[2]), 3.0, 10.0, 1.0)
+    np.testing.assert_array_equal(total.numpy(), path_by_path(cost, 3, 10))
+
+
+def test_all_directions_go_on_together():
+    """A step costs as few launches for many labels and columns as for few, and there are as many as the longer side."""
+    for height, labels, width in ((20, 3, 31), (31, 60, 20)):
+        with Launches() as launches:
+            sgm.aggregate(torch.rand(height, labels, width), torch.rand(height, width), 0.1, 0.5, 0.3)
+        assert launches.total < 20 * 11 + 11 * 8 + 60
 
 
 def test_sgm_winner_is_the_parabolas_vertex():

@@ -1,10 +1,8 @@
 """Pictures of every kind of pixels, turn and colour profile, and focal lengths from EXIF."""
 
-import struct
-
 import numpy as np
 import pytest
-from photo_folder import copy_of, imported, noise
+from photo_folder import copy_of, imported, linear_profile, noise
 from PIL import Image, ImageCms
 
 from nrw.photos.decoding import focal_length
@@ -72,39 +70,19 @@ def test_kinds_of_pixels(folder):
     assert rows["float.tif"]["verdict"].startswith("unreadable: floating-point pixels")
 
 
-def linear_profile() -> bytes:
-    """An ICC profile (version 2, matrix and curves) with the sRGB primaries and no gamma."""
-
-    def xyz(*values):
-        return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))
-
-    name = b"linear\0"
-    tags = {
-        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + b"\0" * 79,
-        b"wtpt": xyz(0.9642, 1.0, 0.8249),
-        b"rXYZ": xyz(0.4361, 0.2225, 0.0139),
-        b"gXYZ": xyz(0.3851, 0.7169, 0.0971),
-        b"bXYZ": xyz(0.1431, 0.0606, 0.7141),
-        **{kind: b"curv" + b"\0" * 8 for kind in (b"rTRC", b"gTRC", b"bTRC")},
-    }
-    table, data = struct.pack(">I", len(tags)), b""
-    for kind, value in tags.items():
-        table += kind + struct.pack(">II", 132 + 12 * len(tags) + len(data), len(value))
-        data += value + b"\0" * (-len(value) % 4)
-    body = table + data
-    header = struct.pack(">I4sI", 128 + len(body), b"none", 0x02100000) + b"mntrRGB XYZ " + b"\0" * 12 + b"acsp"
-    return header.ljust(68, b"\0") + struct.pack(">3i", 63190, 65536, 54061).ljust(60, b"\0") + body
-
-
 def test_color_profiles(folder):
-    noise(41).save(folder / "linear.png", icc_profile=linear_profile())
+    noise(41).save(folder / "linear.png", icc_profile=linear_profile(b"linear"))
+    noise(45).save(folder / "named.png", icc_profile=linear_profile(b"Scene-referred Linear sRGB"))
     noise(42).save(folder / "srgb.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     noise(43).save(folder / "unfit.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes())
     noise(44).save(folder / "damaged.png", icc_profile=b"no profile")
     rows, images = imported(folder)
-    linear = np.asarray(noise(41)) / 255
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055) * 255  # IEC 61966-2-1
-    assert np.abs(copy_of(rows, images, "linear.png") - encoded).mean() < 3
+    for seed, file in ((41, "linear.png"), (45, "named.png")):  # a profile is what it says, not what it is called
+        linear = np.asarray(noise(seed)) / 255
+        encoded = (
+            np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055) * 255
+        )  # IEC 61966-2-1
+        assert np.abs(copy_of(rows, images, file) - encoded).mean() < 3
     for seed, file in ((42, "srgb.png"), (43, "unfit.png"), (44, "damaged.png")):
         assert np.abs(copy_of(rows, images, file) - np.asarray(noise(seed))).mean() < 3
 

@@ -54,11 +54,55 @@ def test_pictures_of_other_shapes_and_files_with_other_verdicts_are_not_duplicat
     assert verdicts_of([broken, square, wide]) == {"a.jpg": "truncated", "b.jpg": "ok", "c.jpg": "ok"}
 
 
-def test_thumbnails_are_compared_by_their_correlation():
-    bright = photo_of("a.png", noise(0))
-    dark = photo_of("b.png", noise(0).point(lambda value: 20 + value // 2))
-    assert np.linalg.norm(bright.thumbnail) == pytest.approx(1, abs=1e-5)
-    assert bright.thumbnail.mean() == pytest.approx(0, abs=1e-6)
-    assert bright.thumbnail @ dark.thumbnail > 0.99
-    assert bright.digest != dark.digest
-    assert not photo_of("c.png", Image.new("RGB", (120, 90), "gray")).thumbnail.any()
+def view(kind="", seed=0):
+    """A wall of stones with a bright window, taken from a tripod (480 x 360) in the light that `kind` names."""
+    pixels = np.asarray(noise(seed, 480, 360), np.float32) * 0.6 + 60
+    pixels += np.random.default_rng(seed).normal(0, 12, (360, 480, 1))
+    if kind == "evening":
+        pixels *= (1.0, 0.88, 0.7)
+    elif kind == "cloud":
+        pixels *= 0.85
+    elif kind == "exposure":
+        pixels = 255 * (pixels / 255).clip(0, 1) ** 1.4
+    elif kind == "lamp":
+        pixels[150:200, 200:260] += (90, 70, 30)
+    elif kind == "shadow":
+        pixels[:, :40] *= 0.55
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("light", ["evening", "cloud", "exposure", "lamp", "shadow"])
+def test_the_same_view_in_other_light_is_no_duplicate(light):
+    photos = [photo_of("day.png", view()), photo_of("other.png", view(light))]
+    mark_duplicates(photos, 64)  # their hashes are alike, or nearly so
+    assert [photo.verdict for photo in photos] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("light", ["", "evening", "lamp"])
+def test_the_same_picture_in_another_quality_size_or_format_is_a_duplicate(folder, light):
+    picture = view(light)
+    picture.save(folder / "original.png")
+    half, third = (picture.resize((480 // part, 360 // part)) for part in (2, 3))
+    picture.save(folder / "worse.jpg", quality=20)
+    picture.save(folder / "web.webp", quality=40)
+    half.save(folder / "half.jpg", quality=60)
+    third.save(folder / "third.jpg", quality=75, subsampling=2)
+    rows, _ = imported(folder, max_size=480)
+    copies = ("worse.jpg", "web.webp", "half.jpg", "third.jpg")
+    assert {file: rows[file]["verdict"] for file in copies} == dict.fromkeys(copies, "near duplicate of original.png")
+    assert rows["original.png"]["verdict"] == "ok"
+
+
+def test_a_day_from_one_tripod_is_kept_through_the_import(folder):
+    lights = ("", "evening", "cloud", "exposure", "lamp", "shadow")
+    for number, light in enumerate(lights):
+        view(light).save(folder / f"t{number}.jpg", quality=90)
+    rows, _ = imported(folder, max_size=480)
+    assert [rows[f"t{number}.jpg"]["verdict"] for number in range(len(lights))] == ["ok"] * len(lights)
+
+
+def test_pictures_without_contrast_are_duplicates_only_of_equal_ones():
+    grays = [Image.new("RGB", (120, 90), (level,) * 3) for level in (100, 101, 100)]
+    assert list(verdicts_of([photo_of(f"{i}.png", gray) for i, gray in enumerate(grays)]).values()) == [
+        "ok", "ok", "duplicate of 0.png",
+    ]  # fmt: skip

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from contextlib import contextmanager
 
 import pytest
 from finished_scene import finish_aligned_scene, finish_scene
@@ -20,6 +21,13 @@ def finished(tmp_path_factory):
 def page_of(scene, config):
     write_report(SceneFiles(scene), config, scene / "report.html")
     return (scene / "report.html").read_text(encoding="utf-8").split("<script>/**")[0]  # without Plotly's own code
+
+
+@contextmanager
+def edited(path):
+    value = read_json(path)
+    yield value
+    write_json(path, value)
 
 
 def text_of(page):
@@ -121,9 +129,26 @@ def test_figures_hold_the_cloud_in_few_bytes(finished):
 
 def test_a_failing_network_is_seen_at_the_top(tmp_path):
     scene, config = finish_scene(tmp_path)
-    metrics = read_json(scene / "evaluation" / "metrics.json")
-    metrics["protocols"]["half"]["ours"] |= {"psnr": 12.0, "ssim": 0.3}
-    write_json(scene / "evaluation" / "metrics.json", metrics)
+    with edited(scene / "evaluation" / "metrics.json") as metrics:
+        metrics["protocols"]["half"]["ours"] |= {"psnr": 12.0, "ssim": 0.3}
     page = page_of(scene, config)
     assert '<header class="poor">' in page
     assert "does not beat the recoloured cloud" in text_of(section(page, "verdict"))
+
+
+def test_a_wrong_reconstruction_is_not_called_good(tmp_path):
+    scene, config = finish_scene(tmp_path)
+    with edited(scene / "sfm" / "summary.json") as summary:
+        summary["checks"] |= {"stationary": 0.42, "exif_off": 0.5}
+    page = page_of(scene, config)
+    assert '<header class="poor">' in page
+    assert "The cameras are wrong" in text_of(section(page, "verdict"))
+
+
+def test_photos_that_were_cut_are_counted(tmp_path):
+    scene, config = finish_scene(tmp_path)
+    rows = read_csv(scene / "photos" / "photos.csv")
+    assert "cut off" not in text_of(section(page_of(scene, config), "photos"))
+    rows[0]["border"] = "bottom 96"
+    write_csv(scene / "photos" / "photos.csv", rows, list(rows[0]))
+    assert "caption around the photo was cut off 1 of them" in text_of(section(page_of(scene, config), "photos"))

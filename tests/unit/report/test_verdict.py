@@ -11,6 +11,7 @@ from nrw.report.verdict import (
     against_baseline,
     coverage,
     generalisation,
+    geometry,
     headline,
     labels,
     registration,
@@ -32,6 +33,55 @@ def test_registered_photos(registered, level):
 def test_a_second_model_is_a_finding_of_its_own():
     finding = registration(summary(85, 100, 15), unusable=0)
     assert finding.level == FAIR and "Another 15" in finding.text and "between" in finding.advice[0]
+
+
+SOUND = {
+    "pairs": 46,
+    "stationary": 0.0,
+    "exif": 5,
+    "exif_off": 0.0,
+    "implausible": 0.0,
+    "one_spot": 0.1,
+    "errors": {"2": 0.31, "3": 0.44, "4 or more": 0.56},
+}
+
+
+def test_cameras_that_pass_all_checks_are_sound():
+    finding = geometry(SOUND, 0.38)
+    assert finding.level == GOOD and not finding.advice
+    for number in ("0% of 46 pairs", "0% of 5 focal lengths", "0.56 where 4 or more", "38% of the depths"):
+        assert number in finding.text
+    assert "depths" not in geometry(SOUND).text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "level"),
+    [
+        ({"stationary": 0.42}, POOR),
+        ({"stationary": 0.05}, FAIR),
+        ({"exif_off": 0.5}, POOR),
+        ({"exif_off": 1.0, "exif": 2}, GOOD),  # two files may have been edited
+        ({"implausible": 0.14}, FAIR),
+        ({"implausible": 0.37}, POOR),
+        ({"one_spot": 0.37}, FAIR),
+        ({"one_spot": 0.9}, POOR),
+        ({"errors": {"2": 0.4, "3": 0.9, "4 or more": 2.1}}, POOR),
+        ({"errors": {"2": 0.4, "3": 0.9, "4 or more": None}}, GOOD),
+    ],
+)
+def test_one_failed_check_is_enough_for_doubt(wrong, level):
+    assert geometry({**SOUND, **wrong}).level == level
+
+
+@pytest.mark.parametrize(("unconfirmed", "level"), [(0.5, GOOD), (0.65, FAIR), (0.9, POOR)])
+def test_depth_maps_that_disagree(unconfirmed, level):
+    assert geometry(SOUND, unconfirmed).level == level
+
+
+def test_the_worst_check_is_named_first():
+    finding = geometry({**SOUND, "one_spot": 0.37, "exif_off": 0.78})
+    assert finding.level == POOR and finding.text.startswith("78% of 5 focal lengths contradict EXIF. At most 37%")
+    assert "3D view" in finding.advice[0]
 
 
 def test_sky_counts_as_uncovered_only_where_it_is_not_labelled():

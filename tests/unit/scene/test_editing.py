@@ -66,25 +66,79 @@ def test_pairs_are_read_from_the_command_line():
         editing.parse(["grass=sky", "grass=sea"])
 
 
-def test_a_painted_map_is_read_in_gray_in_colours_and_with_a_palette(tmp_path):
-    labels = np.array([[SKY, GRASS, ROAD], [0, GRASS, SKY]], np.uint8)
-    colored = Image.fromarray(ade20k.colorize(labels))
-    Image.fromarray(labels).save(tmp_path / "gray.png")
-    colored.save(tmp_path / "colours.png")
-    colored.convert("RGBA").save(tmp_path / "alpha.png")
-    colored.quantize(16).save(tmp_path / "palette.png")
-    for name in ("gray", "colours", "alpha", "palette"):
+LABELS = np.array([[SKY, GRASS, ROAD], [0, GRASS, SKY]], np.uint8)
+
+
+def gray_palette(labels):
+    """A palette image whose colours are gray and in another order than its indices."""
+    image = Image.fromarray(255 - labels).convert("P")
+    image.putpalette([value for index in range(256) for value in [255 - index] * 3])
+    return image
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("gray.png", Image.fromarray(LABELS)),
+        ("gray.tif", Image.fromarray(LABELS)),
+        ("sixteen.png", Image.fromarray(LABELS.astype(np.uint16))),
+        ("wide.tif", Image.fromarray(LABELS.astype(np.int32))),
+        ("rgb.png", Image.fromarray(LABELS).convert("RGB")),
+        ("rgba.png", Image.fromarray(LABELS).convert("RGBA")),
+        ("gray_alpha.png", Image.fromarray(LABELS).convert("LA")),
+        ("gray_palette.png", gray_palette(LABELS)),
+        ("colours.png", Image.fromarray(ade20k.colorize(LABELS))),
+        ("colours.bmp", Image.fromarray(ade20k.colorize(LABELS))),
+        ("alpha.png", Image.fromarray(ade20k.colorize(LABELS)).convert("RGBA")),
+        ("palette.png", Image.fromarray(ade20k.colorize(LABELS)).quantize(16)),
+    ],
+)
+def test_one_painted_map_is_the_same_however_it_is_stored(tmp_path, name, image):
+    image.save(tmp_path / name)
+    labels = editing.read_painted(tmp_path / name, (2, 3))
+    np.testing.assert_array_equal(labels, LABELS)
+    assert labels.dtype == np.uint8
+
+
+def test_gray_colours_of_the_palette_are_colours_where_they_cannot_be_labels(tmp_path):
+    window = ade20k.label_of("windowpane")  # (230, 230, 230)
+    for name, labels in (("window", np.full((2, 3), window, np.uint8)), ("black", np.zeros((2, 3), np.uint8))):
+        Image.fromarray(ade20k.colorize(labels)).save(tmp_path / f"{name}.png")
         np.testing.assert_array_equal(editing.read_painted(tmp_path / f"{name}.png", (2, 3)), labels)
+    Image.fromarray(np.full((2, 3), 120, np.uint8)).save(tmp_path / "gray.png")  # the colour of a wall, but one channel
+    assert (editing.read_painted(tmp_path / "gray.png", (2, 3)) == 120).all()
 
 
-def test_a_painted_map_that_does_not_fit_is_an_error(tmp_path):
+def transparent(labels):
+    image = Image.fromarray(ade20k.colorize(labels)).convert("RGBA")
+    image.putpixel((0, 0), (0, 0, 0, 0))
+    return image
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "message"),
+    [
+        ("high.png", Image.fromarray(np.full((2, 3), 151, np.uint8)), "has the value 151; ADE20K labels are 0 to 150"),
+        ("sixteen.png", Image.fromarray(LABELS.astype(np.uint16) * 257), f"has the value {257 * GRASS}"),
+        ("negative.tif", Image.fromarray(np.full((2, 3), -1, np.int32)), "has the value -1"),
+        ("rgb.png", Image.fromarray(np.full((2, 3, 3), 151, np.uint8)), "has the value 151"),
+        ("bits.png", Image.fromarray(np.eye(2, 3) > 0), "has the value 255"),
+        ("wall.png", Image.fromarray(np.full((2, 3, 3), 120, np.uint8)), "labels as well as colours"),
+        ("soft.png", Image.fromarray(np.full((2, 3, 3), (93, 175, 175), np.uint8)), r"6 pixels .* \(93, 175, 175\)"),
+        ("clear.png", transparent(LABELS), "transparent"),
+        ("float.tif", Image.fromarray(LABELS.astype(np.float32)), "pixels of kind F"),
+        ("lossy.jpg", Image.fromarray(LABELS), "is JPEG, which may change values"),
+        ("size.png", Image.fromarray(np.zeros((4, 5), np.uint8)), "is 5x4, its view 3x2"),
+    ],
+)
+def test_a_painted_map_that_could_mean_anything_else_is_refused(tmp_path, name, image, message):
+    image.save(tmp_path / name)
+    with pytest.raises(UserError, match=message):
+        editing.read_painted(tmp_path / name, (2, 3))
+
+
+def test_a_painted_map_that_cannot_be_read_is_an_error(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
-    Image.fromarray(np.full((2, 3), 151, np.uint8)).save(tmp_path / "high.png")
-    for name, shape, message in (
-        ("none", (2, 3), "does not exist"),
-        ("text", (2, 3), "cannot be read"),
-        ("high", (2, 3), "has the value 151"),
-        ("high", (4, 6), "is 3x2, its view 6x4"),
-    ):
+    for name, message in (("none", "does not exist"), ("text", "cannot be read")):
         with pytest.raises(UserError, match=message):
-            editing.read_painted(tmp_path / f"{name}.png", shape)
+            editing.read_painted(tmp_path / f"{name}.png", (2, 3))

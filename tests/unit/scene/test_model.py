@@ -82,7 +82,7 @@ def test_a_picture_has_any_size_and_shows_the_same(scene):
 def test_predicted_labels_are_of_lasting_classes_and_mostly_right(scene):
     model, dataset, *_ = scene
     view = dataset.view("0003")
-    labels = model.predict_labels(view)
+    labels = model.predict_labels(view).numpy()
     assert labels.dtype == np.uint8 and set(np.unique(labels)) <= {BUILDING, SKY}
     known = view.labels != PERSON
     assert (labels == view.labels)[known].mean() > 0.9
@@ -93,7 +93,7 @@ def test_there_is_no_sky_beneath_the_horizon(scene):
     view, spec, labels = dataset.view("0003"), model.completion.spec, model.completion.labels
     level = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # looks along the world's y, z up
     tilted = replace(view, camera=replace(view.camera, cam_from_world=np.column_stack([level, np.zeros(3)])))
-    sky_everywhere = torch.from_numpy(labels == SKY).float()[None, :, None, None].expand(1, -1, *view.labels.shape)
+    sky_everywhere = (labels == SKY).float()[None, :, None, None].expand(1, -1, *view.labels.shape)
     certain = SceneModel(model.networks, model.spec, [], Completion(torch.nn.Module(), spec, labels))
     certain.completion.network.forward = lambda rasters, index: sky_everywhere.clone()
     found, beneath = certain.predict_labels(tilted), tilted.camera.ray_directions()[..., 2] < 0

@@ -34,9 +34,12 @@ def test_classes_say_what_the_photos_show(tmp_path):
     sky, person, building = (label_of(name) for name in ("sky", "person", "building"))
     write_image(tmp_path / "0000.png", np.array([[sky, sky, building, building]], np.uint8))
     write_image(tmp_path / "0001.png", np.array([[sky, sky, person, 0]], np.uint8))
+    write_image(tmp_path / "0002.png", np.array([[sky, sky, sky, sky]], np.uint8))  # of a photo that is gone
+    write_image(tmp_path / "mine.png", np.array([[sky, sky, sky, sky]], np.uint8))
     gather_classes(
         tmp_path, tmp_path / "classes.json", ["0000", "0001"], model="some/model", transient=["person"], sky=["sky"]
     )
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["0000.png", "0001.png", "mine.png"]
     summary = read_json(tmp_path / "classes.json")
     assert (summary["model"], summary["photos"], summary["transient"], summary["sky"]) == (
         "some/model",

@@ -1,6 +1,7 @@
 """Models of a few thousand random weights, saved to disk as real ones are, so that the real loading code runs."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from random_segmenters import LABELS, segformer_config, swin_config
 from transformers import (
     BertConfig,
+    BertForTokenClassification,
     CLIPTokenizer,
     Mask2FormerConfig,
     Mask2FormerForUniversalSegmentation,
@@ -20,7 +22,7 @@ from transformers import (
     SegformerImageProcessorPil,
 )
 
-from nrw.core.ade20k import ADE20K_NAMES, label_of
+from nrw.core.ade20k import label_of
 from nrw.core.errors import UserError
 from nrw.core.io import read_json
 from nrw.segmentation.segmenter import Segmenter
@@ -81,7 +83,7 @@ def oneformer(tmp_path_factory):
 
 
 class TestSegmenter:
-    def test_semantic_model_agrees_with_the_network_itself(self, segformer, pixels):
+    def test_semantic_model_agrees_with_the_network_itself(self, float32, segformer, pixels):
         labels = Segmenter(str(segformer), 64, "cpu")(pixels)
         network = SegformerForSemanticSegmentation.from_pretrained(segformer).eval()
         mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -123,24 +125,12 @@ class TestSegmenter:
 
 class TestUnusableModels:
     def test_a_missing_folder(self):
-        with pytest.raises(UserError, match=r"segmentation\.model: there is no folder \./nowhere.*none"):
+        with pytest.raises(UserError, match=r"(?s)segmentation\.model: there is no folder \./nowhere.*none"):
             Segmenter("./nowhere", 64, "cpu")
 
     def test_a_folder_without_a_model(self, tmp_path):
         with pytest.raises(UserError, match=r"holds no model: it has no config\.json"):
             Segmenter(str(tmp_path), 64, "cpu")
-
-    def test_the_hub_out_of_reach(self, monkeypatch, tmp_path):
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-        with pytest.raises(UserError) as error:
-            Segmenter("someone/some-model@v2", 64, "cpu")
-        for part in (
-            "segmentation.model someone/some-model@v2",
-            "hf download someone/some-model --revision v2",
-            "none",
-        ):
-            assert part in str(error.value)
 
     def test_other_weights_than_safetensors(self, segformer, tmp_path):
         for file in segformer.iterdir():
@@ -158,27 +148,25 @@ class TestUnusableModels:
         with pytest.raises(UserError, match="cannot be read"):
             Segmenter(str(tmp_path), 64, "cpu")
 
-    @pytest.mark.parametrize(
-        ("labels", "found"),
-        [
-            ({0: "road", 1: "sidewalk"}, "it has 2 labels"),
-            (dict(enumerate(reversed(ADE20K_NAMES))), "it has 150 labels, of which 0"),
-        ],
-    )
-    def test_another_data_set(self, tmp_path, labels, found):
-        options = {"id2label": labels, "label2id": {name: i for i, name in labels.items()}}
-        segformer_config(**options).save_pretrained(tmp_path)
-        with pytest.raises(UserError, match=f"does not label ADE20K's 150 classes: {found}"):
-            Segmenter(str(tmp_path), 64, "cpu")
-
     def test_no_segmentation_model(self, tmp_path):
-        BertConfig(**LABELS).save_pretrained(tmp_path)
+        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+        BertForTokenClassification(BertConfig(**LABELS, **sizes, vocab_size=10)).save_pretrained(tmp_path)
+        SegformerImageProcessorPil().save_pretrained(tmp_path)
         with pytest.raises(UserError, match="a bert model, which labels no pixels"):
             Segmenter(str(tmp_path), 64, "cpu")
 
-    def test_a_backbone_without_its_head(self, segformer, tmp_path):
+    def test_a_configuration_that_transformers_refuses(self, segformer, tmp_path):
+        shutil.copytree(segformer, tmp_path, dirs_exist_ok=True)
+        config = read_json(tmp_path / "config.json") | {"hidden_sizes": "many"}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(UserError, match=r"cannot be read: .*hidden_sizes.*many"):
+            Segmenter(str(tmp_path), 64, "cpu")
+
+    def test_missing_weights(self, segformer, tmp_path):
         model = SegformerForSemanticSegmentation.from_pretrained(segformer)
-        state = {name: value for name, value in model.state_dict().items() if not name.startswith("decode_head")}
+        state = {
+            name: value for name, value in model.state_dict().items() if not name.startswith("decode_head.linear_")
+        }
         model.save_pretrained(tmp_path, state_dict=state)
         SegformerImageProcessorPil().save_pretrained(tmp_path)
         with pytest.raises(UserError, match=r"lacks .* of its weights .*decode_head"):

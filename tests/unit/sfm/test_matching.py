@@ -26,7 +26,7 @@ def test_more_pieces_than_pairs(scene, tmp_path):
     results = [tmp_path / f"{item}.db" for item in ("1-of-2", "2-of-2")]
     for result in results:
         match_pairs(scene / "features.db", tmp_path / "pairs.txt", result.stem, result, seed=1)
-    merge_matches(scene / "features.db", results, tmp_path / "database.db")
+    merge_matches(scene / "features.db", results, tmp_path / "database.db", seed=1)
     assert [len(content(result)["matches"]) for result in results] == [0, 1]
     assert content(tmp_path / "database.db")["matches"] == content(scene / "database.db")["matches"][:1]
 

@@ -80,9 +80,10 @@ def test_other_mappers(mapper, hierarchical_above, tmp_path, monkeypatch):
     database.close()
     (tmp_path / "images").mkdir()
     rows = [
-        {"id": image.name.removesuffix(".png"), "file": image.name, "verdict": "ok"} for image in truth.images.values()
+        {"id": image.name.removesuffix(".png"), "file": image.name, "verdict": "ok", "focal_px": ""}
+        for image in truth.images.values()
     ]
-    write_csv(tmp_path / "photos.csv", rows, ("id", "file", "verdict"))
+    write_csv(tmp_path / "photos.csv", rows, ("id", "file", "verdict", "focal_px"))
     settings = {"mapper": mapper, "hierarchical_above": hierarchical_above}
     summary, model = run_reconstruct(tmp_path, tmp_path / "database.db", tmp_path, **settings)
     assert parts == ([hierarchical_above] if mapper == "hierarchical" or hierarchical_above < 8 else [])

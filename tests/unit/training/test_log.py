@@ -24,6 +24,6 @@ def test_a_tick_says_how_it_goes(scene, tmp_path, trained, caplog):
 
 def test_a_loss_that_is_not_finite_stops_the_stage(scene, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(losses, "l1", lambda output, target, keep: (output / 0).mean())
-    with pytest.raises(UserError, match=r"rerender: the l1 loss is (nan|-?inf) at step 0 .*learning_rate"):
+    with pytest.raises(UserError, match=r"rerender: the l1 loss is (nan|-?inf) from step 0 on .*learning_rate"):
         run("rerender", scene[0], tmp_path, init=trained)
     assert not (tmp_path / "checkpoints").exists()

@@ -93,6 +93,9 @@ def test_keyframes_become_frames(tmp_path):
         ({"frames": [entry(camera_at([1, 0, 0]), appearance={"1": -1.0, "2": 2.0})]}, "must not be negative"),
         ({"frames": [entry(camera_at([1, 0, 0]), appearance=7)]}, "id of a photo"),
         ({"keyframes": [entry(camera_at([1, 0, 0]), time=0)]}, "exactly one list"),
+        ({"frame": []}, r"path\.json: there is no field 'frame'\. Did you mean 'frames'\?"),
+        ({"frames": [entry(camera_at([1, 0, 0]), appearances="0003")]}, r"frames\[0\]: .*Did you mean 'appearance'\?"),
+        ({"frames": [entry(camera_at([1, 0, 0]), time=0)]}, r"no field 'time'.* The fields: cam_from_world, fx"),
     ],
 )
 def test_a_bad_path_file_is_a_user_error_that_says_where(tmp_path, changes, message):
@@ -101,9 +104,18 @@ def test_a_bad_path_file_is_a_user_error_that_says_where(tmp_path, changes, mess
         read_path(tmp_path / "path.json")
 
 
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    (tmp_path / "path.json").write_text(json.dumps(document()), encoding="utf-8-sig")
+    assert read_path(tmp_path / "path.json").appearances == [{"0003": 1.0}]
+
+
 def test_a_missing_or_broken_path_file_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         read_path(tmp_path / "none.json")
+    with pytest.raises(UserError, match=f"{tmp_path.name} is a folder: name the JSON file"):
+        read_path(tmp_path)
     (tmp_path / "path.json").write_text("{")
+    with pytest.raises(UserError, match=r"pathe.json does not exist\. Did you mean '.*path.json'"):
+        read_path(tmp_path / "pathe.json")
     with pytest.raises(UserError, match="not JSON"):
         read_path(tmp_path / "path.json")

@@ -4,6 +4,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from nrw.core.errors import UserError
 from nrw.core.io import read_image
 from nrw.videos.writer import write_video
 
@@ -82,12 +83,30 @@ def test_frames_are_pulled_one_by_one(tmp_path):
     assert most <= 20
 
 
+@pytest.mark.parametrize("name", ["18:30.mp4", "http:x.mp4", "-y.mp4", "%03d.mp4", "a b'.MP4"])
+def test_a_name_is_a_name_whatever_ffmpeg_reads_into_it(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write_video(name, moving_square(5), 12)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, f"{name[:-4]}.png"])
+    assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / name))[0] == 5
+
+
+def test_ffmpegs_own_words_are_in_the_error(tmp_path, monkeypatch):
+    ffmpeg = tmp_path / "ffmpeg"
+    ffmpeg.write_text("#!/bin/sh\nhead -c 5000 >/dev/null\necho 'Error: No space left on device' >&2\nexit 7\n")
+    ffmpeg.chmod(0o755)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(ffmpeg))
+    with pytest.raises(UserError, match=r"clip\.mp4: .*exit status 7:\n  Error: No space left on device"):
+        write_video(tmp_path / "out" / "clip.mp4", moving_square(40), 12)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_an_encoder_that_cannot_write_is_noticed(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # as a full disk; Python and its children ignore SIGXFSZ
     try:
-        with pytest.raises(OSError):
+        with pytest.raises(UserError, match="ffmpeg could not write the video; SIGXFSZ ended it"):
             write_video(tmp_path / "clip.mp4", (np.roll(noise, i, axis=0) for i in range(40)), 24)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

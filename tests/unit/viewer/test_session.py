@@ -1,6 +1,8 @@
 """The viewer without a browser: what is drawn and what is saved. tests/browser/test_viewer.py has the rest."""
 
+import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,6 +142,9 @@ def test_key_frames_become_a_path_that_nrw_video_films(opened, scene, tmp_path):
             opened.save_path(name, 64)
     path = opened.save_path("walk", 64)
     assert path == scene / "paths" / "walk.json"
+    assert shlex.split(opened.video_command(Path("my place/walk.json"))) == [
+        "nrw", "video", str(scene), "my place/walk.json", "my place/walk.mp4",
+    ]  # fmt: skip
     document = read_json(path)
     assert [entry["time"] for entry in document["keyframes"]] == [0.0, 0.5]
     assert document["keyframes"][1]["appearance"] == {"0000": 0.5, "0005": 0.5}

@@ -1,0 +1,34 @@
+"""Where a run writes: its working directory, and the folder of a scene's results, into which it writes for hours."""
+
+import os
+from pathlib import Path
+
+from nrw.core.errors import MAKE_ROOM, UserError
+from nrw.core.io import remove_abandoned, require_writable
+
+
+def check_working_directory() -> None:
+    """Check that Snakemake can work here; its own errors are tracebacks.
+
+    Raises UserError where the path has braces, which Snakemake takes for wildcards, and where its own folder,
+    .snakemake, takes no new files.
+    """
+    here = Path.cwd()
+    if set(str(here)) & set("{}"):
+        raise UserError(
+            f"Snakemake cannot work in {str(here)!r}, whose braces are its wildcards. Rename it, or work elsewhere."
+        )
+    require_writable(Path(".snakemake", "nrw"))
+
+
+def check_results(source: Path) -> None:
+    """Make the folder of a scene's results, and delete what runs that were killed have left half in it.
+
+    source: SceneFiles.source, the first file in it. Raises UserError where the disk is full, or where the folder or one
+    below takes no new files.
+    """
+    for folder, _, _ in os.walk(source.parent):
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise UserError(f"{folder} cannot be written: permission denied. {MAKE_ROOM}")
+        remove_abandoned(folder)
+    require_writable(source)
