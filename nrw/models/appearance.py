@@ -16,9 +16,11 @@ WIDTHS = (32, 64, 96, 128)
 REDUCTION = 2 ** len(WIDTHS)  # by the strides of the convolutions
 RIDGE = 3e-4  # weight of the usual colours in the regression, as a share of the photo's pixels, before `fit_prior`
 INDEPENDENT = 500.0  # a photo's residuals tell as much as this many independent ones: those of neighbours are alike
-ROUNDS = 30  # of expectation and maximization
+ROUNDS = 100  # of expectation and maximization
 LEAST_NOISE = 1e-3  # variance of colours in [-1, 1] about what is measured
-LEAST_VARIANCE = 1e-5  # of a term's colour over the photos
+VARIANCE = 0.03  # of a term's colour over the photos, before they are seen
+DEGREES = 30  # of freedom of the prior of the covariance: it counts as this many colours, three per photo
+MEAN_VARIANCE = 0.3  # of a term's usual colour about the one it begins with
 
 
 class AppearanceEncoder(nn.Module):
@@ -136,21 +138,26 @@ def fit_prior(photos: Moments) -> tuple[Tensor, Tensor]:
 
     A hierarchical linear model: each photo's map is drawn from one normal distribution, with a covariance of the terms
     that the three channels share, and its pixels from the map with equal noise. Expectation and maximization alternate
-    (Dempster, Laird & Rubin 1977; empirical Bayes), so that photos count by what they show of each term.
+    (Dempster, Laird & Rubin 1977; empirical Bayes), so that photos count by what they show of each term. The covariance
+    has an inverse Wishart prior and the mean a normal one (Gelman et al., "Bayesian Data Analysis", section 3.6): ten
+    photos do not tell how thirty terms vary together, and a sky fitted to half a photo would run away in the other half.
     The precision is scaled as the second moments are: means over a photo's pixels.
     """
     terms, mixed, pixels = (values.double() for values in (photos.terms, photos.mixed, photos.pixels))
     count, size = mixed.shape[:2]
-    mean, covariance = torch.eye(size, 3, dtype=torch.float64), 0.1 * torch.eye(size, dtype=torch.float64)
+    first, eye = torch.eye(size, 3, dtype=torch.float64), torch.eye(size, dtype=torch.float64)
+    mean, covariance = first, VARIANCE * eye
     noise = torch.tensor(0.02, dtype=torch.float64)
     for _ in range(ROUNDS):
         precision = torch.linalg.inv(covariance)
         uncertainty = torch.linalg.inv(terms * (INDEPENDENT / noise) + precision)  # (N, K, K)
         maps = uncertainty @ (mixed * (INDEPENDENT / noise) + precision @ mean)  # (N, K, 3)
-        mean = maps.mean(dim=0)
+        mean = torch.linalg.solve(
+            count * precision + eye / MEAN_VARIANCE, precision @ maps.sum(dim=0) + first / MEAN_VARIANCE
+        )
         away = maps - mean
-        covariance = torch.einsum("nkc,nlc->kl", away, away) / (3 * count) + uncertainty.mean(dim=0)
-        covariance += LEAST_VARIANCE * torch.eye(size, dtype=torch.float64)
+        total = torch.einsum("nkc,nlc->kl", away, away) + 3 * uncertainty.sum(dim=0)
+        covariance = (total + DEGREES * VARIANCE * eye) / (3 * count + DEGREES)
         error = pixels - 2 * (maps * mixed).sum(dim=1) + (maps * (terms @ maps)).sum(dim=1)  # (N, 3)
         noise = error.mean().clamp_min(LEAST_NOISE)
     return mean.float(), (torch.linalg.inv(covariance) * noise / INDEPENDENT).float()

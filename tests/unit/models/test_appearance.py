@@ -92,7 +92,17 @@ def test_what_is_usual_among_photos_is_found():
     assert (mean - maps.mean(dim=0)).abs().max() < 0.02
     found = torch.linalg.inv(precision).diagonal()
     noise = 0.1**2 / 500  # a precision is in units of the noise
-    assert torch.allclose((found * noise).sqrt(), spread, rtol=0.25, atol=0.01)
+    assert torch.allclose((found * noise).sqrt(), spread, rtol=0.25, atol=0.03)  # the prior counts as ten photos
+
+
+def test_few_photos_in_one_light_do_not_forbid_another():
+    generator = torch.Generator().manual_seed(0)
+    usual = torch.tensor([[0.8, 0.1, 0.0], [0.0, 0.7, 0.2], [0.3, 0.3, 0.5]])
+    terms = torch.rand(3, 200, 3, generator=generator)
+    mean, precision = fit_prior(photos_of(usual.expand(2, 3, 3), terms[:2], 0.1, generator))
+    darker = photos_of(0.5 * usual[None], terms[2:], 0.1, generator)
+    found = torch.linalg.solve(darker.terms + precision, darker.mixed + precision @ mean)
+    assert (terms[2:] @ (found - 0.5 * usual)).abs().mean() < 0.02
 
 
 def test_a_photo_that_shows_half_of_the_terms_takes_the_others_from_the_usual():
