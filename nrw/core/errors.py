@@ -7,7 +7,13 @@ from contextlib import contextmanager
 
 SAVE_MEMORY = "lower mvs.max_size to 480, set chunks to 1 or training.accumulate to 2."
 MAKE_ROOM = "Make room, give the right to write there, or choose another folder."
-NO_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc")  # in the words of CUDA, torch and C++
+NO_MEMORY = (  # in the words of CUDA, torch, C++ and the loader of libraries
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "bad_alloc",
+    "failed to map segment",
+)
 NO_ROOM = ("no space left", "disk is full", "quota exceeded", " requested and ")  # of Rust, SQLite, NumPy
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 import numpy as np
 from scipy.spatial import cKDTree
 
-from nrw.core.errors import UserError
+from nrw.core.errors import UserError, of_machine
 from nrw.core.io import atomic_path
 
 if TYPE_CHECKING:
@@ -244,9 +244,8 @@ def import_open3d() -> ModuleType:
     try:
         import open3d  # slow to load, and only cleaning needs it
     except ImportError as error:
-        raise UserError(
-            f"open3d cannot be loaded ({error}); on Debian and Ubuntu: apt-get install libusb-1.0-0"
-        ) from error
+        missing = UserError(f"open3d cannot be loaded ({error}); on Debian and Ubuntu: apt-get install libusb-1.0-0")
+        raise of_machine(error) or missing from error
     return open3d
 
 

@@ -10,10 +10,16 @@ from nrw.core.io import remove_abandoned, require_writable
 def check_working_directory() -> None:
     """Check that Snakemake can work here; its own errors are tracebacks.
 
-    Raises UserError where the path has braces, which Snakemake takes for wildcards, and where its own folder,
-    .snakemake, takes no new files.
+    Raises UserError where the path has braces, which Snakemake takes for wildcards, where it is not UTF-8, as which
+    Snakemake writes it, and where its own folder, .snakemake, takes no new files.
     """
     here = Path.cwd()
+    try:
+        str(here).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"Snakemake cannot work in {str(here)!r}, which is not UTF-8. Rename it, or work elsewhere."
+        ) from error
     if set(str(here)) & set("{}"):
         raise UserError(
             f"Snakemake cannot work in {str(here)!r}, whose braces are its wildcards. Rename it, or work elsewhere."

@@ -17,7 +17,14 @@ def test_a_defect_passes():
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError("std::bad_alloc")]
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+        MemoryError("std::bad_alloc"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        ImportError("libopen3d.so: failed to map segment from shared object"),
+    ],
 )
 def test_no_memory_is_told_from_a_defect(error):
     assert "Memory ran out: " in str(of_machine(error)) and "mvs.max_size" in str(of_machine(error))

@@ -1,7 +1,9 @@
 """Results that cannot be written."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,4 +45,9 @@ def test_a_working_directory_that_snakemake_cannot_work_in_is_refused(tmp_path, 
     (tmp_path / "of {2019}").mkdir()
     monkeypatch.chdir(tmp_path / "of {2019}")
     with pytest.raises(UserError, match=r"of \{2019\}.*braces"):
+        check_working_directory()
+    latin = Path(os.fsdecode(os.fsencode(tmp_path / "caf") + b"\xe9"))
+    latin.mkdir()
+    monkeypatch.chdir(latin)
+    with pytest.raises(UserError, match=r"caf.udce9.*not UTF-8"):
         check_working_directory()
