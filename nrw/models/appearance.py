@@ -140,7 +140,7 @@ def fit_prior(photos: Moments) -> tuple[Tensor, Tensor]:
     that the three channels share, and its pixels from the map with equal noise. Expectation and maximization alternate
     (Dempster, Laird & Rubin 1977; empirical Bayes), so that photos count by what they show of each term. The covariance
     has an inverse Wishart prior and the mean a normal one (Gelman et al., "Bayesian Data Analysis", section 3.6): ten
-    photos do not tell how thirty terms vary together, and a sky fitted to half a photo would run away in the other half.
+    photos do not tell how thirty terms vary together, and a sky fitted to half a photo would run away in the rest.
     The precision is scaled as the second moments are: means over a photo's pixels.
     """
     terms, mixed, pixels = (values.double() for values in (photos.terms, photos.mixed, photos.pixels))
