@@ -84,10 +84,10 @@ class Views:
         self.model, self.cloud, self.scale, self.splat = model, cloud, scale, splat
         self.sources, self.skies = sources, skies
         self.geometry = Geometry.of(cloud, model.device)
-        channels = [torch.from_numpy(np.array(cloud.colors)).to(model.device)]
+        channels = [torch.from_numpy(np.array(cloud.colors)).to(model.device).T]
         if model.networks.lighting is not None:
-            channels.append(model.networks.lighting.table)
-        self.channels = torch.cat(channels, dim=1)
+            channels.append(model.networks.lighting.table.T)
+        self.channels = torch.cat(channels)
 
     @torch.no_grad()
     def see(self, camera: Camera, labels: np.ndarray | None = None, without: "Collection[str]" = ()) -> Seen:
@@ -162,7 +162,7 @@ class Views:
 
     def raw(self, seen: Seen) -> np.ndarray:
         """Draw the colors of the cloud alone: (H, W, 3) uint8, black where there is nothing."""
-        return seen.samples.shade(self.channels[:, :3]).round().byte().cpu().numpy()
+        return seen.samples.shade(self.channels[:3]).round().byte().movedim(0, 2).cpu().numpy()
 
     def _solid(self, buffer: DeepBuffer) -> Tensor:
         """The pixels to draw at full size: those on the surface; of a cloud without one, all that show a point.
