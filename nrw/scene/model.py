@@ -180,7 +180,7 @@ class SceneModel:
         if view.camera is not None:
             beneath = rays(view.camera, self.device)[2] < 0
             scores = torch.where((labels == SKY)[:, None, None] & beneath, -torch.inf, scores)
-        return labels[scores.argmax(dim=0)]
+        return labels[scores.max(dim=0).indices]  # argmax takes four times as long
 
 
 def _batch_of_one(rasters: list[Tensor], index: list[Tensor] | None) -> tuple[list[Tensor], list[Tensor] | None]:
