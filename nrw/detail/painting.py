@@ -74,9 +74,9 @@ def enlarged(small: Tensor, known: Tensor, scale: int, size: tuple[int, int]) ->
     total, weight = small * known, known
     for _ in range(FILLED):
         near, mass = (_window(F.pad(some, (1, 1, 1, 1)), 1) for some in (total, weight))
-        filled = (weight == 0) & (mass > 0)
-        total = torch.where(filled, near / mass.clamp_min(1e-6), total)
-        weight = torch.where(filled, 1.0, weight)
+        filled = ((weight == 0) & (mass > 0)).float()
+        total = torch.addcmul(total, near, filled / mass.clamp_min(1))
+        weight = weight + filled
     if scale > 1:
         total = F.interpolate(total, scale_factor=scale, mode="bilinear", align_corners=False)
     return total[..., : size[0], : size[1]]
@@ -99,7 +99,7 @@ def continued(picture: Tensor, known: Tensor) -> Tensor:
 
 def joined(surface: Tensor, beside: Tensor, alpha: Tensor) -> Tensor:
     """Put the surface (3, H, W) before what is beside it, by its share alpha (H, W)."""
-    return alpha * surface + (1 - alpha) * beside
+    return torch.lerp(beside, surface, alpha)
 
 
 def _binomial(x: Tensor) -> Tensor:

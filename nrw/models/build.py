@@ -101,8 +101,8 @@ class Correction:
 
 def with_detail(picture: Tensor, logs: Tensor, trust: Tensor) -> Tensor:
     """Multiply a picture (…, 3, H, W) in [-1, 1] by the detail: log ratios (…, 3, H, W), times trust (…, 1, H, W)."""
-    brightness = ((picture + 1) / 2).clamp_min(0) + DARKEST
-    return 2 * (brightness * torch.exp(logs * trust) - DARKEST) - 1
+    darkest = 1 + 2 * DARKEST  # from -DARKEST in [0, 1] to 0 here
+    return (picture.clamp_min(-1) + darkest) * torch.exp(logs * trust) - darkest
 
 
 def build_networks(config: Mapping, spec: BufferSpec) -> Networks:
