@@ -107,7 +107,7 @@ class Samples:
         """Interpolate channels (C, N) of the points, of any type: (C, H, W) float32, 0 where nothing is seen."""
         mixed = torch.zeros(len(channels), len(self.pixel), device=channels.device)
         for corner, weight in zip(self.corners.T, self.weights.T, strict=True):
-            mixed.addcmul_(channels.index_select(1, corner).float(), weight)
+            mixed.addcmul_(channels.gather(1, corner.expand(len(channels), -1)).float(), weight)
         return self.picture(mixed)
 
     def picture(self, values: Tensor, empty: float = 0) -> Tensor:
@@ -313,13 +313,15 @@ def _test_boxes(
     row = torch.div(place, width, rounding_mode="floor")
     column = place.sub_(row * width).add_(left.index_select(0, which))
     row += top.index_select(0, which)
-    u, v, z = (_picked(values, triangles).index_select(1, which) for values in (corners.u, corners.v, corners.z))
+    u, v = (_picked(values, triangles).index_select(1, which) for values in (corners.u, corners.v))
     weights = _barycentric(u, v, column + 0.5, row + 0.5)  # (3, P)
-    covered = (weights >= -EDGE).all(dim=0).nonzero().squeeze(1)
-    inverse = (weights.index_select(1, covered) / z.index_select(1, covered)).sum(dim=0)
+    covered = (weights.amin(dim=0) >= -EDGE).nonzero().squeeze(1)
+    which = which.index_select(0, covered)
+    inverse = (weights.index_select(1, covered) / _picked(corners.z, triangles).index_select(1, which)).sum(dim=0)
     pixel = (row * camera.width + column).index_select(0, covered).long()
-    number = numbers.index_select(0, which.index_select(0, covered))
-    keys.scatter_reduce_(0, pixel, (_bits(1 / inverse) << 32) | number << REACH_BITS, "amin")
+    keys.scatter_reduce_(
+        0, pixel, (_bits(1 / inverse) << 32) | numbers.index_select(0, which) << REACH_BITS, "amin"
+    )
 
 
 def _picked(values: Tensor, corners: Tensor) -> Tensor:

@@ -68,11 +68,14 @@ class Networks(nn.Module):
         assert self.color_spec is not None
         levels = self._inputs(raster_levels, index_levels)
         measured = [paint_measured(self.color_spec, raster, z) for raster in raster_levels[: len(levels)]]
-        levels = [torch.cat(pair, dim=1) for pair in zip(levels, measured, strict=True)]
-        if not self.color_spec.detail:
-            return Correction(measured[0], self.renderer(levels, z), None)
-        levels[0] = torch.cat([levels[0], raster_levels[-1]], dim=1)
+        detail = raster_levels[len(levels) :]  # of the finest level
+        levels = [
+            torch.cat([raster, color, *(detail if level == 0 else [])], dim=1)
+            for level, (raster, color) in enumerate(zip(levels, measured, strict=True))
+        ]
         found = self.renderer(levels, z)
+        if not detail:
+            return Correction(measured[0], found, None)
         return Correction(measured[0], found[:, :3], LEAST_TRUST + 2 * (1 - LEAST_TRUST) * torch.sigmoid(found[:, 3:]))
 
     def _inputs(self, raster_levels: Sequence[Tensor], index_levels: Sequence[Tensor] | None) -> list[Tensor]:
