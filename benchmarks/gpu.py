@@ -151,11 +151,11 @@ def rasterize(run: Run) -> None:
     camera = dataset.view(dataset.train_ids[0]).camera
     camera = camera.resized(*(2 * side for side in (camera.width, camera.height)))
     geometry = Geometry.of(cloud, run.device)
-    colors = torch.from_numpy(np.array(cloud.colors)).to(run.device)
+    colors = torch.from_numpy(np.array(cloud.colors)).to(run.device).T
     buffer = drawn(geometry, camera, 3)
     run.agrees("primitives", buffer.primitive.cpu().numpy(), np.equal)
     shaded = locate(geometry, camera, buffer).shade(colors)
-    run.agrees("colors", shaded.round().byte().cpu().numpy(), lambda a, b: np.abs(a.astype(int) - b) <= 1)
+    run.agrees("colors", shaded.round().byte().movedim(0, 2).cpu().numpy(), lambda a, b: np.abs(a.astype(int) - b) <= 1)
     size = f"{camera.width} x {camera.height}, {len(cloud)} points"
     run.row(f"rasterize {size}", 1000 * run.seconds(lambda _: drawn(geometry, camera, 3), 5), "ms")
     shade = run.seconds(lambda _: locate(geometry, camera, buffer).shade(colors), 5)

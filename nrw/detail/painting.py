@@ -19,13 +19,16 @@ FILLED = 3  # pixels beyond an outline into which either side is continued befor
 
 
 def lit_points(spec: BufferSpec, channels: Tensor, z: Tensor) -> Tensor:
-    """The colors of points in a light: (N, 3) float32, [-1, 1] roughly.
+    """The colors of points in a light: (3, N) float32, [-1, 1] roughly.
 
-    channels: (N, 3 + K) uint8, colors and lighting. z: (Z,), code of the light.
+    channels: (3 + K, N) uint8, colors and lighting. z: (Z,), code of the light.
     """
-    color, lighting = channels[:, :3] / 127.5 - 1, decode_lighting(channels[:, 3 : 3 + spec.lighting].float())
-    terms = torch.cat([color, torch.ones_like(color[:, :1]), lighting], dim=1)
-    return terms @ cloud_map(spec, z)
+    # their decoding is affine, and is applied to the map: there are more points than terms
+    color, base, lighting = cloud_map(spec, z).split([3, 1, spec.lighting])
+    zero = decode_lighting(0.0)
+    linear = torch.cat([color / 127.5, lighting * (decode_lighting(1.0) - zero)])
+    constant = base[0] - color.sum(dim=0) + zero * lighting.sum(dim=0)
+    return torch.addmm(constant[:, None], linear.T, channels[: len(linear)].float())
 
 
 def alpha_of(hit: Tensor) -> Tensor:
@@ -58,8 +61,8 @@ def sharpened(logs: Tensor, trust: Tensor, hit: Tensor) -> Tensor:
 
 
 def surface_picture(samples: Samples, lit: Tensor) -> Tensor:
-    """Interpolate lit points (N, 3) at a buffer's samples: (3, H, W)."""
-    return samples.shade(lit).movedim(2, 0)
+    """Interpolate lit points (3, N) at a buffer's samples: (3, H, W)."""
+    return samples.shade(lit)
 
 
 def enlarged(small: Tensor, known: Tensor, scale: int, size: tuple[int, int]) -> Tensor:
@@ -71,9 +74,9 @@ def enlarged(small: Tensor, known: Tensor, scale: int, size: tuple[int, int]) ->
     total, weight = small * known, known
     for _ in range(FILLED):
         near, mass = (_window(F.pad(some, (1, 1, 1, 1)), 1) for some in (total, weight))
-        filled = (weight == 0) & (mass > 0)
-        total = torch.where(filled, near / mass.clamp_min(1e-6), total)
-        weight = torch.where(filled, 1.0, weight)
+        filled = ((weight == 0) & (mass > 0)).float()
+        total = torch.addcmul(total, near, filled / mass.clamp_min(1))
+        weight = weight + filled
     if scale > 1:
         total = F.interpolate(total, scale_factor=scale, mode="bilinear", align_corners=False)
     return total[..., : size[0], : size[1]]
@@ -96,7 +99,7 @@ def continued(picture: Tensor, known: Tensor) -> Tensor:
 
 def joined(surface: Tensor, beside: Tensor, alpha: Tensor) -> Tensor:
     """Put the surface (3, H, W) before what is beside it, by its share alpha (H, W)."""
-    return alpha * surface + (1 - alpha) * beside
+    return torch.lerp(beside, surface, alpha)
 
 
 def _binomial(x: Tensor) -> Tensor:

@@ -59,18 +59,18 @@ class Skies:
     def look_up(self, camera: Camera, pixel: Tensor, shares: Mapping[str, float]) -> tuple[Tensor, Tensor]:
         """The photos' skies behind pixels (M,), numbered row by row, of a view.
 
-        shares: of the photos, by id, in the view's light, sum 1. Returns colors (M, 3), [-1, 1], already times their
+        shares: of the photos, by id, in the view's light, sum 1. Returns colors (3, M), [-1, 1], already times their
         weights (M,), which are 0 where no photo knows the sky, to 1.
         """
         rays = lift(camera, pixel, torch.ones(len(pixel), device=pixel.device))
         rays = rays - constant(camera.center[:, None], pixel.device)
-        color, weight = torch.zeros(len(pixel), 3, device=pixel.device), torch.zeros(len(pixel), device=pixel.device)
+        color, weight = torch.zeros(3, len(pixel), device=pixel.device), torch.zeros(len(pixel), device=pixel.device)
         for photo_id, share in shares.items():
             sky = self._sky(photo_id)
             if sky is not None:
                 found, known = look_up(sky, rays)
-                color += share * known[:, None] * found
-                weight += share * known
+                color.addcmul_(found, known, value=share)
+                weight.add_(known, alpha=share)
         return color, weight
 
     def _read(self, photo_id: str) -> Sky | None:
@@ -112,13 +112,12 @@ def _padded(camera: Camera, x: int, y: int) -> Camera:
 
 
 def look_up(sky: Sky, rays: Tensor) -> tuple[Tensor, Tensor]:
-    """The colors (M, 3) of a sky in directions (3, M), of any length, in the world, and how much they count (M,)."""
+    """The colors (3, M) of a sky in directions (3, M), of any length, in the world, and how much they count (M,)."""
     rotation = constant(sky.camera.rotation, rays.device)
     x, y, z = rotation @ rays
     camera = sky.camera
-    known = (z / rays.norm(dim=0) / FADING).clamp(0, 1)
+    known = (z / rays.square().sum(dim=0).sqrt() / FADING).clamp(0, 1)
     z = z.clamp_min(1e-6)
     u, v = (x / z * camera.fx + camera.cx) / camera.width, (y / z * camera.fy + camera.cy) / camera.height
     grid = torch.stack([u, v], dim=1).clamp(0, 1)[None, None] * 2 - 1
-    found = F.grid_sample(sky.color, grid, align_corners=False, padding_mode="border")[0, :, 0]
-    return found.T, known
+    return F.grid_sample(sky.color, grid, align_corners=False, padding_mode="border")[0, :, 0], known

@@ -49,15 +49,15 @@ class Sources:
         without: ids of photos that must not be sources: the photo itself, where it is the one to be learned.
         """
         pixel = depth.flatten().nonzero().squeeze(1)
-        points = lift(camera, pixel, depth.flatten()[pixel])
-        chosen, places = self.choose(camera, points, without), Places.of(points, camera)
-        logs = torch.zeros(len(chosen), 3, len(pixel), device=depth.device)
-        weights = torch.zeros(len(chosen), len(pixel), device=depth.device)
-        for number, (photo_id, share) in enumerate(chosen):
-            found, weight = warp(self._source(photo_id), places)
-            logs[number], weights[number] = found, share * weight
+        points = lift(camera, pixel, depth.flatten().index_select(0, pixel))
+        places = Places.of(points, camera)
+        logs, weights = [], points.new_zeros(CHOSEN, len(pixel))
+        for (photo_id, share), weight in zip(self.choose(camera, points, without), weights, strict=False):
+            found, worth = warp(self._source(photo_id), places)
+            logs.append(found)
+            torch.mul(worth, share, out=weight)
         full = torch.zeros(DETAIL, depth.numel(), device=depth.device)
-        full[:, pixel] = blend(logs, weights)
+        full.scatter_(1, pixel.expand(DETAIL, -1), blend(logs, weights[: len(logs)]))
         return full.view(DETAIL, *depth.shape)
 
     def choose(self, camera: Camera, points: Tensor, without: Collection[str] = ()) -> list[tuple[str, float]]:

@@ -5,8 +5,10 @@ masked in it (`residuals`). It counts less the farther its direction is from the
 place. Photos that disagree with the others are voted down (Cauchy weights).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -48,18 +50,19 @@ def lift(camera: Camera, pixel: Tensor, depth: Tensor) -> Tensor:
 class Places:
     """Points that a view sees. points: (3, M), world. ours: (3, M), from the view's camera. near: (M,), their lengths.
 
-    focal: of the view, pixels.
+    eye: (3,) float64, position of the camera. focal: of the view, pixels.
     """
 
     points: Tensor
     ours: Tensor
     near: Tensor
+    eye: np.ndarray
     focal: float
 
     @classmethod
     def of(cls, points: Tensor, view: Camera) -> "Places":
         ours = points - constant(view.center[:, None], points.device)
-        return cls(points, ours, _lengths(ours), view.fx)
+        return cls(points, ours, _squared_length(ours).sqrt(), view.center, view.fx)
 
 
 def warp(source: Source, places: Places) -> tuple[Tensor, Tensor]:
@@ -67,43 +70,53 @@ def warp(source: Source, places: Places) -> tuple[Tensor, Tensor]:
 
     Where the weight is 0 the log ratios are finite, but mean nothing.
     """
-    camera = source.camera
-    pose = constant(camera.cam_from_world, places.points.device)
-    x, y, z = pose[:, :3] @ places.points + pose[:, 3:]
-    near = z.clamp_min(1e-6)
-    u, v = x / near * (camera.fx / camera.width), y / near * (camera.fy / camera.height)
-    u, v = u + camera.cx / camera.width, v + camera.cy / camera.height  # of the picture's width and height
-    inside = (z > 0) & (u >= 0) & (u < 1) & (v >= 0) & (v < 1)
-    rows, columns = source.depth.shape
-    row, column = ((some.clamp(0, 1) * size).long().clamp_max(size - 1) for some, size in ((v, rows), (u, columns)))
-    seen = source.depth.flatten()[row * columns + column]
-    same = inside & ((seen - z).abs() < SAME_PLACE * z)
-    grid = torch.stack([u, v], dim=1).clamp(0, 1)[None, None] * 2 - 1
+    grid, z = _on_grid(source.camera, places.points)
+    seen = F.grid_sample(source.depth[None, None], grid, mode="nearest", align_corners=False)  # 0 beyond the picture
+    same = (seen.flatten() - z).abs_() < SAME_PLACE * z
     found = F.grid_sample(source.residual, grid, align_corners=False, padding_mode="border")[0, :, 0]  # (4, M)
-    return found[:3], found[3] * _likeness(places, camera) * same
+    return found[:3], found[3] * _likeness(places, source.camera) * same
+
+
+def _on_grid(camera: Camera, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Project points (3, M): the grid (1, 1, M, 2) of `grid_sample`, [-1, 1] in the picture, and depths (M,)."""
+    grid_from_camera = np.array(
+        [
+            [2 * camera.fx / camera.width, 0, 2 * camera.cx / camera.width - 1],
+            [0, 2 * camera.fy / camera.height, 2 * camera.cy / camera.height - 1],
+            [0, 0, 1],
+        ]
+    )
+    grid_from_world = constant(grid_from_camera @ camera.cam_from_world, points.device)
+    x, y, z = torch.addmm(grid_from_world[:, 3:], grid_from_world[:, :3], points)
+    grid = points.new_empty(len(z), 2)
+    for column, along in zip(grid.T, (x, y), strict=True):
+        torch.div(along, z.clamp_min(1e-6), out=column)
+    return grid.clamp_(-2, 2)[None, None], z
 
 
 def _likeness(places: Places, camera: Camera) -> Tensor:
     """(M,): how much a photo's view of places is worth in their view, by direction and by size of pixels."""
-    theirs = places.points - constant(camera.center[:, None], places.points.device)
-    far = _lengths(theirs)
-    cosine = ((places.ours * theirs).sum(dim=0) / (places.near * far)).clamp(-1, 1)
-    angle = torch.rad2deg(torch.arccos(cosine)) / ANGLE
-    coarser = (far / camera.fx / (places.near / places.focal) - 1).clamp(0, COARSEST)
-    return torch.exp(-(angle**2) - COARSENESS * coarser)
+    # a vector from the photo's camera is the one from ours, plus a constant
+    apart = places.eye - camera.center
+    along = (constant(apart[None], places.near.device) @ places.ours)[0]
+    squared = places.near.square().add_(along)  # ours times theirs
+    far = (squared + along).add_(float(apart @ apart)).clamp_min_(0).sqrt_()
+    angle = (squared / (places.near * far)).clamp_(-1, 1).arccos_().mul_(np.degrees(1) / ANGLE)
+    coarser = (far * (places.focal / camera.fx) / places.near).sub_(1).clamp_(0, COARSEST)
+    return angle.square_().add_(coarser, alpha=COARSENESS).neg_().exp_()
 
 
-def blend(logs: Tensor, weights: Tensor) -> Tensor:
-    """Blend S sources, logs (S, 3, M), weights (S, M): (5, M), the channels of `models.detail_channels`.
+def blend(logs: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """Blend S sources, logs S times (3, M), weights (S, M): (5, M), the channels of `models.detail_channels`.
 
     These are the mean log ratio of RGB, its spread, the photos' deviation from it, and the weight, 0 (no photo shows
     the place) to 1. Without sources there is no detail.
     """
     if not len(logs):
-        return torch.zeros(DETAIL, logs.shape[2], device=logs.device)
+        return torch.zeros(DETAIL, weights.shape[1], device=weights.device)
     votes = weights
     for _ in range(ROUNDS):
-        votes = weights / (1 + _squared_distance(logs, _mean(logs, votes)) / DISAGREEMENT**2)
+        votes = weights / _squared_distance(logs, _mean(logs, votes)).div_(DISAGREEMENT**2).add_(1)
     mean, total = _mean(logs, votes), votes.sum(dim=0)
     variance = (votes * _squared_distance(logs, mean)).sum(dim=0) / (3 * (total + NOTHING))
     return torch.cat([mean, variance.sqrt()[None], (total / (total + 10 * NOTHING))[None]])
@@ -112,7 +125,7 @@ def blend(logs: Tensor, weights: Tensor) -> Tensor:
 # source by source: a third of the time of one operation over all of them, whose temporary arrays do not fit into caches
 
 
-def _mean(logs: Tensor, weights: Tensor) -> Tensor:
+def _mean(logs: Sequence[Tensor], weights: Tensor) -> Tensor:
     """(3, M)."""
     total = torch.zeros_like(logs[0])
     for some, weight in zip(logs, weights, strict=True):
@@ -120,11 +133,12 @@ def _mean(logs: Tensor, weights: Tensor) -> Tensor:
     return total / (weights.sum(dim=0) + NOTHING)
 
 
-def _squared_distance(logs: Tensor, mean: Tensor) -> Tensor:
+def _squared_distance(logs: Sequence[Tensor], mean: Tensor) -> Tensor:
     """(S, M)."""
-    return torch.stack([((some - mean) ** 2).sum(dim=0) for some in logs])
+    return torch.stack([_squared_length(some - mean) for some in logs])
 
 
-def _lengths(vectors: Tensor) -> Tensor:
+def _squared_length(vectors: Tensor) -> Tensor:
     """(M,): of vectors (3, M)."""
-    return (vectors**2).sum(dim=0).sqrt()
+    x, y, z = vectors
+    return x.square().addcmul_(y, y).addcmul_(z, z)

@@ -96,9 +96,9 @@ def compose_aligned(
 
 
 def read_channels(colors_npy: Path, lighting_npy: Path | None) -> torch.Tensor:
-    """(N, 3 + K) uint8: the points' colors and lighting."""
-    arrays = [np.load(path, allow_pickle=False) for path in (colors_npy, lighting_npy) if path]
-    return torch.from_numpy(np.concatenate(arrays, axis=1))
+    """(3 + K, N) uint8: the points' colors and lighting."""
+    arrays = [np.load(path, allow_pickle=False).T for path in (colors_npy, lighting_npy) if path]
+    return torch.from_numpy(np.concatenate(arrays))
 
 
 def encode_depth(depth: np.ndarray, max_depth: float) -> np.ndarray:

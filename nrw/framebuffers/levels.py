@@ -49,7 +49,7 @@ def finest_level(
 ) -> tuple[Level, Samples]:
     """Find what the networks see at their finest level, and the samples of the whole buffer.
 
-    channels: (N, C) uint8 of the points. camera: of the buffer, which is `scale` (a power of 2) times as large as the
+    channels: (C, N) uint8 of the points. camera: of the buffer, which is `scale` (a power of 2) times as large as the
     level.
     """
     samples = whole = locate(geometry, camera, buffer)
@@ -57,7 +57,7 @@ def finest_level(
     while scale > 1:
         buffer, samples = halved(buffer, samples)
         scale //= 2
-    color = samples.shade(channels).round().byte()
+    color = samples.shade(channels).round().byte().movedim(0, 2)
     return Level(color, buffer.depth, samples.index(), (255 * covered).ceil().byte()), whole
 
 

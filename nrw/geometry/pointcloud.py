@@ -16,7 +16,7 @@ from nrw.core.io import atomic_path
 if TYPE_CHECKING:
     import torch
 
-Values = TypeVar("Values", np.ndarray, "torch.Tensor")
+Values = TypeVar("Values", float, np.ndarray, "torch.Tensor")
 
 PLY_TYPES = {
     "char": "i1", "uchar": "u1", "short": "<i2", "ushort": "<u2", "int": "<i4", "uint": "<u4",
@@ -255,5 +255,5 @@ def encode_lighting(lighting: np.ndarray) -> np.ndarray:
 
 
 def decode_lighting(lighting: Values) -> Values:
-    """Invert `encode_lighting`, for float arrays or tensors of what it returns or of means thereof."""
+    """Invert `encode_lighting`, for floats, arrays or tensors of what it returns or of means thereof."""
     return (lighting - 128) / 127

@@ -62,14 +62,15 @@ def rasterize(geometry: Geometry, camera: Camera, splat: int = 1) -> DeepBuffer:
     """As `rasterize.rasterize`, without reach: the primitives' numbers are drawn as colours; depths are exact."""
     size = (camera.height, camera.width)
     primitive, depth = torch.full(size, -1, dtype=torch.int32), torch.full(size, torch.inf)
-    points, faces, loose = (values.cpu().numpy() for values in (geometry.points, geometry.faces, geometry.loose))
+    points, faces = geometry.points.cpu().numpy(), geometry.faces.cpu().numpy()
+    loose = points[geometry.first_loose :]
     count = len(faces) + len(loose)
     for start in range(0, count, DRAWN):
         some = slice(start, min(start + DRAWN, len(faces)))
         rest = slice(max(0, start - len(faces)), max(0, start + DRAWN - len(faces)))
         for first, shape, pixels in (
             (some.start, points[faces[some]], 1),
-            (len(faces) + rest.start, points[loose[rest]], splat),
+            (len(faces) + rest.start, loose[rest], splat),
         ):
             if not len(shape):
                 continue

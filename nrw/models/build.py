@@ -68,11 +68,14 @@ class Networks(nn.Module):
         assert self.color_spec is not None
         levels = self._inputs(raster_levels, index_levels)
         measured = [paint_measured(self.color_spec, raster, z) for raster in raster_levels[: len(levels)]]
-        levels = [torch.cat(pair, dim=1) for pair in zip(levels, measured, strict=True)]
-        if not self.color_spec.detail:
-            return Correction(measured[0], self.renderer(levels, z), None)
-        levels[0] = torch.cat([levels[0], raster_levels[-1]], dim=1)
+        detail = raster_levels[len(levels) :]  # of the finest level
+        levels = [
+            torch.cat([raster, color, *(detail if level == 0 else [])], dim=1)
+            for level, (raster, color) in enumerate(zip(levels, measured, strict=True))
+        ]
         found = self.renderer(levels, z)
+        if not detail:
+            return Correction(measured[0], found, None)
         return Correction(measured[0], found[:, :3], LEAST_TRUST + 2 * (1 - LEAST_TRUST) * torch.sigmoid(found[:, 3:]))
 
     def _inputs(self, raster_levels: Sequence[Tensor], index_levels: Sequence[Tensor] | None) -> list[Tensor]:
@@ -101,8 +104,8 @@ class Correction:
 
 def with_detail(picture: Tensor, logs: Tensor, trust: Tensor) -> Tensor:
     """Multiply a picture (…, 3, H, W) in [-1, 1] by the detail: log ratios (…, 3, H, W), times trust (…, 1, H, W)."""
-    brightness = ((picture + 1) / 2).clamp_min(0) + DARKEST
-    return 2 * (brightness * torch.exp(logs * trust) - DARKEST) - 1
+    darkest = 1 + 2 * DARKEST  # from -DARKEST in [0, 1] to 0 here
+    return (picture.clamp_min(-1) + darkest) * torch.exp(logs * trust) - darkest
 
 
 def build_networks(config: Mapping, spec: BufferSpec) -> Networks:

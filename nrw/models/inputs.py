@@ -309,9 +309,10 @@ def rays(camera: Camera, device: torch.device) -> Tensor:
     """The unit vectors in the world through the pixel centres, (3, H, W) float32, computed on the device."""
     x = (torch.arange(camera.width, device=device) + (0.5 - camera.cx)) / camera.fx
     y = (torch.arange(camera.height, device=device) + (0.5 - camera.cy)) / camera.fy
+    inverse = (x.square() + (y.square() + 1)[:, None]).rsqrt_()  # of the rays' lengths
     along_x, along_y, forward = camera.rotation.tolist()
     both = [a * x + (b * y + c)[:, None] for a, b, c in zip(along_x, along_y, forward, strict=True)]
-    return F.normalize(torch.stack(both), dim=0)
+    return torch.stack(both).mul_(inverse)
 
 
 def _level(view: View, spec: BufferSpec, level: int, box: tuple[int, int, int, int]) -> dict:

@@ -24,6 +24,7 @@ REFINE_RATE = 0.05  # Adam's, on a code of about unit range
 REFINE_MEASURED_RATE = 0.005  # on colours that the photo itself gave: larger steps fit the region and lose the rest
 REFINE_DSSIM = 0.2  # weight beside L1, as in training
 SKY = label_of("sky")
+IMPOSSIBLE = 1e6  # more than any score of a class
 
 
 @dataclass(frozen=True)
@@ -179,8 +180,8 @@ class SceneModel:
         scores = self.completion.network(rasters, index)[0]
         if view.camera is not None:
             beneath = rays(view.camera, self.device)[2] < 0
-            scores = torch.where((labels == SKY)[:, None, None] & beneath, -torch.inf, scores)
-        return labels[scores.argmax(dim=0)]
+            scores = torch.addcmul(scores, (labels == SKY)[:, None, None].float(), beneath.float(), value=-IMPOSSIBLE)
+        return labels[scores.max(dim=0).indices]  # argmax takes four times as long
 
 
 def _batch_of_one(rasters: list[Tensor], index: list[Tensor] | None) -> tuple[list[Tensor], list[Tensor] | None]:
@@ -189,7 +190,7 @@ def _batch_of_one(rasters: list[Tensor], index: list[Tensor] | None) -> tuple[li
 
 def to_picture(output: Tensor) -> np.ndarray:
     """Convert a picture (3, H, W) in [-1, 1] to (H, W, 3) uint8, clamped."""
-    return ((output.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+    return output.clamp(-1, 1).add_(1).mul_(127.5).round_().byte().permute(1, 2, 0).cpu().numpy()
 
 
 def _read_config(folder: Path | str) -> dict:

@@ -4,6 +4,7 @@ What is measured is drawn at the picture's size: the surface's colors in a light
 photos. The networks run at a fraction of it, the size at which they were trained to see a scene, and correct the rest.
 """
 
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from nrw.detail.painting import (
 )
 from nrw.framebuffers.levels import finest_level, pyramid
 from nrw.geometry.cameras import Camera
+from nrw.geometry.clusters import clustered
 from nrw.geometry.pointcloud import Cloud
 from nrw.geometry.rasterize import DeepBuffer, Geometry, Samples, coverage, rasterize
 from nrw.models.appearance import paint_labels
@@ -84,10 +86,21 @@ class Views:
         self.model, self.cloud, self.scale, self.splat = model, cloud, scale, splat
         self.sources, self.skies = sources, skies
         self.geometry = Geometry.of(cloud, model.device)
-        channels = [torch.from_numpy(np.array(cloud.colors)).to(model.device)]
+        # of the points in the networks' tables; the last is looked up for pixels that show none
+        self.numbers = torch.cat([torch.arange(len(cloud)), torch.tensor([-1])]).to(model.device)
+        channels = [torch.from_numpy(np.array(cloud.colors)).to(model.device).T]
         if model.networks.lighting is not None:
-            channels.append(model.networks.lighting.table)
-        self.channels = torch.cat(channels, dim=1)
+            channels.append(model.networks.lighting.table.T)
+        self.channels = torch.cat(channels)
+
+    def coarser(self, cell: float) -> "Views":
+        """The same scene drawn faster: what is finer than `cell`, in world units, is joined; photos lend no detail."""
+        clusters = clustered(self.geometry, cell)
+        views = copy(self)
+        views.geometry, views.sources = clusters.geometry, None
+        views.numbers = torch.cat([clusters.first(), self.numbers[-1:]])
+        views.channels = clusters.mean(self.channels).round().byte()
+        return views
 
     @torch.no_grad()
     def see(self, camera: Camera, labels: np.ndarray | None = None, without: "Collection[str]" = ()) -> Seen:
@@ -109,7 +122,7 @@ class Views:
             labels=unknown if labels is None else torch.from_numpy(np.array(labels)).to(unknown.device),
             color=[some.color[..., :3] for some in levels],
             depth=[some.depth for some in levels],
-            index=[some.index for some in levels],
+            index=[self.numbers[some.index.long()] for some in levels],
             coverage=[some.coverage for some in levels],
             camera=camera.resized(width, height),
             lighting=lighting,
@@ -147,9 +160,9 @@ class Views:
         covered, outside = (share > 0.5).float(), (share == 0).float()
         surface = surface_picture(seen.samples, lit_points(spec, self.channels, z))
         if seen.logs is not None and correction.trust is not None:
-            trust = enlarged(correction.trust, covered, self.scale, size)[0]
-            added = enlarged(torch.cat([labels, correction.color], dim=1), covered, self.scale, size)[0]
-            surface = with_detail(surface + added[:3], sharpened(seen.logs, trust, seen.solid), trust) + added[3:]
+            parts = torch.cat([labels, correction.color, correction.trust], dim=1)
+            label, color, trust = enlarged(parts, covered, self.scale, size)[0].split([3, 3, 1])
+            surface = with_detail(surface.add_(label), sharpened(seen.logs, trust, seen.solid), trust).add_(color)
         else:
             surface += enlarged(labels + correction.color, covered, self.scale, size)[0]
         beside = correction.measured + correction.color
@@ -162,7 +175,7 @@ class Views:
 
     def raw(self, seen: Seen) -> np.ndarray:
         """Draw the colors of the cloud alone: (H, W, 3) uint8, black where there is nothing."""
-        return seen.samples.shade(self.channels[:, :3]).round().byte().cpu().numpy()
+        return seen.samples.shade(self.channels[:3]).round().byte().movedim(0, 2).cpu().numpy()
 
     def _solid(self, buffer: DeepBuffer) -> Tensor:
         """The pixels to draw at full size: those on the surface; of a cloud without one, all that show a point.
@@ -180,9 +193,9 @@ class Views:
         share = enlarged(sky, torch.ones_like(sky), self.scale, (beside.shape[1], beside.shape[2]))[0, 0].flatten()
         pixel = share.nonzero().squeeze(1)
         color, weight = skies.look_up(seen.camera, pixel, shares)
-        mixed, opaque = beside.flatten(1).clone(), share[pixel]
-        mixed[:, pixel] = mixed[:, pixel] * (1 - opaque * weight) + (color * opaque[:, None]).T
-        return mixed.view_as(beside)
+        opaque, every = share.index_select(0, pixel), pixel.expand(3, -1)
+        around = beside.flatten(1).gather(1, every) * (1 - opaque * weight)
+        return beside.flatten(1).scatter(1, every, around.addcmul_(color, opaque)).view_as(beside)
 
     def _detail(self, camera: Camera, depth: Tensor, without: "Collection[str]") -> tuple[Tensor | None, Tensor | None]:
         """The log ratios (3, H, W) at the picture's size, and the detail (h, w, 5) uint8 at the networks'."""

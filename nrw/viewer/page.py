@@ -66,9 +66,9 @@ class Page:
 
     def _draw(self, what: Wanted, fine: bool) -> np.ndarray:
         viewpoint, look, size = what
-        if not fine and self.session.model.device.type == "cpu":
-            size = min(size, SMALL)
-        return self.session.draw(viewpoint, look, size)
+        if fine or self.session.model.device.type != "cpu":
+            return self.session.draw(viewpoint, look, size)
+        return self.session.draw(viewpoint, look, min(size, SMALL), fine=False)
 
     def _show(self, client_id: int, what: Wanted, picture: np.ndarray, fine: bool, seconds: float) -> None:
         client = self.server.get_clients().get(client_id)

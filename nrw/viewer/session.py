@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import RLock
 
@@ -23,6 +23,7 @@ from nrw.videos import camera_paths, shots
 
 PICTURE, COLOR, DEPTH, LABELS = MODES = ("picture", "colour", "depth", "labels")  # as the page names them
 FPS = 24  # of a recorded path
+CELL = 0.005  # world units, what a moving camera joins: a pixel of a small picture from the usual distance, 1
 SCALE = 4096  # pixels, height of a screen: aspects as integers
 
 
@@ -94,8 +95,8 @@ class Session:
         self.keyframes: list[tuple[float, Viewpoint, dict[str, float]]] = []
         self._lock = RLock()
         self.code = lru_cache(maxsize=None)(lambda photo_id: self.model.encode(dataset.view(photo_id)))
-        # one small and one fine picture, redrawn in other lights
-        self._seen = lru_cache(maxsize=2)(lambda viewpoint, size: views.see(viewpoint.camera(size)))
+        # one picture of a moving and one of a resting camera, redrawn in other lights
+        self._seen = lru_cache(maxsize=2)(lambda viewpoint, size, views: views.see(viewpoint.camera(size)))
 
     def start(self) -> Look:
         """Choose the photo that shows the cloud best, and as second appearance the one whose colours differ most."""
@@ -104,23 +105,29 @@ class Session:
         second = max(self.ids, key=lambda photo_id: float(np.linalg.norm(colors[photo_id] - colors[first])))
         return Look(PICTURE, (first, second), 0.0)
 
-    def draw(self, viewpoint: Viewpoint, look: Look, size: int) -> np.ndarray:
-        """Draw what `look` shows from a viewpoint, longer side about `size` pixels.
+    @cached_property
+    def coarse(self) -> Views:
+        """The scene for pictures of a moving camera, made when the first is drawn."""
+        return self.views.coarser(CELL)
+
+    def draw(self, viewpoint: Viewpoint, look: Look, size: int, fine: bool = True) -> np.ndarray:
+        """Draw what `look` shows from a viewpoint, longer side about `size` pixels; not `fine`: coarser and faster.
 
         PICTURE: the network's output. COLOR: the raw render of the cloud. DEPTH: gray, near is bright, black where
         there is nothing. LABELS: the predicted classes in ADE20K's colours, at the networks' size, enlarged.
         """
         with self._lock:
-            seen = self._seen(viewpoint, size)
+            views = self.views if fine else self.coarse
+            seen = self._seen(viewpoint, size, views)
             if look.mode == COLOR:
-                return self.views.raw(seen)
+                return views.raw(seen)
             if look.mode == DEPTH:
                 return depth_picture(seen.depth.cpu().numpy(), self.model.spec.near)
             if look.mode == LABELS:
                 predicted = seen.view.labels.cpu().numpy()
                 labels = predicted if self.edit is None else self.edit[predicted]
-                return ade20k.colorize(labels.repeat(self.views.scale, 0).repeat(self.views.scale, 1))
-            return self.views.draw(seen, shots.blended(look.weights, self.code), self.edit, look.weights)
+                return ade20k.colorize(labels.repeat(views.scale, 0).repeat(views.scale, 1))
+            return views.draw(seen, shots.blended(look.weights, self.code), self.edit, look.weights)
 
     def place(self, photo_id: str, aspect: float) -> tuple[Viewpoint, np.ndarray]:
         """Find a photo's viewpoint, and the point (3,) it looks at: straight ahead, at the median depth of its view."""

@@ -65,5 +65,5 @@ def test_the_parts_of_a_picture_add_up_to_the_painted_whole():
     raster[0, :3, 0, 0], raster[0, 4, 0, 0] = channels[0, :3] / 127.5 - 1, 1
     raster[0, -SPEC.lighting :, 0, 0] = decode_lighting(channels[0, 3:].float())
     whole = paint_measured(SPEC, raster, z[None])
-    on_surface = lit_points(SPEC, channels, z)[0] + paint_labels(SPEC, raster, z[None])[0, :, 0, 0]
+    on_surface = lit_points(SPEC, channels.T, z)[:, 0] + paint_labels(SPEC, raster, z[None])[0, :, 0, 0]
     torch.testing.assert_close(on_surface, whole[0, :, 0, 0], atol=1e-4, rtol=1e-4)

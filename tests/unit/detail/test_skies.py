@@ -67,7 +67,7 @@ def test_a_view_from_elsewhere_shows_the_sky_by_direction(skies):
     expected = color_of(camera.ray_directions()).reshape(-1, 3)[: len(pixel)]
     assert (weight > 0.99).all()
     # what the photo does not show is continued
-    assert np.abs((color.numpy() + 1) / 2 - expected).mean() < 0.03
+    assert np.abs((color.T.numpy() + 1) / 2 - expected).mean() < 0.03
 
 
 def test_skies_blend_and_a_photo_without_sky_leaves_what_is_painted(skies):

@@ -155,7 +155,7 @@ def test_aligned_images(workspace):
         geometry, camera, buffer = drawn(root, read_cameras(root / "mvs/sparse")[photo])
         covered = coverage(buffer.hit).numpy()
         np.testing.assert_array_equal(images["color"][..., 3], np.ceil(255 * covered))
-        shaded = locate(geometry, camera, buffer).shade(torch.from_numpy(colors)).byte().numpy()
+        shaded = locate(geometry, camera, buffer).shade(torch.from_numpy(colors.T)).byte().movedim(0, 2).numpy()
         blocks = shaded.reshape(56, 2, 80, 2, 3).swapaxes(1, 2).reshape(56, 80, 4, 3)
         assert (blocks == images["color"][..., None, :3]).all(axis=3).any(axis=2).all()  # of one of the four pixels
         assert not images["color"][covered == 0].any()

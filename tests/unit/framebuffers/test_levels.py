@@ -26,7 +26,7 @@ def seen():
     cloud = Cloud(points, colors, np.tile(np.float32([0, 0, -1]), (8, 1)), np.zeros(8, np.float32), faces)
     geometry = Geometry.of(cloud)
     buffer = rasterize(geometry, camera)
-    return geometry, torch.from_numpy(colors), camera, buffer
+    return geometry, torch.from_numpy(colors.T.copy()), camera, buffer
 
 
 def rectangle(left, right, top, bottom, depth):

@@ -64,7 +64,7 @@ def test_places_and_interpolation_are_right_in_perspective():
     pixel = samples.pixel.numpy()
     np.testing.assert_allclose(uv, np.column_stack([pixel % 64 + 0.5, pixel // 64 + 0.5]), atol=1e-3)
     np.testing.assert_allclose(depth, rasterize(plane, view).depth.flatten(), rtol=1e-5)
-    np.testing.assert_allclose(samples.shade(plane.points).view(-1, 3), points, atol=1e-5)
+    np.testing.assert_allclose(samples.shade(plane.points.T).flatten(1).T, points, atol=1e-5)
     nearest = samples.index()
     assert nearest.shape == (48, 64) and int(nearest.min()) >= 0
 
