@@ -131,7 +131,7 @@ class DescriptorHead(nn.Module):
         offsets = self.offset_conv(patches).clamp(-farthest, farthest).view(-1, 2, SAMPLES).mT  # (N, SAMPLES, 2)
         gathered = sample(features, points[:, None] + offsets)[None]  # (1, DIM, N, SAMPLES)
         gathered = F.selu(self.sf_conv(gathered))[0]
-        return F.normalize(torch.einsum("cnp,pcd->nd", gathered, self.agg_weights), dim=1)
+        return F.normalize(torch.einsum("cnp,pce->ne", gathered, self.agg_weights), dim=1)
 
 
 def keypoints(scores: Tensor, most: int) -> Tensor:

@@ -16,6 +16,7 @@ import numpy as np
 import pycolmap
 
 from nrw.core.io import atomic_path, read_json
+from nrw.core.limits import RESCUE_PAIRS
 from nrw.sfm.database import copied, estimated_geometry, image_ids, opened, replace_matches
 from nrw.sfm.learned import LearnedMatcher
 from nrw.sfm.matching import verification
@@ -26,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 Pair = tuple[int, int]  # of image ids, the smaller first
 
-MOST_PAIRS = 300  # of photos of different parts
 CANDIDATES = 300  # most similar photos of a photo; those of its own part are left out
 SUPPORT = 3  # photos of its own part that a photo is matched with
 MIN_INLIERS = 30  # matches that agree on a geometry, of a pair of different parts: LightGlue matches look-alikes, too
@@ -40,20 +40,22 @@ def join_parts(
     *,
     device: str,
     threads: int,
+    reproducible: bool,
     seed: int,
 ) -> None:
     """Write the scene's database, with learned keypoints and matches between parts where there are any.
 
-    parts_json: of `reconstruction.find_parts`. threads: of the retrieval. Raises UserError where the weights are not
-    installed, or the device is missing.
+    parts_json: of `reconstruction.find_parts`. threads: of the retrieval; one where `reproducible` is set.
+    Raises UserError where the weights are not installed, or the device is missing.
     """
     ids = image_ids(database)
     parts = [{ids[name] for name in model} for model in read_json(parts_json)]
     outside = sorted({*ids.values()}.difference(*parts[:1]))
     with copied(database) as copy:
         with opened(copy) as connection:
-            similar = similar_photos(connection, outside, CANDIDATES, threads, seed) if outside else {}
-            pairs = pairs_between(similar, parts, MOST_PAIRS)
+            workers = 1 if reproducible else threads
+            similar = similar_photos(connection, outside, CANDIDATES, workers, seed) if outside else {}
+            pairs = pairs_between(similar, parts, RESCUE_PAIRS)
             logger.info("rescue: %d photos outside the largest model, %d pairs to match", len(outside), len(pairs))
             if pairs:
                 _match_parts(connection, LearnedMatcher(images_dir, device), pairs, parts, seed)
