@@ -57,8 +57,8 @@ def two_sides(photo: Mapping) -> bool:
 
 
 def day_and_night(photo: Mapping) -> bool:
-    """From the front, under cloud and in the dark."""
-    return light(photo) in ("overcast", "dusk", "night")
+    """At noon and at night."""
+    return light(photo) in ("noon", "night")
 
 
 def front(photo: Mapping) -> bool:
@@ -91,8 +91,10 @@ def row(name: str, truth: Truth, size: int, device: str, folder: Path) -> str:
     ends.append(time.process_time())
     find_parts(files.upright_photos, files.database, files.parts, **mapping())
     start = time.process_time()
-    joined = files.parts, files.joined_database
-    join_parts(files.upright_photos, files.database, *joined, device=device, threads=THREADS, seed=SEED)
+    join_parts(
+        *(files.upright_photos, files.database, files.parts, files.joined_database),
+        **{"device": device, "threads": THREADS, "reproducible": True, "seed": SEED},
+    )
     ends.append(time.process_time())
     reconstruct_matched(files, files.joined_database)
     after, errors_after = read_json(files.sfm_summary), errors_of(files, truth)

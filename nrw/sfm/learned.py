@@ -6,17 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 
 from nrw.core.device import torch_device
 from nrw.core.progress import progress
+from nrw.geometry.cameras import fit_size
 from nrw.sfm.aliked import DIM, Aliked
 from nrw.sfm.learned_weights import learned_weights
 from nrw.sfm.lightglue import LightGlue, normalized
 from nrw.sfm.stationary import Picture
 
-SIZE = 1024  # pixels of the longer side of what ALIKED sees; smaller photos are enlarged
+SIZE = 1024  # pixels, at most, of the longer side of what ALIKED sees
 FEATURES = 1024  # per photo; twice as many take five times as long to match
 
 
@@ -60,7 +61,7 @@ class LearnedMatcher:
     def _features(self, name: str) -> Features:
         if name not in self._seen:
             with Image.open(self._images_dir / name) as photo:
-                resized = ImageOps.contain(photo.convert("RGB"), (SIZE, SIZE), Image.Resampling.BICUBIC)
+                resized = photo.convert("RGB").resize(fit_size(*photo.size, SIZE), Image.Resampling.BICUBIC)
             pixels = torch.from_numpy(np.array(resized)).to(self._device)
             points, descriptors = self._extractor(pixels.permute(2, 0, 1)[None] / 255, FEATURES)
             size = np.array(photo.size, np.float64)
