@@ -173,5 +173,6 @@ def _dilated(x: Tensor) -> Tensor:
 def sample(features: Tensor, places: Tensor) -> Tensor:
     """(C, …) features (C, H, W) at places (…, 2) x, y in pixels, interpolated; 0 outside. places has 3 dimensions."""
     height, width = features.shape[1:]
-    size = torch.tensor([width - 1, height - 1], device=features.device)
-    return F.grid_sample(features[None], (places * 2 / size - 1)[None], mode="bilinear", align_corners=True)[0]
+    x, y = places.unbind(-1)
+    grid = torch.stack([x * (2 / (width - 1)) - 1, y * (2 / (height - 1)) - 1], -1)
+    return F.grid_sample(features[None], grid[None], mode="bilinear", align_corners=True)[0]

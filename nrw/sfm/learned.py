@@ -49,7 +49,7 @@ class LearnedMatcher:
         """The keypoints of a photo."""
         return self._features(name).picture
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def match(self, pairs: Collection[tuple[str, str]], what: str) -> list[np.ndarray]:
         """Of each pair of photos the matches (M, 2) int64, indices of keypoints of both. what: for the log."""
         return [self._match(*map(self._features, pair)) for pair in progress(pairs, len(pairs), what)]
@@ -57,7 +57,7 @@ class LearnedMatcher:
     def _match(self, a: Features, b: Features) -> np.ndarray:
         return self._matcher((a.positions, a.descriptors), (b.positions, b.descriptors)).cpu().numpy()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _features(self, name: str) -> Features:
         if name not in self._seen:
             with Image.open(self._images_dir / name) as photo:
