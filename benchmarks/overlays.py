@@ -141,16 +141,21 @@ def write_photos(kind: Kind, truth: Truth, size: int, folder: Path) -> None:
     frames = truth.appearances[2]["frames"][: kind.lights]
     sources |= {f"tripod-{number}.jpg": truth.folder / its["file"] for number, its in enumerate(frames)}
     for number, (name, source) in enumerate(sources.items()):
-        with Image.open(source) as opened:
-            exif = opened.getexif()
-            photo = ImageOps.exif_transpose(opened).convert("RGB")
-        exif.pop(ExifTags.Base.Orientation, None)  # the pixels are upright now
-        photo = photo.resize(fit_size(photo.width * 8, photo.height * 8, size), Image.Resampling.BICUBIC)
+        photo, exif = enlarged(source, size)
         if name.startswith("other"):
             photo = elsewhere(photo)
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         (kind.print_on(photo, number) if kind.print_on else photo).save(path, quality=92, exif=exif)
+
+
+def enlarged(source: Path, size: int) -> tuple[Image.Image, Image.Exif]:
+    """A photo, upright, with `size` pixels on its longer side, and its EXIF data."""
+    with Image.open(source) as opened:
+        exif = opened.getexif()
+        photo = ImageOps.exif_transpose(opened).convert("RGB")
+    exif.pop(ExifTags.Base.Orientation, None)  # the pixels are upright now
+    return photo.resize(fit_size(photo.width * 8, photo.height * 8, size), Image.Resampling.BICUBIC), exif
 
 
 def _fits(photo: Mapping, kind: Kind) -> bool:
@@ -159,8 +164,8 @@ def _fits(photo: Mapping, kind: Kind) -> bool:
     return photo["appearance"]["kind"] in DAY
 
 
-def reconstruct_folder(photos: Path, files: SceneFiles) -> None:
-    """Import and structure from motion as the workflow runs them."""
+def match_folder(photos: Path, files: SceneFiles) -> None:
+    """Import and matching as the workflow runs them."""
     config = complete_preset("draft")
     sfm = config["sfm"]
     import_photos(photos, files.photos_csv, files.upright_photos, threads=THREADS, **config["ingest"])
@@ -171,19 +176,26 @@ def reconstruct_folder(photos: Path, files: SceneFiles) -> None:
     matches = files.matches("1-of-1")
     match_pairs(files.features, files.pairs, "1-of-1", matches, seed=SEED)
     merge_matches(files.features, [matches], files.database, seed=SEED)
+
+
+def reconstruct_matched(files: SceneFiles, database: Path) -> None:
+    """The reconstruction from a database as the workflow runs it."""
     reconstruct(
         files.upright_photos,
         files.photos_csv,
-        files.database,
+        database,
         files.reconstruction,
         files.sfm_summary,
         files.sfm_table,
-        mapper=sfm["mapper"],
-        hierarchical_above=sfm["hierarchical_above"],
-        threads=THREADS,
-        reproducible=True,
-        seed=SEED,
+        **mapping(),
     )
+
+
+def mapping() -> dict:
+    """The settings of a mapping."""
+    sfm = complete_preset("draft")["sfm"]
+    chosen = {name: sfm[name] for name in ("mapper", "hierarchical_above")}
+    return {**chosen, "threads": THREADS, "reproducible": True, "seed": SEED}
 
 
 def rotation_errors(estimated: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> np.ndarray:
@@ -198,15 +210,9 @@ def rotation_errors(estimated: Sequence[np.ndarray], true: Sequence[np.ndarray])
     return errors
 
 
-def row(kind: Kind, truth: Truth, size: int, folder: Path) -> str:
-    """Reconstruct the photos of one kind: its figures, as in the table."""
-    files = SceneFiles(folder / "scene")
-    write_photos(kind, truth, size, folder / "photos")
-    start = time.process_time()
-    reconstruct_folder(folder / "photos", files)
-    seconds = time.process_time() - start
+def errors_of(files: SceneFiles, truth: Truth) -> np.ndarray:
+    """(N,) degrees: the rotation errors of the registered photos that the truth knows."""
     names = {row["id"]: row["file"] for row in read_csv(files.photos_csv)}
-    summary = read_json(files.sfm_summary)
     model = pycolmap.Reconstruction(files.reconstruction)
     rotations = {
         names[Path(image.name).stem]: image.cam_from_world().rotation.matrix()
@@ -214,7 +220,20 @@ def row(kind: Kind, truth: Truth, size: int, folder: Path) -> str:
         if image.has_pose
     }
     known = [name for name in rotations if name in truth.photos]
-    errors = rotation_errors([rotations[name] for name in known], [np.array(truth.photos[name]["R"]) for name in known])
+    return rotation_errors([rotations[name] for name in known], [np.array(truth.photos[name]["R"]) for name in known])
+
+
+def row(kind: Kind, truth: Truth, size: int, folder: Path) -> str:
+    """Reconstruct the photos of one kind: its figures, as in the table."""
+    files = SceneFiles(folder / "scene")
+    write_photos(kind, truth, size, folder / "photos")
+    start = time.process_time()
+    match_folder(folder / "photos", files)
+    reconstruct_matched(files, files.database)
+    seconds = time.process_time() - start
+    names = {row["id"]: row["file"] for row in read_csv(files.photos_csv)}
+    summary = read_json(files.sfm_summary)
+    errors = errors_of(files, truth)
     tripod = tripod_matches(files.database, {f"{id_}.jpg" for id_, name in names.items() if name.startswith("tripod")})
     finding = geometry(summary["checks"])
     cells = [

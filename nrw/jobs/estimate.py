@@ -30,6 +30,8 @@ def estimate(photos: int, config: Mapping, cores: int) -> tuple[float, float] | 
         return None
     load = Load.of(photos, config, threads=cores)
     left_out = set(NEVER_TIMED)
+    if not config["sfm"]["rescue"]:
+        left_out |= {"find_parts", "join_parts"}
     if config["segmentation"]["model"] == "none":
         left_out |= {"gather_classes", "train_completion"}
     else:

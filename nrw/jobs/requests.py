@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nrw.config.choices import VIDEO_KINDS, mapper_for, matcher_for
+from nrw.core.limits import RESCUE_PAIRS
 
 # One GPU against one core. Guesses, on the slow side.
 GPU_GEOMETRY, GPU_NETWORKS = 20, 100
@@ -130,6 +131,7 @@ def _frames(load: Load) -> float:
     return videos["fps"] * max(videos[kind]["seconds"] for kind in VIDEO_KINDS)
 
 
+MAPPING = Cost(_mapping, lambda x: 150 + 2.5 * x.photos * x.config["sfm"]["max_features"] / 4096, parallel=True)
 COSTS = {
     "import_photos": Cost(lambda x: 0.15 * x.photos, lambda x: 130 + 60 * x.threads, parallel=True),
     "check_photos": Cost(lambda x: 0.001 * x.photos, lambda x: 150),
@@ -142,9 +144,15 @@ COSTS = {
         lambda x: 300 + 60 * x.config["sfm"]["max_features"] / 4096,
     ),
     "merge_matches": Cost(lambda x: 0.02 * x.photos + 0.001 * x.pairs, lambda x: 200 + 0.002 * x.pairs),
-    "reconstruct": Cost(
-        _mapping, lambda x: 150 + 2.5 * x.photos * x.config["sfm"]["max_features"] / 4096, parallel=True
+    "find_parts": MAPPING,
+    # the most: all pairs that a rescue may match, and as many that support them
+    "join_parts": Cost(
+        lambda x: 6 * min(x.photos, 2 * RESCUE_PAIRS) + 2 * 1.5 * min(x.pairs, RESCUE_PAIRS),
+        lambda x: 2500 + 0.5 * min(x.photos, 2 * RESCUE_PAIRS),
+        gpu=GPU_NETWORKS,
+        parallel=True,
     ),
+    "reconstruct": MAPPING,
     "undistort": Cost(lambda x: 0.2 * x.mvs * x.photos, lambda x: 150 + x.photos / 5, parallel=True),
     "segment_photos": Cost(
         lambda x: 4 * _megapixels(x.config["segmentation"]["max_size"]) / 0.31 * x.photos,  # not measured

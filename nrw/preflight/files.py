@@ -1,4 +1,4 @@
-"""The files that a configuration names, apart from the photos: the stages that read them run hours after the start."""
+"""The files that a configuration asks for, apart from the photos: stages that read them run hours after the start."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,17 +8,21 @@ from nrw.core.errors import UserError
 from nrw.core.nearest import suggested_path
 from nrw.scene import editing
 from nrw.segmentation.model_files import check_model
+from nrw.sfm.learned_weights import learned_weights
 
 WEIGHTS = ("url", "random", "none")  # values of `perceptual.weights` that are no path
 
 
 def check(config: Mapping) -> None:
-    """Check a complete configuration: the segmentation model, the weights of VGG16, camera paths, edited classes.
+    """Check a complete configuration: the segmentation model, all weights, camera paths, edited classes.
 
     Raises UserError for the first of them that is missing or wrong.
     """
-    if config["segmentation"]["model"] != "none" and any("photos" in source for source in config["scenes"].values()):
+    from_photos = any("photos" in source for source in config["scenes"].values())
+    if config["segmentation"]["model"] != "none" and from_photos:
         check_model(config["segmentation"]["model"])
+    if config["sfm"]["rescue"] and from_photos:
+        learned_weights()
     _check_weights(config["perceptual"]["weights"])
     _check_paths(config["videos"]["extra"])
     editing.table(config["videos"]["edit"], {"classes": range(ade20k.N_GROUPS)})

@@ -60,7 +60,8 @@ def gather(files: SceneFiles, config: Mapping) -> dict:
 
     findings = []
     if sfm:
-        findings.append(verdict.registration(sfm, sum(photo.fate == "unusable" for photo in photos)))
+        unusable = sum(photo.fate == "unusable" for photo in photos)
+        findings.append(verdict.registration(sfm, unusable, config["sfm"]["rescue"]))
         if "checks" in sfm:  # reconstructions of 0.1.0 have none
             findings.append(verdict.geometry(sfm["checks"], mvs.get("unconfirmed") if mvs else None))
     dropped = sum(photo.fate == "dropped" for photo in photos)

@@ -52,8 +52,11 @@ def _points(count: int) -> str:
     return "one point" if count == 1 else f"{count} points"
 
 
-def registration(summary: Mapping, unusable: int) -> Finding:
-    """Judge the registration. summary: sfm/summary.json. unusable: number of files that are not usable photos."""
+def registration(summary: Mapping, unusable: int, rescued: bool) -> Finding:
+    """Judge the registration.
+
+    summary: sfm/summary.json. unusable: number of files that are not usable photos. rescued: value of `sfm.rescue`.
+    """
     registered, usable = summary["registered"], summary["photos"]
     share = registered / usable
     level = _level(share, REGISTERED)
@@ -65,6 +68,8 @@ def registration(summary: Mapping, unusable: int) -> Finding:
         level = _worse(level, FAIR)
         text += f" Another {second} form a separate model that shares no view with this one."
         advice.append("add photos from between the two groups, a few steps apart")
+    if level != GOOD and not rescued:
+        advice.append("set sfm.rescue to true, which also matches what differs in light or direction")
     if level != GOOD:
         advice += [
             "add photos that overlap: every part of the landmark on three or more",

@@ -77,6 +77,15 @@ class SceneFiles:
         return self.root / "sfm" / "database.db"
 
     @property
+    def parts(self) -> Path:
+        """The photos of each model of a first mapping; only with `sfm.rescue`, as the next."""
+        return self.root / "sfm" / "parts.json"
+
+    @property
+    def joined_database(self) -> Path:
+        return self.root / "sfm" / "joined.db"
+
+    @property
     def reconstruction(self) -> Path:
         return self.root / "sfm" / "sparse"
 

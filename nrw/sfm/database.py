@@ -3,10 +3,11 @@
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pycolmap
 
 from nrw.core.io import read_csv
@@ -45,6 +46,33 @@ def copy_photos(source: Path | str, target: Path | str, ids: Iterable[int]) -> N
                 f"INSERT INTO main.{table} SELECT * FROM other.{table} WHERE image_id = ?",
                 [(image_id,) for image_id in sorted(ids)],
             )
+
+
+def replace_matches(
+    database: pycolmap.Database,
+    pair: tuple[int, int],
+    matches: np.ndarray,
+    verification: pycolmap.TwoViewGeometryOptions,
+) -> None:
+    """Write matches (M, 2) in place of a pair's, and the geometry that they agree on."""
+    points = [database.read_keypoints(image)[:, :2].astype(np.float64) for image in pair]
+    geometry = estimated_geometry(database, pair, points, matches, verification)
+    database.delete_matches(*pair)
+    database.delete_two_view_geometry(*pair)
+    database.write_matches(*pair, matches)
+    database.write_two_view_geometry(*pair, geometry)
+
+
+def estimated_geometry(
+    database: pycolmap.Database,
+    pair: tuple[int, int],
+    points: Sequence[np.ndarray],
+    matches: np.ndarray,
+    verification: pycolmap.TwoViewGeometryOptions,
+) -> pycolmap.TwoViewGeometry:
+    """The geometry of two photos that most of their matches (M, 2) agree on. points: of each (N, 2) float64, pixels."""
+    a, b = (database.read_camera(database.read_image(image).camera_id) for image in pair)
+    return pycolmap.estimate_two_view_geometry(a, points[0], b, points[1], matches, verification)
 
 
 @contextmanager

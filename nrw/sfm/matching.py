@@ -60,13 +60,12 @@ def match_pairs(
         copy_photos(features_db, database, {ids[name] for line in todo for name in line.split()})
 
         matching = pycolmap.FeatureMatchingOptions(use_gpu=False, num_threads=1)
-        verification = _verification(seed)
         listing = Path(folder) / "pairs.txt"
         batches = [todo[start : start + BATCH] for start in range(0, len(todo), BATCH)]
         for batch in progress(batches, len(batches), f"matching, batches of {BATCH} pairs"):
             listing.write_text("".join(f"{line}\n" for line in batch), encoding="utf-8")
             pycolmap.match_image_pairs(
-                database, matching, pycolmap.ImportedPairingOptions(match_list_path=listing), verification
+                database, matching, pycolmap.ImportedPairingOptions(match_list_path=listing), verification(seed)
             )
             _move_results(database, partial)
     os.replace(partial, result_db)
@@ -86,7 +85,7 @@ def merge_matches(
                 for table in RESULT_TABLES:
                     connection.execute(f"INSERT INTO main.{table} SELECT * FROM other.{table}")
         with opened(path) as database:
-            marked, changed = drop_print(database, _verification(seed))
+            marked, changed = drop_print(database, verification(seed))
             _, inliers = database.read_two_view_geometry_num_inliers()
             compared = database.num_matched_image_pairs()
     if changed:
@@ -94,7 +93,8 @@ def merge_matches(
     logger.info("matching: %d pairs match, %d verified", compared, sum(count >= MIN_INLIERS for count in inliers))
 
 
-def _verification(seed: int) -> pycolmap.TwoViewGeometryOptions:
+def verification(seed: int) -> pycolmap.TwoViewGeometryOptions:
+    """How the geometry of a pair is verified."""
     options = pycolmap.TwoViewGeometryOptions(min_num_inliers=MIN_INLIERS)
     options.ransac.random_seed = seed
     return options

@@ -3,6 +3,8 @@
 import logging
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,16 +57,24 @@ def choose_pairs(
 
 
 def retrieval_pairs(database: pycolmap.Database, neighbours: int, threads: int, seed: int) -> list[tuple[int, int]]:
-    """Pairs of image ids, smaller id first, each once: every photo with its `neighbours` most similar others.
+    """Pairs of image ids, smaller id first, each once: every photo with its `neighbours` most similar others."""
+    similar = similar_photos(database, [], neighbours, threads, seed)
+    return sorted({(min(photo, other), max(photo, other)) for photo, others in similar.items() for other in others})
+
+
+def similar_photos(
+    database: pycolmap.Database, images: Sequence[int], neighbours: int, threads: int, seed: int
+) -> dict[int, list[int]]:
+    """The `neighbours` most similar photos of each of `images` (of all where it is empty), the most similar first.
 
     Similarity is that of COLMAP's vote-and-verify image retrieval, with a vocabulary learned by k-means from a sample
     of the database's own descriptors, so that nothing is downloaded. The result is reproducible with `threads=1`.
     """
     pycolmap.set_random_seed(seed)
-    images = database.read_all_images()
-    described = [image.image_id for image in images if database.num_descriptors_for_image(image.image_id)]
+    every = [image.image_id for image in database.read_all_images()]
+    described = [image for image in every if database.num_descriptors_for_image(image)]
     if len(described) < 2:
-        return []
+        return {}
     words = int(np.clip(database.num_descriptors() // WORD_SAMPLES, 64, MAX_WORDS))
     share = words * WORD_SAMPLES // len(described) + 1  # descriptors per photo
     rng = np.random.default_rng(seed)
@@ -92,7 +102,10 @@ def retrieval_pairs(database: pycolmap.Database, neighbours: int, threads: int, 
             num_images=neighbours + 1,  # a photo's most similar one is itself
             num_threads=threads,
         )
-        found = pycolmap.VocabTreePairGenerator(options, database).all_pairs()
-    pairs = sorted({(min(pair), max(pair)) for pair in found if pair[0] != pair[1]})
+        found = pycolmap.VocabTreePairGenerator(options, database, images).all_pairs()
+    similar: defaultdict[int, list[int]] = defaultdict(list)
+    for photo, other in found:
+        if photo != other:
+            similar[photo].append(other)
     logger.info("retrieval: %d visual words, %s", words, duration(time.monotonic() - start))
-    return pairs
+    return similar

@@ -16,7 +16,7 @@ from nrw.core.io import atomic_path, write_json
 from nrw.core.limits import MIN_PHOTOS
 from nrw.core.progress import duration
 from nrw.sfm.checks import checks_of
-from nrw.sfm.database import opened, usable_photos
+from nrw.sfm.database import image_ids, opened, usable_photos
 from nrw.sfm.matching import MIN_INLIERS
 from nrw.sfm.summary import photos_left_out, summary_of, summary_table, too_few
 from nrw.sfm.upright import upright_transform
@@ -83,6 +83,28 @@ def reconstruct(
         scene.num_points3D(),
         duration(time.monotonic() - start),
     )
+
+
+def find_parts(
+    images_dir: Path | str,
+    database: Path | str,
+    parts_json: Path | str,
+    *,
+    mapper: str,
+    hierarchical_above: int,
+    threads: int,
+    reproducible: bool,
+    seed: int,
+) -> None:
+    """Write the names of the images in each model that COLMAP finds, the largest model first: [[name, …], …].
+
+    The settings are those of `reconstruct`.
+    """
+    mapper = mapper_for({"mapper": mapper, "hierarchical_above": hierarchical_above}, len(image_ids(database)))
+    models = _best_models(images_dir, database, mapper, hierarchical_above, 1 if reproducible else threads, seed)
+    parts = [sorted(model.images[image_id].name for image_id in model.reg_image_ids()) for model in models]
+    write_json(parts_json, parts)
+    logger.info("sfm: models of %s photos", " + ".join(str(len(part)) for part in parts) or "no")
 
 
 def _best_models(

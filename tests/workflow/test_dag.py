@@ -93,6 +93,13 @@ def test_the_sky_is_masked_only_without_segmentation(snakemake, tmp_path, photos
     assert jobs(without.stdout)["mask_sky"] == 2 and jobs(without.stdout)["fuse_depths"] == 1
 
 
+def test_parts_are_joined_only_with_the_rescue(snakemake, tmp_path, photos):
+    usual = snakemake(tmp_path, "-n", "sfm", *config(photos))
+    rescued = snakemake(tmp_path, "-n", "sfm", *config(photos, "sfm={rescue: true}"))
+    assert rescued.returncode == 0, rescued.stdout
+    assert set(jobs(rescued.stdout)) - set(jobs(usual.stdout)) == {"find_parts", "join_parts"}
+
+
 def test_an_aligned_data_set_starts_at_the_dataset_stage(snakemake, tmp_path):
     (tmp_path / "somewhere").mkdir()
     scene = "scenes={old: {aligned: somewhere}}"

@@ -106,11 +106,58 @@ rule merge_matches:
         "../scripts/merge_matches.py"
 
 
+rule find_parts:
+    input:
+        images=FILES.upright_photos,
+        database=FILES.database,
+    output:
+        FILES.parts,
+    log:
+        FILES.log("find_parts"),
+    benchmark:
+        FILES.record("find_parts")
+    threads: 16
+    resources:
+        **asks("find_parts"),
+    params:
+        settings=pick("sfm", "mapper", "hierarchical_above", "reproducible"),
+        seed=config["seed"],
+    message:
+        "{wildcards.scene}: parts that the photos fall into"
+    script:
+        "../scripts/find_parts.py"
+
+
+rule join_parts:
+    input:
+        images=FILES.upright_photos,
+        database=FILES.database,
+        parts=FILES.parts,
+    output:
+        FILES.joined_database,
+    log:
+        FILES.log("join_parts"),
+    benchmark:
+        FILES.record("join_parts")
+    threads: 16
+    resources:
+        **asks("join_parts"),
+        gpu=GPU,
+    params:
+        settings=pick("sfm", "reproducible"),
+        device=config["device"],
+        seed=config["seed"],
+    message:
+        "{wildcards.scene}: learned matches between the parts"
+    script:
+        "../scripts/join_parts.py"
+
+
 rule reconstruct:
     input:
         images=FILES.upright_photos,
         table=FILES.photos_csv,
-        database=FILES.database,
+        database=FILES.joined_database if config["sfm"]["rescue"] else FILES.database,
     output:
         sparse=directory(FILES.reconstruction),
         summary=FILES.sfm_summary,

@@ -7,6 +7,7 @@ import pytest
 from nrw.config.resolve import resolve
 from nrw.core.errors import UserError
 from nrw.preflight.files import check
+from nrw.sfm import learned_weights
 
 
 def config(**user):
@@ -43,6 +44,15 @@ def test_a_camera_path_is_read_under_the_name_of_its_video(tmp_path):
     refused(r"videos\.extra\.evening: camera path .*path\.json does not exist", videos=videos)
     path.write_text(json.dumps({"fps": 24, "widths": 480}))
     refused("Did you mean 'width'", videos=videos)
+
+
+def test_a_rescue_without_its_weights(monkeypatch):
+    check(config(sfm={"rescue": True}))
+    monkeypatch.setattr(learned_weights, "find_spec", lambda _: None)
+    check(config())
+    refused("sfm.rescue is true, .* is not installed", sfm={"rescue": True})
+    aligned = {"scenes": {"old": {"aligned": "p"}}, "preset": "paper", "perceptual": {"weights": "random"}}
+    check(resolve({**aligned, "sfm": {"rescue": True}}))  # such scenes have no structure from motion
 
 
 def test_an_edit_to_what_no_network_can_learn():

@@ -25,14 +25,19 @@ def summary(registered, photos, *models):
 
 @pytest.mark.parametrize(("registered", "level"), [(60, GOOD), (35, FAIR), (20, POOR)])
 def test_registered_photos(registered, level):
-    finding = registration(summary(registered, 61), unusable=3)
+    finding = registration(summary(registered, 61), unusable=3, rescued=False)
     assert finding.level == level and f"{registered} of 61" in finding.text and "3 more files" in finding.text
     assert bool(finding.advice) == (level != GOOD)
 
 
 def test_a_second_model_is_a_finding_of_its_own():
-    finding = registration(summary(85, 100, 15), unusable=0)
+    finding = registration(summary(85, 100, 15), unusable=0, rescued=False)
     assert finding.level == FAIR and "Another 15" in finding.text and "between" in finding.advice[0]
+
+
+def test_a_rescue_is_advised_where_there_was_none():
+    advised = [" ".join(registration(summary(60, 100, 5), 0, rescued).advice) for rescued in (False, True)]
+    assert "sfm.rescue" in advised[0] and "sfm.rescue" not in advised[1]
 
 
 SOUND = {
@@ -162,7 +167,7 @@ def test_a_validation_score_best_in_stage_2_asks_for_a_shorter_stage_3():
 
 def test_advice_names_keys_of_the_configuration_and_values_that_it_accepts():
     findings = [
-        registration(summary(20, 61, 15), unusable=0),
+        registration(summary(20, 61, 15), unusable=0, rescued=False),
         coverage(1000, 0.0, 0, 10, labelled=True),
         labels("none", {}),
         generalisation(curve(14, 15, 16, 17, 18, 19), training=50),
@@ -171,6 +176,7 @@ def test_advice_names_keys_of_the_configuration_and_values_that_it_accepts():
     text = "\n".join(advice for finding in findings for advice in finding.advice)
     named = dict(re.findall(r"([a-z]\w*(?:\.[a-z]\w*)+)(?:,? (?:for example )?to (\S+\b))?", text))
     assert named == {
+        "sfm.rescue": "true",
         "sfm.max_features": "16000",
         "sfm.max_size": "",
         "mvs.max_size": "1000",
