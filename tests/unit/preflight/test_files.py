@@ -50,7 +50,7 @@ def test_a_rescue_without_its_weights(monkeypatch):
     check(config(sfm={"rescue": True}))
     monkeypatch.setattr(learned_weights, "find_spec", lambda _: None)
     check(config())
-    refused("sfm.rescue is true, .* is not installed", sfm={"rescue": True})
+    refused("sfm.rescue is true, .* are not installed", sfm={"rescue": True})
     aligned = {"scenes": {"old": {"aligned": "p"}}, "preset": "paper", "perceptual": {"weights": "random"}}
     check(resolve({**aligned, "sfm": {"rescue": True}}))  # such scenes have no structure from motion
 
