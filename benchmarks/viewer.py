@@ -1,4 +1,4 @@
-"""Measures the viewer: pictures per second along a moving camera and the time of each step, as Markdown.
+"""Measures the viewer: pictures per second while the camera moves, and fine ones, as of videos, as Markdown.
 
 python benchmarks/viewer.py results/<scene> [cpu|cuda]
 """
@@ -18,7 +18,7 @@ import torch
 from nrw.scene.files import SceneFiles
 from nrw.viewer.session import Session, Viewpoint
 
-SIZES = (256, 512)
+PICTURES = ((256, False), (512, False), (512, True), (640, True), (960, True))  # size in pixels, fine
 ASPECT = 16 / 9
 STEP = 0.005  # world units the camera moves between pictures
 LARGE = 5_000_000  # points of a large cloud
@@ -34,15 +34,15 @@ def measured(step: Callable[[Viewpoint], object], start: Viewpoint, times: int =
     return (time.perf_counter() - clock) / times, (time.process_time() - cpu) / times
 
 
-def parts(session: Session, photo_id: str, size: int) -> dict[str, Callable[[Viewpoint], object]]:
+def parts(session: Session, photo_id: str, size: int, fine: bool) -> dict[str, Callable[[Viewpoint], object]]:
     """List the steps of drawing one picture, after the whole of it."""
-    views, look, z = session.views, session.start(), session.code(photo_id)
+    views, look, z = session.views if fine else session.coarse, session.start(), session.code(photo_id)
     seen = views.see(session.place(photo_id, ASPECT)[0].camera(size))
-    picture = views.draw(seen, z)
+    picture = views.draw(seen, z, skies=look.weights)
     return {
-        "picture": lambda viewpoint: session.draw(viewpoint, look, size),
+        "picture": lambda viewpoint: session.draw(viewpoint, look, size, fine),
         "see": lambda viewpoint: views.see(viewpoint.camera(size)),
-        "draw": lambda _: views.draw(seen, z),
+        "draw": lambda _: views.draw(seen, z, skies=look.weights),
         "JPEG": lambda _: iio.imwrite("<bytes>", picture, extension=".jpeg", quality=80),
     }
 
@@ -53,14 +53,15 @@ def main(scene: Path, device: str = "cpu") -> None:
     photo_id = session.start().photos[0]
     viewpoint, _ = session.place(photo_id, ASPECT)
     print(f"{scene.name}: {len(session.cloud)} points, {torch.get_num_threads()} threads, {device}\n")
-    print("| pixels | pictures per second | CPU s per picture | see, s | draw, s | JPEG, s |")
-    print("|---|---|---|---|---|---|")
-    for size in SIZES:
-        found = {name: measured(step, viewpoint) for name, step in parts(session, photo_id, size).items()}
+    print("| camera | pixels | pictures per second | CPU s per picture | see, CPU s | draw, CPU s | JPEG, CPU s |")
+    print("|---|---|---|---|---|---|---|")
+    for size, fine in PICTURES:
+        found = {name: measured(step, viewpoint) for name, step in parts(session, photo_id, size, fine).items()}
         seconds, cpu = found.pop("picture")
         camera = viewpoint.camera(size)
-        rest = " | ".join(f"{part:.3f}" for part, _ in found.values())
-        print(f"| {camera.width} × {camera.height} | {1 / seconds:.1f} | {cpu:.3f} | {rest} |")
+        rest = " | ".join(f"{part:.3f}" for _, part in found.values())
+        state = "rests" if fine else "moves"
+        print(f"| {state} | {camera.width} × {camera.height} | {1 / seconds:.1f} | {cpu:.3f} | {rest} |")
 
 
 if __name__ == "__main__":

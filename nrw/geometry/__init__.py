@@ -1,1 +1,1 @@
-"""Cameras, point clouds, and rasterization: `cameras`, `pointcloud`, `rasterize`, `rasterize_pyrender`."""
+"""Cameras, point clouds, and rasterization: `cameras`, `pointcloud`, `rasterize`, `rasterize_pyrender`, `clusters`."""

@@ -32,12 +32,12 @@ def clustered(geometry: Geometry, cell: float) -> Clusters:
 
     Triangles whose corners meet vanish, and of those with the same corners one remains.
     """
-    surface = geometry.points[: geometry.first_loose]
-    place = torch.div(surface, cell).floor().long()
-    place -= place.amin(dim=0) if len(surface) else 0
-    side = place.max() + 1 if len(surface) else 1
-    _, joined = torch.unique((place[:, 0] * side + place[:, 1]) * side + place[:, 2], return_inverse=True)
-    count = int(joined.max()) + 1 if len(surface) else 0
+    if not len(geometry.faces):
+        return Clusters(geometry, torch.arange(len(geometry.points), device=geometry.device))
+    place = (geometry.points[: geometry.first_loose] / cell).floor().long()
+    x, y, z = (place - place.amin(dim=0)).T
+    _, joined = torch.unique((x * (y.max() + 1) + y) * (z.max() + 1) + z, return_inverse=True)
+    count = int(joined.max()) + 1
     loose = torch.arange(len(geometry.spacing), device=geometry.device) + count
     group = torch.cat([joined, loose])
     faces = group[geometry.faces].sort(dim=1).values

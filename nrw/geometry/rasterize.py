@@ -156,10 +156,8 @@ def locate(geometry: Geometry, camera: Camera, buffer: DeepBuffer) -> Samples:
     weights = torch.eye(3, 1, device=pixel.device).expand(-1, len(pixel))
     if len(geometry.faces):
         on_face = loose < 0
-        face = torch.where(on_face, primitive, 0)
-        corners = torch.where(
-            on_face, torch.stack([column.index_select(0, face) for column in geometry.faces.T]), corners
-        )
+        faces = geometry.faces.T.index_select(1, torch.where(on_face, primitive, 0))
+        corners = torch.where(on_face, faces, corners)
         u, v, z = (_picked(values, corners) for values in _projected(geometry.points, camera))
         # linear on the screen times inverse depth is linear on the triangle, up to its sum
         linear = _barycentric(u, v, pixel % camera.width + 0.5, pixel // camera.width + 0.5) / z

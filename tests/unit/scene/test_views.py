@@ -86,3 +86,19 @@ def test_a_scene_without_its_detail_names_the_target_to_run(files, tmp_path):
         SceneFiles(tmp_path).open("cpu")
     without = Views(files.open("cpu")[0], replace(files.colored_cloud()), None, scale=SCALE, splat=1)
     assert without.see(camera_of(files.open("cpu")[1], "0004")).logs is None
+
+
+def test_a_coarser_scene_lends_no_detail_and_knows_the_points_of_the_networks(files):
+    """Where nothing is joined, it is the scene without its sources, though its points have another order."""
+    views, dataset = files.open_views("cpu")
+    plain = Views(views.model, views.cloud, None, scale=SCALE, splat=views.splat)
+    camera, z = camera_of(dataset, "0004"), views.model.encode(dataset.view("0004"))
+    same, coarse = plain.see(camera), views.coarser(1e-4).see(camera)
+    assert coarse.logs is None and coarse.view.detail is None
+    apart = (same.view.index[0] != coarse.view.index[0]).float().mean()
+    assert apart < 0.1  # where corners are equally near
+    assert np.abs(plain.draw(same, z).astype(int) - views.coarser(1e-4).draw(coarse, z)).mean() < 0.1
+    joined = views.coarser(0.6)
+    assert len(joined.geometry.points) < len(views.cloud) and joined.channels.shape[1] == len(joined.geometry.points)
+    assert joined.draw(joined.see(camera), z).shape == (camera.height, camera.width, 3)
+    assert views.sources is not None

@@ -74,6 +74,17 @@ def test_the_pictures_are_those_of_the_model(opened, scene):
     assert not np.array_equal(other, picture)
 
 
+def test_a_moving_camera_sees_the_coarser_scene_and_a_resting_one_the_fine(opened):
+    viewpoint, _ = opened.place("0002", ASPECT)
+    look = Look("picture", ("0000", "0005"), 0.25)
+    moving = opened.draw(viewpoint, look, WIDTH, fine=False)
+    assert opened.coarse is not opened.views and opened.coarse.sources is None
+    seen, z = opened.coarse.see(viewpoint.camera(WIDTH)), 0.75 * opened.code("0000") + 0.25 * opened.code("0005")
+    np.testing.assert_array_equal(moving, opened.coarse.draw(seen, z, skies=look.weights))
+    fine = opened.draw(viewpoint, look, WIDTH)
+    np.testing.assert_array_equal(fine, open_session(opened.files.root).draw(viewpoint, look, WIDTH))
+
+
 def test_depth_is_bright_where_it_is_near():
     depth = np.float32([[0, 0.5, 1, 2]])
     assert depth_picture(depth, near=1.0)[0, :, 0].tolist() == [0, 255, 255, 127]
