@@ -8,7 +8,7 @@ from nrw.jobs.estimate import estimate
 from nrw.jobs.requests import COSTS, Cost
 
 ROOT = Path(__file__).resolve().parents[3]
-UNLABELLED = {"photos": "x", "segmentation": {"model": "none"}}
+UNLABELLED = {"photos": "x", "segmentation": {"model": "none"}, "training": {"finetune": {"kimg": 2.0}}}
 DEMO = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text(encoding="utf-8"))
 
 

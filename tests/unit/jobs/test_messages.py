@@ -125,7 +125,7 @@ def test_the_start_names_scene_photos_preset_device_and_time(tmp_path):
     config = resolve({"photos": str(photos), "segmentation": {"model": "none"}})
     text = messages.start(config, cores=2)
     assert "preset draft, on cpu, 2 cores" in text
-    assert re.search(rf"my_place: 20 files in {re.escape(str(photos))}; about 7 min to 14 min ", text), text
+    assert re.search(rf"my_place: 20 files in {re.escape(str(photos))}; about 6 min to 12 min ", text), text
 
 
 def test_without_measurements_the_start_says_so(tmp_path):

@@ -46,8 +46,8 @@ def test_a_working_directory_that_snakemake_cannot_work_in_is_refused(tmp_path, 
     monkeypatch.chdir(tmp_path / "of {2019}")
     with pytest.raises(UserError, match=r"of \{2019\}.*braces"):
         check_working_directory()
-    latin = Path(os.fsdecode(os.fsencode(tmp_path / "caf") + b"\xe9"))
+    latin = Path(os.fsdecode(os.fsencode(tmp_path / "plac") + b"\xe9"))
     latin.mkdir()
     monkeypatch.chdir(latin)
-    with pytest.raises(UserError, match=r"caf.udce9.*not UTF-8"):
+    with pytest.raises(UserError, match=r"plac.udce9.*not UTF-8"):
         check_working_directory()
