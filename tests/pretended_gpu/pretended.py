@@ -98,6 +98,10 @@ class Pretended(torch.Tensor):
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
         return _run(func, args, kwargs or {})  # outside of the mode
 
+    def new_tensor(self, data, *, dtype=None, device=None):
+        """Made below all that can be seen from here, as by torch.tensor."""
+        return torch.tensor(data, dtype=dtype or self.dtype, device=device or self.device)
+
     def tolist(self) -> list:
         _wait("tolist", self)
         return self.held.tolist()

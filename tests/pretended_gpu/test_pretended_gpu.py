@@ -86,8 +86,8 @@ LIMITS: dict[str, dict[str, tuple[int, float, float, int]]] = {
         "geometric": (2600, 1200, 320, 48),
     },
     "rescue": {
-        "photo": (680, 240, 8.2, 4),
-        "pair": (870, 0.1, 13, 3),
+        "photo": (680, 240, 8.2, 9),
+        "pair": (1500, 0.1, 14, 10),
     },
     "segment": {
         "photo": (470, 32, 22, 2),
