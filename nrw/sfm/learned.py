@@ -93,12 +93,7 @@ def _lightglue(folder: Path) -> "LightGlue":
         depth_confidence=-1,
         width_confidence=-1,
     )
-    weights = _weights(folder / "aliked_lightglue.pth")
-    for layer in range(network.conf.n_layers):  # the names of its first version
-        for part in ("self_attn", "cross_attn"):
-            old, new = f"{part}.{layer}.", f"transformers.{layer}.{part}."
-            weights = {key.replace(old, new) if key.startswith(old) else key: value for key, value in weights.items()}
-    network.load_state_dict(weights, strict=False)  # without thresholds that it computes
+    network.load_state_dict(_weights(folder / "aliked_lightglue.pth"), strict=False)  # thresholds are computed
     return network.eval()
 
 
