@@ -312,7 +312,7 @@ def appearances(
         for k, view in enumerate(views):
             kind = "own appearance" if k in KEYS else "interpolated between others"
             made = {**_baselines(view), "ours": model.render_view(view, codes[k])}
-            hit = view.depth[0] > 0
+            hit = np.asarray(view.depth[0]) > 0
             yield Compared(f"light sequence, {kind}", f"{number}.{k}", np.asarray(view.pixels), made, hit)
 
 
@@ -333,7 +333,8 @@ def flythrough(
         view = seen(model, cloud, similarity, truth.camera(entry), truth.picture(entry["files"][light]), dataset)
         made = {method: apply_affine(shown, fits[method]) for method, shown in _filled(view).items()}
         made["ours"] = model.render_view(view, z)
-        yield Compared(f"fly-through, {light}", f"{number}", np.asarray(view.pixels), made, view.depth[0] > 0)
+        hit = np.asarray(view.depth[0]) > 0
+        yield Compared(f"fly-through, {light}", f"{number}", np.asarray(view.pixels), made, hit)
 
 
 def _filled(view: View) -> dict[str, np.ndarray]:

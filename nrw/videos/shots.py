@@ -17,8 +17,9 @@ from nrw.core.errors import UserError
 from nrw.core.limits import SIDE_MULTIPLE
 from nrw.core.progress import progress
 from nrw.dataset.packed import PackedDataset, known_camera
-from nrw.geometry.cameras import Camera, fitted
+from nrw.geometry.cameras import Camera, fit_size, fitted
 from nrw.geometry.pointcloud import Cloud
+from nrw.geometry.rasterize import Geometry, rasterize
 from nrw.scene import editing
 from nrw.videos import camera_paths
 from nrw.videos.flythrough import flythrough as plan_flythrough
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from nrw.scene.views import Views
 
 MAX_PHOTOS = 256  # photos that appearances and views are chosen from
+PREVIEW = 160  # pixels: longer side of the views that are compared
+WELL_COVERED = 0.7  # of the best score (`best_covered`): a view that the joint video may visit
 
 logger = logging.getLogger(__name__)
 
@@ -73,9 +76,9 @@ def film(
     if kind == "flythrough":
         shots = flythrough(model, dataset, views.cloud, settings)
     elif kind == "appearance":
-        shots = appearance(model, dataset, views.cloud, settings)
+        shots = appearance(model, dataset, views.geometry, settings)
     elif kind == "joint":
-        shots = joint(model, dataset, views.cloud, settings)
+        shots = joint(model, dataset, views.geometry, settings)
     else:
         shots, fps = from_path(model, dataset, extra[kind]["path"])
     frames = draw(views, shots, side_by_side=settings["side_by_side"], edit=edit)
@@ -126,9 +129,10 @@ def flythrough(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settin
     return [Shot(camera, codes[chosen], {chosen: 1.0}) for camera in cameras]
 
 
-def appearance(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: Mapping) -> list[Shot]:
-    """Plan the view that shows the cloud best, through the appearances of diverse photos and back to the first."""
-    camera = known_camera(dataset.view(best_covered(dataset, cloud.points)[0]))
+def appearance(model: "SceneModel", dataset: PackedDataset, geometry: Geometry, settings: Mapping) -> list[Shot]:
+    """Plan the view that shows the scene best, through the appearances of diverse photos and back to the first."""
+    cameras = cameras_of(dataset)
+    camera = cameras[next(iter(best_covered(cameras, geometry)))]
     camera = fitted(camera, *_within(camera.width, camera.height, settings["size"]))
     return [Shot(camera, z, photos) for z, photos in _appearance_loop(model, dataset, settings)]
 
@@ -141,14 +145,15 @@ def packed_appearance(model: "SceneModel", dataset: PackedDataset, settings: Map
         yield model.render_view(view, z, predict_labels=model.completion is not None, edit=edit)
 
 
-def joint(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: Mapping) -> list[Shot]:
-    """Plan a short tour of diverse photos that changes viewpoint and appearance together."""
-    entry = settings["joint"]
-    covered = best_covered(dataset, cloud.points)
-    candidates = covered[: max(entry["photos"], len(covered) // 2)]
+def joint(model: "SceneModel", dataset: PackedDataset, geometry: Geometry, settings: Mapping) -> list[Shot]:
+    """Plan a short tour of diverse, well covered photos that changes viewpoint and appearance together."""
+    entry, size = settings["joint"], wide(settings["size"])
+    cameras = {photo_id: fitted(camera, *size) for photo_id, camera in cameras_of(dataset).items()}
+    scores = best_covered(cameras, geometry)
+    good = [photo_id for photo_id, score in scores.items() if score >= WELL_COVERED * max(scores.values())]
+    candidates = good if len(good) > entry["photos"] else list(scores)[: entry["photos"]]
     codes = encode(model, dataset, candidates)
-    cameras = {photo_id: known_camera(dataset.view(photo_id)) for photo_id in candidates}
-    centers = {photo_id: camera.center for photo_id, camera in cameras.items()}
+    centers = {photo_id: cameras[photo_id].center for photo_id in candidates}
     features = [_standardized(np.array(list(values.values()))) for values in (centers, codes)]
     chosen = [candidates[i] for i in farthest(np.concatenate(features, axis=1), entry["photos"])]
     chosen = short_tour(chosen, centers, closed=False)
@@ -158,7 +163,7 @@ def joint(model: "SceneModel", dataset: PackedDataset, cloud: Cloud, settings: M
         chosen,
         codes,
         _count(entry["seconds"], settings["fps"]),
-        wide(settings["size"]),
+        size,
     )
 
 
@@ -279,22 +284,26 @@ def between(ids: Sequence[str], n: int) -> list[dict[str, float]]:
     return shares
 
 
-def best_covered(dataset: PackedDataset, points: np.ndarray) -> list[str]:
-    """Rank the photos by how well they show the cloud: much of it, large, and without gaps.
+def cameras_of(dataset: PackedDataset) -> dict[str, Camera]:
+    """Cameras of at most MAX_PHOTOS photos, by id."""
+    return {photo_id: known_camera(dataset.view(photo_id)) for photo_id in sample(dataset.ids)}
+
+
+def best_covered(cameras: Mapping[str, Camera], geometry: Geometry) -> dict[str, float]:
+    """Rank views by how well they show a scene: much of it, large, and without gaps. Their scores, the best first.
 
     The score is the share of points in view, times the square root of the share of pixels covered, times the square of
     the share covered below the skyline (the highest covered pixel of each column), where a gap cannot be sky.
     """
-    points = points[:: max(1, len(points) // 20_000)]
+    points = geometry.points[:: max(1, len(geometry.points) // 20_000)].cpu().numpy()
     scores = {}
-    for photo_id in sample(dataset.ids):
-        view = dataset.view(photo_id)
-        camera = known_camera(view)
-        shown = camera.contains(*camera.project(points))
-        covered = view.depth[0] > 0  # (H, W)
-        unbroken = covered.sum() / max(np.maximum.accumulate(covered, axis=0).sum(), 1)
-        scores[photo_id] = shown.mean() * np.sqrt(covered.mean()) * unbroken**2
-    return sorted(scores, key=lambda photo_id: (-scores[photo_id], photo_id))
+    for name, camera in cameras.items():
+        shown = camera.contains(*camera.project(points)).mean()
+        covered = rasterize(geometry, camera.resized(*fit_size(camera.width, camera.height, PREVIEW))).hit
+        beneath = covered.cummax(dim=0).values
+        unbroken = covered.sum() / beneath.sum().clamp(min=1)
+        scores[name] = float(shown * covered.float().mean().sqrt() * unbroken**2)
+    return dict(sorted(scores.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
 def _appearance_loop(

@@ -99,8 +99,8 @@ class Session:
         self._seen = lru_cache(maxsize=2)(lambda viewpoint, size, views: views.see(viewpoint.camera(size)))
 
     def start(self) -> Look:
-        """Choose the photo that shows the cloud best, and as second appearance the one whose colours differ most."""
-        first = shots.best_covered(self.dataset, self.cloud.points)[0]
+        """Choose the photo that shows the scene best, and as second appearance the one whose colours differ most."""
+        first = next(iter(shots.best_covered(shots.cameras_of(self.dataset), self.views.geometry)))
         colors = {photo_id: np.asarray(self.thumbnail(photo_id, 8)).mean(axis=(0, 1)) for photo_id in self.ids}
         second = max(self.ids, key=lambda photo_id: float(np.linalg.norm(colors[photo_id] - colors[first])))
         return Look(PICTURE, (first, second), 0.0)

@@ -1,5 +1,4 @@
 import itertools
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +8,8 @@ from tiny_scene import SETTINGS, frames_of
 from nrw.core.errors import UserError
 from nrw.core.io import read_image
 from nrw.geometry.cameras import Camera
+from nrw.geometry.pointcloud import mesh_of_quads
+from nrw.geometry.rasterize import Geometry
 from nrw.scene.files import SceneFiles
 from nrw.videos import shots
 from nrw.videos.camera_paths import CameraPath, write_path
@@ -60,30 +61,21 @@ def test_short_tour_is_the_shortest_on_a_small_case():
         assert length(tour, closed) <= 1.05 * best
 
 
-class Views:
-    """A set of photos of 64 x 48 pixels: the distance to a square of points, and which pixels show one, by id."""
+def test_the_view_that_shows_much_of_the_scene_without_gaps_is_the_best():
+    """A wall with a window: seen as a whole, around the window, from near, from afar, and not at all."""
+    wall = [(x, y) for x in range(8) for y in range(3) if (x, y) != (6, 1)]
+    corners = np.array([[x + dx, y + dy, 0.0] for x, y in wall for dx, dy in ((0, 0), (1, 0), (1, 1), (0, 1))])
+    quads = np.arange(len(corners)).reshape(-1, 4)
+    geometry = Geometry.of(mesh_of_quads(corners, quads, np.tile([0.0, 0, -1], (len(corners), 1))))
 
-    def __init__(self, **views):
-        self.ids, self.views = list(views), views
+    def camera(x, distance):
+        return Camera(128, 64, 64, 64, 64, 32, np.column_stack([np.eye(3), [-x, -1.5, distance]]))
 
-    def view(self, photo):
-        distance, covered = self.views[photo]
-        pose = np.column_stack([np.eye(3), [0.0, 0.0, distance]])
-        return SimpleNamespace(camera=Camera(64, 48, 60, 60, 32, 24, pose), depth=[covered.astype(float)])
-
-
-def test_the_view_that_shows_much_of_the_cloud_without_gaps_is_the_best():
-    points = np.random.default_rng(0).uniform((-1, -1, 0), (1, 1, 0.1), (500, 3))
-    wall = np.zeros((48, 64), bool)
-    wall[12:, 8:56] = True  # beneath sky and between its borders
-    broken = np.ones((48, 64), bool)  # more of the picture, with a part that no two photos share
-    broken[12:36, 16:52] = False
-    small = np.zeros((48, 64), bool)
-    small[36:, 24:40] = True
-    views = Views(broken=(3.0, broken), whole=(3.0, wall), close=(0.8, np.ones((48, 64), bool)), far=(9.0, small))
-    assert best_covered(views, points)[0] == "whole"
-    assert best_covered(Views(broken=(3.0, broken), far=(9.0, small)), points)[0] == "broken"
-    assert best_covered(Views(nothing=(3.0, wall & False), far=(9.0, small)), points) == ["far", "nothing"]
+    views = {"whole": camera(3, 3.0), "window": camera(6, 3.0), "close": camera(3, 0.5), "far": camera(3, 20.0)}
+    scores = best_covered({**views, "nothing": camera(99, 3.0)}, geometry)
+    assert next(iter(scores)) == "whole" and list(scores)[-1] == "nothing" and scores["nothing"] == 0
+    assert scores["whole"] > 1.3 * scores["window"] and scores["whole"] > 1.5 * scores["close"]
+    assert all(0 <= score <= 1 for score in scores.values())
 
 
 def test_joint_shots_visit_every_view_with_its_code():
@@ -112,7 +104,7 @@ def test_the_three_videos_and_one_more_are_made(scene, tmp_path):
 
 def test_the_appearance_video_ends_where_it_began(scene):
     views, dataset = SceneFiles(scene).open_views("cpu")
-    loop = shots.appearance(views.model, dataset, views.cloud, SETTINGS)
+    loop = shots.appearance(views.model, dataset, views.geometry, SETTINGS)
     assert len({id(shot.camera) for shot in loop}) == 1
     assert torch.equal(loop[0].appearance, loop[-1].appearance)
     assert not torch.equal(loop[0].appearance, loop[len(loop) // 2].appearance)
