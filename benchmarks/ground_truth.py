@@ -37,7 +37,7 @@ from nrw.core.ade20k import label_of
 from nrw.core.io import read_csv, read_image, read_json
 from nrw.core.pictures import Overview, row
 from nrw.dataset.packed import PackedDataset, View
-from nrw.evaluation.baselines import apply_affine, fill, fit_affine, fitted, renders
+from nrw.evaluation.baselines import apply_colors, fit_colors, fitted, renders
 from nrw.evaluation.metrics import compare
 from nrw.geometry.cameras import Camera, fit_size
 from nrw.geometry.pointcloud import Cloud, read_cloud
@@ -328,17 +328,13 @@ def flythrough(
     middle = entries[len(entries) // 2]
     model_view = seen(model, cloud, similarity, truth.camera(middle), truth.picture(middle["files"][light]), dataset)
     z = model.encode(model_view)
-    fits = {method: fit_affine(shown, np.asarray(model_view.pixels)) for method, shown in _filled(model_view).items()}
+    fits = {method: fit_colors(render, np.asarray(model_view.pixels)) for method, render in renders(model_view).items()}
     for number, entry in enumerate(entries):
         view = seen(model, cloud, similarity, truth.camera(entry), truth.picture(entry["files"][light]), dataset)
-        made = {method: apply_affine(shown, fits[method]) for method, shown in _filled(view).items()}
+        made = {method: apply_colors(render, fits[method]) for method, render in renders(view).items()}
         made["ours"] = model.render_view(view, z)
         hit = np.asarray(view.depth[0]) > 0
         yield Compared(f"fly-through, {light}", f"{number}", np.asarray(view.pixels), made, hit)
-
-
-def _filled(view: View) -> dict[str, np.ndarray]:
-    return {method: fill(render.color, render.hit) for method, render in renders(view).items()}
 
 
 def seen(

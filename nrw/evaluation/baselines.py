@@ -1,7 +1,8 @@
 """Baselines, which need no learning: the difference to them is what the network adds.
 
-A baseline is a render in colours gathered from the training photos, its holes filled with the nearest pixel, and one
-affine colour transform fitted per photo. R renders the recoloured cloud.
+A baseline is a render in colours gathered from the training photos, its holes filled with the nearest pixel. Two affine
+colour transforms are fitted per photo, one of what the render shows and one of the filled pixels, which are mostly sky.
+R renders the recoloured cloud: where the scene has a surface, a mesh of one colour per point.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from nrw.dataset.packed import View
+
+MIN_SHARE = 0.01  # of the pixels: fewer have no fit of their own
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,35 @@ def renders(view: View) -> dict[str, Render]:
     return {"R": Render(np.asarray(view.color[0]), np.asarray(view.depth[0]) > 0)}
 
 
-def fitted(render: Render, pixels: np.ndarray, region: tuple[float, float]) -> np.ndarray:
-    """Fill the holes of a render and fit its colours to a photo: (H, W, 3) uint8.
+@dataclass(frozen=True)
+class ColorFit:
+    """Affine changes of color (4, 3), of what a render shows and of its filled holes."""
 
-    pixels: (H, W, 3) uint8, the photo; only the columns of `region` (first and last, as shares of the width) are used.
+    shown: np.ndarray
+    filled: np.ndarray
+
+
+def fitted(render: Render, pixels: np.ndarray, region: tuple[float, float]) -> np.ndarray:
+    """Fill the holes of a render and fit its colours to a photo: (H, W, 3) uint8. Arguments as for `fit_colors`."""
+    return apply_colors(render, fit_colors(render, pixels, region))
+
+
+def fit_colors(render: Render, pixels: np.ndarray, region: tuple[float, float] = (0, 1)) -> ColorFit:
+    """Fit the colours of a render to a photo (H, W, 3) uint8.
+
+    Only the columns of `region` (first and last, as shares of the width) are used. If less than MIN_SHARE of them is
+    filled, or shown, both have the same fit.
     """
-    filled = fill(render.color, render.hit)
     seen = columns(pixels.shape[1], region)
-    return apply_affine(filled, fit_affine(filled[:, seen], pixels[:, seen]))
+    color, hit, target = fill(render.color, render.hit)[:, seen], render.hit[:, seen], pixels[:, seen]
+    parts = [part if part.mean() >= MIN_SHARE else np.ones_like(hit) for part in (hit, ~hit)]
+    return ColorFit(*(fit_affine(color[part], target[part]) for part in parts))
+
+
+def apply_colors(render: Render, fit: ColorFit) -> np.ndarray:
+    """Fill the holes of a render and change its colours: (H, W, 3) uint8."""
+    color = fill(render.color, render.hit)
+    return np.where(render.hit[..., None], apply_affine(color, fit.shown), apply_affine(color, fit.filled))
 
 
 def fill(color: np.ndarray, hit: np.ndarray) -> np.ndarray:

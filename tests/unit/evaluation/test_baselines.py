@@ -38,6 +38,25 @@ def test_a_fitted_render_equals_an_affinely_recolored_photo_from_a_half_of_it():
     assert not np.array_equal(fitted(full, other, (0, 1)), photo)
 
 
+def test_filled_holes_have_colors_of_their_own():
+    """A wall before the sky: the holes take the wall's colours, and the sky's by a fit of their own."""
+    rng = np.random.default_rng(2)
+    render = 2 * rng.integers(0, 128, (32, 64, 3), dtype=np.uint8)
+    hit = np.ones((32, 64), bool)
+    hit[:12] = False
+    photo = apply_affine(render, TRUE)
+    photo[:12] = (120, 160, 240)
+    assert np.array_equal(fitted(Render(render, hit), photo, (0, 0.5)), photo)
+
+
+def test_a_few_filled_holes_have_the_colors_of_the_rest():
+    render = 2 * np.random.default_rng(3).integers(0, 128, (32, 64, 3), dtype=np.uint8)
+    hit = np.ones((32, 64), bool)
+    hit[0, 0] = hit[0, 40:] = False  # the left half has one hole, to which any color could be fitted
+    expected = apply_affine(fill(render, hit), TRUE)
+    assert np.array_equal(fitted(Render(render, hit), apply_affine(render, TRUE), (0, 0.5)), expected)
+
+
 def test_columns_split_a_picture_without_overlap():
     left, right = columns(101, (0, 0.5)), columns(101, (0.5, 1))
     assert (left.start, left.stop, right.stop) == (0, right.start, 101)
