@@ -10,7 +10,7 @@ from PIL import Image
 from nrw.core.io import read_csv
 from nrw.photos.importing import import_photos
 
-DEFAULTS = dict(max_size=200, min_size=50, max_megapixels=1.0, duplicate_distance=3, threads=2)
+DEFAULTS = dict(max_size=200, min_size=50, max_megapixels=1.0, duplicate_distance=8, threads=2)
 
 
 def noise(seed: int, width: int = 120, height: int = 90) -> Image.Image:

@@ -23,7 +23,7 @@ from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps
 
 pillow_heif.register_heif_opener()
 DEMO = Path(__file__).resolve().parents[2] / "resources" / "demo"
-SETTINGS = dict(max_size=320, min_size=100, max_megapixels=2.0, duplicate_distance=3)
+SETTINGS = dict(max_size=320, min_size=100, max_megapixels=2.0, duplicate_distance=8)
 DAMAGED = r"truncated|unreadable: .+"
 ORIENTED = {  # EXIF orientation -> how a camera stores the upright picture
     1: None,
