@@ -302,7 +302,7 @@ def best_covered(cameras: Mapping[str, Camera], geometry: Geometry) -> dict[str,
         covered = rasterize(geometry, camera.resized(*fit_size(camera.width, camera.height, PREVIEW))).hit
         beneath = covered.cummax(dim=0).values
         unbroken = covered.sum() / beneath.sum().clamp(min=1)
-        scores[name] = float(shown * covered.float().mean().sqrt() * unbroken**2)
+        scores[name] = float(shown) * float(covered.float().mean().sqrt() * unbroken**2)
     return dict(sorted(scores.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
