@@ -11,7 +11,7 @@ from nrw.scene.files import SceneFiles
 
 pytestmark = pytest.mark.workflow
 RIGHT = ("group/day2/P_2902.jpg", "marta/DSC_1177.jpg", "marta/DSC_2158.jpg", "marta/IMG_2630.jpg")
-LEFT = ("group/IMG_2242.jpg", "group/day2/P_2502.jpg")
+LEFT = ("group/IMG_2242.jpg",)
 SFM = [
     "--cores",
     "2",
