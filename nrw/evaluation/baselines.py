@@ -6,6 +6,7 @@ R renders the recoloured cloud: where the scene has a surface, a mesh of one col
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -21,6 +22,11 @@ class Render:
 
     color: np.ndarray
     hit: np.ndarray
+
+    @cached_property
+    def filled(self) -> np.ndarray:
+        """The picture without holes (`fill`)."""
+        return fill(self.color, self.hit)
 
 
 def renders(view: View) -> dict[str, Render]:
@@ -48,15 +54,15 @@ def fit_colors(render: Render, pixels: np.ndarray, region: tuple[float, float] =
     filled, or shown, both have the same fit.
     """
     seen = columns(pixels.shape[1], region)
-    color, hit, target = fill(render.color, render.hit)[:, seen], render.hit[:, seen], pixels[:, seen]
+    color, hit, target = render.filled[:, seen], render.hit[:, seen], pixels[:, seen]
     parts = [part if part.mean() >= MIN_SHARE else np.ones_like(hit) for part in (hit, ~hit)]
     return ColorFit(*(fit_affine(color[part], target[part]) for part in parts))
 
 
 def apply_colors(render: Render, fit: ColorFit) -> np.ndarray:
     """Fill the holes of a render and change its colours: (H, W, 3) uint8."""
-    color = fill(render.color, render.hit)
-    return np.where(render.hit[..., None], apply_affine(color, fit.shown), apply_affine(color, fit.filled))
+    shown, filled = (apply_affine(render.filled, transform) for transform in (fit.shown, fit.filled))
+    return np.where(render.hit[..., None], shown, filled)
 
 
 def fill(color: np.ndarray, hit: np.ndarray) -> np.ndarray:
