@@ -100,10 +100,15 @@ class Session:
 
     def start(self) -> Look:
         """Choose the photo that shows the scene best, and as second appearance the one whose colours differ most."""
-        first = next(iter(shots.best_covered(shots.cameras_of(self.dataset), self.views.geometry)))
+        first = self._best_covered
         colors = {photo_id: np.asarray(self.thumbnail(photo_id, 8)).mean(axis=(0, 1)) for photo_id in self.ids}
         second = max(self.ids, key=lambda photo_id: float(np.linalg.norm(colors[photo_id] - colors[first])))
         return Look(PICTURE, (first, second), 0.0)
+
+    @cached_property
+    def _best_covered(self) -> str:
+        """The photo that shows the scene best: found once, not for every page that is opened."""
+        return next(iter(shots.best_covered(shots.cameras_of(self.dataset), self.views.geometry)))
 
     @cached_property
     def coarse(self) -> Views:
