@@ -14,7 +14,7 @@ from nrw.geometry.rasterize import Samples
 from nrw.models.appearance import cloud_map
 from nrw.models.inputs import BufferSpec
 
-SHARPENING = 1.0  # gain of the detail finer than two pixels, to about .8 of the energy that it has in photos
+SHARED = 0.1  # of the energy of the detail finer than two pixels: what all photos of a place agree on
 FILLED = 3  # pixels beyond an outline into which either side is continued before it is enlarged
 
 
@@ -46,18 +46,20 @@ def spread_out(color: Tensor, hit: Tensor) -> Tensor:
     return torch.where(hit, color, around[0])
 
 
-def sharpened(logs: Tensor, trust: Tensor, hit: Tensor) -> Tensor:
+def sharpened(logs: Tensor, photos: Tensor, trust: Tensor, hit: Tensor) -> Tensor:
     """Give log ratios (3, H, W), which will be multiplied by trust (1, H, W), the fine detail that photos have.
 
     They lose what is finer than two pixels twice: photos that lie a fraction of a pixel off each other lose it in their
-    mean, and networks, whose losses on pixels reward blur, trust too little, though they know where. A gain for the
-    brightness alone brings back neither coarser errors nor coloured noise. hit: (H, W) bool, where the detail is.
+    mean, and networks, whose losses on pixels reward blur, trust too little, though they know where. The mean of n
+    photos keeps SHARED + (1 - SHARED) / n of the energy. A gain for the brightness alone brings back neither coarser
+    errors nor coloured noise. photos: (H, W), n, 0 = none. hit: (H, W) bool, where the detail is.
     """
+    kept = SHARED + (1 - SHARED) / photos.clamp_min(1)
     known, brightness = hit.float()[None, None], logs.mean(dim=0)[None, None]
     smooth = _binomial(_binomial(brightness * known)) / _binomial(_binomial(known)).clamp_min(1e-6)
     fine = ((brightness - smooth) * known)[0]
     energy, left = (fine**2).sum(), ((trust * fine) ** 2).sum()
-    return logs + ((1 + SHARPENING) * (energy / left.clamp_min(1e-12)).sqrt() - 1) * fine
+    return torch.addcmul(logs, (energy / left.clamp_min(1e-12) / kept).sqrt_() - 1, fine)
 
 
 def surface_picture(samples: Samples, lit: Tensor) -> Tensor:

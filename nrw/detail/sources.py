@@ -43,10 +43,11 @@ class Sources:
         self._table = torch.tensor(np.array(rows).reshape(-1, 21), dtype=torch.float32, device=self.device)
         self._source = lru_cache(maxsize=KEPT)(self._load)
 
-    def detail(self, camera: Camera, depth: Tensor, without: Collection[str] = ()) -> Tensor:
-        """The detail (5, H, W) float32 of a view with depths (H, W), 0 = none (`models.detail_channels`).
+    def detail(self, camera: Camera, depth: Tensor, without: Collection[str] = ()) -> tuple[Tensor, Tensor]:
+        """The detail of a view with depths (H, W), 0 = none: (5, H, W) float32 (`models.detail_channels`), and (H, W).
 
-        without: ids of photos that must not be sources: the photo itself, where it is the one to be learned.
+        The second is the effective number of photos in each place (`blend`). without: ids of photos that must not be
+        sources: the photo itself, where it is the one to be learned.
         """
         pixel = depth.flatten().nonzero().squeeze(1)
         points = lift(camera, pixel, depth.flatten().index_select(0, pixel))
@@ -56,9 +57,10 @@ class Sources:
             found, worth = warp(self._source(photo_id), places)
             logs.append(found)
             torch.mul(worth, share, out=weight)
-        full = torch.zeros(DETAIL, depth.numel(), device=depth.device)
-        full.scatter_(1, pixel.expand(DETAIL, -1), blend(logs, weights[: len(logs)]))
-        return full.view(DETAIL, *depth.shape)
+        found, number = blend(logs, weights[: len(logs)])
+        full = torch.zeros(DETAIL, depth.numel(), device=depth.device).scatter_(1, pixel.expand(DETAIL, -1), found)
+        numbers = torch.zeros(depth.numel(), device=depth.device).scatter_(0, pixel, number)
+        return full.view(DETAIL, *depth.shape), numbers.view(depth.shape)
 
     def choose(self, camera: Camera, points: Tensor, without: Collection[str] = ()) -> list[tuple[str, float]]:
         """Choose up to CHOSEN photos for a view of points (3, M): ids, and shares from 0 to 1 of their weights.

@@ -39,5 +39,5 @@ def pack_detail(
 def detail_level(sources: Sources, photo_id: str, camera: Camera, depth: torch.Tensor, scale: int) -> np.ndarray:
     """The detail of a photo from others: (H / scale, W / scale, 5) uint8. depth: (H, W)."""
     height, width = depth.shape
-    found = sources.detail(camera.resized(width, height), depth, without=[photo_id])
+    found, _ = sources.detail(camera.resized(width, height), depth, without=[photo_id])
     return encode_detail(pooled_detail(found, scale).movedim(0, 2)).contiguous().cpu().numpy()

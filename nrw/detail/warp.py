@@ -106,20 +106,22 @@ def _likeness(places: Places, camera: Camera) -> Tensor:
     return angle.square_().add_(coarser, alpha=COARSENESS).neg_().exp_()
 
 
-def blend(logs: Sequence[Tensor], weights: Tensor) -> Tensor:
-    """Blend S sources, logs S times (3, M), weights (S, M): (5, M), the channels of `models.detail_channels`.
+def blend(logs: Sequence[Tensor], weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Blend S sources, logs S times (3, M), weights (S, M): (5, M), the channels of `models.detail_channels`, and (M,).
 
     These are the mean log ratio of RGB, its spread, the photos' deviation from it, and the weight, 0 (no photo shows
-    the place) to 1. Without sources there is no detail.
+    the place) to 1; and the effective number of photos in the mean, 1 to S, or 0 (Kish, "Survey Sampling", 1965).
+    Without sources there is no detail.
     """
     if not len(logs):
-        return torch.zeros(DETAIL, weights.shape[1], device=weights.device)
+        return weights.new_zeros(DETAIL, weights.shape[1]), weights.new_zeros(weights.shape[1])
     votes = weights
     for _ in range(ROUNDS):
         votes = weights / _squared_distance(logs, _mean(logs, votes)).div_(DISAGREEMENT**2).add_(1)
     mean, total = _mean(logs, votes), votes.sum(dim=0)
     variance = (votes * _squared_distance(logs, mean)).sum(dim=0) / (3 * (total + NOTHING))
-    return torch.cat([mean, variance.sqrt()[None], (total / (total + 10 * NOTHING))[None]])
+    number = total.square() / votes.square().sum(dim=0).clamp_min(1e-12)
+    return torch.cat([mean, variance.sqrt()[None], (total / (total + 10 * NOTHING))[None]]), number
 
 
 # source by source: a third of the time of one operation over all of them, whose temporary arrays do not fit into caches

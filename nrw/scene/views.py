@@ -46,7 +46,8 @@ class Seen:
     """What a camera sees of a scene, whatever the light.
 
     view: of the networks' size, its arrays on the device, labels as given or predicted. camera, samples, depth (H, W),
-    solid (H, W) bool, the pixels on a surface, and logs (3, H, W), the detail, or None: of the picture's size.
+    solid (H, W) bool, the pixels on a surface, logs (3, H, W), the detail, and photos (H, W), the effective number of
+    photos that it is the mean of, or None and None: of the picture's size.
     """
 
     view: View
@@ -55,6 +56,7 @@ class Seen:
     depth: Tensor
     solid: Tensor
     logs: Tensor | None
+    photos: Tensor | None
 
     @property
     def detailed(self) -> float:
@@ -114,7 +116,7 @@ class Views:
         levels = pyramid(level, self.model.spec.levels)
         height, width = level.depth.shape
         lighting = [some.color[..., 3:] for some in levels] if self.model.networks.lighting is not None else None
-        logs, detail = self._detail(camera, buffer.depth, without)
+        logs, photos, detail = self._detail(camera, buffer.depth, without)
         unknown = torch.zeros(height, width, dtype=torch.uint8, device=self.model.device)
         view = View(
             id="",
@@ -130,7 +132,7 @@ class Views:
         )
         if labels is None:
             view = self.model.completed(view)
-        return Seen(view, camera, samples, buffer.depth, self._solid(buffer), logs)
+        return Seen(view, camera, samples, buffer.depth, self._solid(buffer), logs, photos)
 
     @torch.no_grad()
     def draw(
@@ -159,10 +161,11 @@ class Views:
         share = coverage(seen.solid, self.scale)[None, None]
         covered, outside = (share > 0.5).float(), (share == 0).float()
         surface = surface_picture(seen.samples, lit_points(spec, self.channels, z))
-        if seen.logs is not None and correction.trust is not None:
+        if seen.logs is not None and seen.photos is not None and correction.trust is not None:
             parts = torch.cat([labels, correction.color, correction.trust], dim=1)
             label, color, trust = enlarged(parts, covered, self.scale, size)[0].split([3, 3, 1])
-            surface = with_detail(surface.add_(label), sharpened(seen.logs, trust, seen.solid), trust).add_(color)
+            logs = sharpened(seen.logs, seen.photos, trust, seen.solid)
+            surface = with_detail(surface.add_(label), logs, trust).add_(color)
         else:
             surface += enlarged(labels + correction.color, covered, self.scale, size)[0]
         beside = correction.measured + correction.color
@@ -197,11 +200,13 @@ class Views:
         around = beside.flatten(1).gather(1, every) * (1 - opaque * weight)
         return beside.flatten(1).scatter(1, every, around.addcmul_(color, opaque)).view_as(beside)
 
-    def _detail(self, camera: Camera, depth: Tensor, without: "Collection[str]") -> tuple[Tensor | None, Tensor | None]:
-        """The log ratios (3, H, W) at the picture's size, and the detail (h, w, 5) uint8 at the networks'."""
+    def _detail(
+        self, camera: Camera, depth: Tensor, without: "Collection[str]"
+    ) -> tuple[Tensor, Tensor, Tensor] | tuple[None, None, None]:
+        """`Seen.logs` and `Seen.photos`, and the detail (h, w, 5) uint8 of the networks' size."""
         if self.sources is None or not self.model.spec.detail:
-            return None, None
-        full = self.sources.detail(camera, depth, without)
+            return None, None, None
+        full, photos = self.sources.detail(camera, depth, without)
         height, width = (-(-side // self.scale) * self.scale for side in depth.shape)
         padded = torch.nn.functional.pad(full, (0, width - depth.shape[1], 0, height - depth.shape[0]))
-        return full[:3], encode_detail(pooled_detail(padded, self.scale).movedim(0, 2))
+        return full[:3], photos, encode_detail(pooled_detail(padded, self.scale).movedim(0, 2))

@@ -2,7 +2,7 @@ import torch
 from small_networks import SPEC
 
 from nrw.detail.painting import (
-    SHARPENING,
+    SHARED,
     alpha_of,
     enlarged,
     joined,
@@ -45,15 +45,16 @@ def test_sharpening_gains_in_the_finest_brightness_only():
     wave = 0.1 * torch.sin(column * 2 * torch.pi / 32)
     gray, color = torch.ones(3, 1, 1), torch.tensor([1.0, -1, 0]).view(3, 1, 1)
     whole, half = torch.ones(1, 32, 32), torch.full((1, 32, 32), 0.5)
-    most = 1 + SHARPENING
-    cases = [(stripes * gray, whole, most), (wave * gray, whole, 1), (stripes * color, whole, 1)]
-    cases += [(stripes * gray, half, 2 * most)]  # what little trust takes, the gain gives back
-    for logs, trust, gain in cases:
+    four = (SHARED + (1 - SHARED) / 4) ** -0.5
+    cases = [(stripes * gray, 4, whole, four), (wave * gray, 4, whole, 1), (stripes * color, 4, whole, 1)]
+    cases += [(stripes * gray, 1, whole, 1), (stripes * gray, 0, whole, 1)]  # there is no mean that loses anything
+    cases += [(stripes * gray, 4, half, 2 * four)]  # what little trust takes, the gain gives back
+    for logs, photos, trust, gain in cases:
         logs = logs.expand(3, 32, 32)
-        ratio = sharpened(logs * hit, trust, hit)[:, :, 12:30].square().sum() / logs[:, :, 12:30].square().sum()
-        assert abs(float(ratio.sqrt()) - gain) < 0.04
+        sharp = sharpened(logs * hit, torch.full((32, 32), float(photos)), trust, hit)[:, :, 12:30]
+        assert abs(float((sharp.square().sum() / logs[:, :, 12:30].square().sum()).sqrt()) - gain) < 0.04
     flat = torch.full((3, 32, 32), 0.2) * hit
-    torch.testing.assert_close(sharpened(flat, whole, hit), flat)  # nothing at an outline, nothing beside it
+    torch.testing.assert_close(sharpened(flat, whole[0], whole, hit), flat)  # nothing at an outline, nothing beside it
 
 
 def test_the_parts_of_a_picture_add_up_to_the_painted_whole():

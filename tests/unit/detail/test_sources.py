@@ -34,7 +34,7 @@ def cameras(tmp_path):
 
 def detail(sources: Sources, view: Camera, without=()) -> torch.Tensor:
     """(3, 48, 64) log ratios."""
-    return sources.detail(view, torch.full((48, 64), DEPTH), without)[:3]
+    return sources.detail(view, torch.full((48, 64), DEPTH), without)[0][:3]
 
 
 def test_the_nearest_photos_are_chosen_and_a_photo_is_never_its_own_source(cameras, tmp_path):

@@ -73,10 +73,18 @@ def test_untrusted_pixels_and_coarse_ones_count_less():
 
 def test_an_outlier_is_voted_down_and_nothing_gives_nothing():
     logs = torch.tensor([0.2, 0.2, 0.2, -1.5])[:, None, None].expand(4, 3, 1)
-    found = blend(logs, torch.ones(4, 1))
+    found, _ = blend(logs, torch.ones(4, 1))
     assert float(found[0]) == pytest.approx(0.2, abs=0.03)
     assert float(found[4]) > 0.8
-    assert float(blend(logs[:3], torch.ones(3, 1))[3]) < 0.05 < float(found[3])
-    faint = blend(logs[:1], torch.full((1, 1), NOTHING))
+    assert float(blend(logs[:3], torch.ones(3, 1))[0][3]) < 0.05 < float(found[3])
+    faint, _ = blend(logs[:1], torch.full((1, 1), NOTHING))
     assert float(faint[0]) < 0.15  # against nothing at all
-    assert not blend(torch.zeros(0, 3, 5), torch.zeros(0, 5)).any()
+    assert not any(some.any() for some in blend(torch.zeros(0, 3, 5), torch.zeros(0, 5)))
+
+
+@pytest.mark.parametrize(
+    ("weights", "number"), [([1, 1, 1], 3), ([0.5, 0.5, 0], 2), ([1, 0.5, 0.5], 8 / 3), ([0] * 3, 0)]
+)
+def test_photos_count_by_their_weights(weights, number):
+    same = torch.full((3, 3, 1), 0.2)
+    assert float(blend(same, torch.tensor(weights, dtype=torch.float32)[:, None])[1]) == pytest.approx(number, abs=0.01)
