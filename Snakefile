@@ -6,7 +6,7 @@ from snakemake.utils import min_version
 from nrw.config.resolve import resolve, resolve_or_exit
 from nrw.core.errors import exit_with_message
 from nrw.preflight import files
-from nrw.preflight.results import check_working_directory
+from nrw.preflight.results import check_temporary_directory, check_working_directory
 
 min_version("9.0")
 CONFIG_FILE = Path("config", "config.yaml")
@@ -27,6 +27,7 @@ else:
         with exit_with_message():
             files.check(config)
             check_working_directory()
+            check_temporary_directory()
 # Snakemake puts this path into shell commands as it is, and the clone may lie in a folder with a space in its name
 sys.executable = shlex.quote(sys.executable)
 

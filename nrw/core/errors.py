@@ -14,6 +14,7 @@ NO_MEMORY = (  # in the words of CUDA, torch, C++ and the loader of libraries
     "bad_alloc",
     "failed to map segment",
 )
+NO_THREAD = "resource temporarily unavailable"  # in the words of C++
 NO_ROOM = ("no space left", "disk is full", "quota exceeded", " requested and ")  # of Rust, SQLite, NumPy
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from nrw.core import ade20k
-from nrw.core.errors import UserError
+from nrw.core.errors import UserError, of_machine
 from nrw.core.io import atomic_path, read_csv, read_image, write_json
 from nrw.core.limits import SIDE_MULTIPLE
 from nrw.core.progress import in_threads, progress
@@ -221,7 +221,7 @@ def _level(folder: Path, photo_id: str, size: tuple[int, int], n_points: int) ->
     try:
         level = load_level(file)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise UserError(f"{file} cannot be read ({error}); {again}") from error
+        raise of_machine(error) or UserError(f"{file} cannot be read ({error}); {again}") from error
     if level.depth.shape != size:
         raise UserError(
             f"{file} has shape {tuple(level.depth.shape)}, its photo {size}: they are of different runs; {again}"
@@ -289,4 +289,5 @@ def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     try:
         return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} cannot be read ({error}); delete the framebuffers folder and run again.") from error
+        unreadable = UserError(f"{path} cannot be read ({error}); delete the framebuffers folder and run again.")
+        raise of_machine(error) or unreadable from error

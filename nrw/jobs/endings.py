@@ -4,7 +4,7 @@ import re
 import signal
 from pathlib import Path
 
-from nrw.core.errors import MAKE_ROOM, SAVE_MEMORY
+from nrw.core.errors import MAKE_ROOM, NO_MEMORY, NO_THREAD, SAVE_MEMORY
 from nrw.core.io import is_full
 
 INTERRUPTED = "Terminating processes on user request"  # Snakemake's words after Ctrl-C
@@ -39,6 +39,8 @@ def explain(ended: str | int | None, message: str, log: Path, kills: int | None)
     kills: `kernel_kills` as the run began. Memory is named only where one of these tells of it, the disk where it is
     full.
     """
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    lines = [line for line in text.splitlines() if line.strip() and not _STACK.match(line)][-SHOWN:]
     if log.parent.is_dir() and is_full(log.parent):
         said = f"No space left on device ({log.parent}). {MAKE_ROOM}"  # where C++ ends the process for it, silently
     elif _NO_MEMORY_ON_CLUSTER in message:
@@ -50,15 +52,25 @@ def explain(ended: str | int | None, message: str, log: Path, kills: int | None)
     elif ended == "SIGTERM":
         said = "The process was told to end (SIGTERM): by a person, a time limit, or the shutdown of the machine."
     elif isinstance(ended, str):
-        said = f"The process crashed ({ended})."
+        said = _crashed(ended, "\n".join(lines).lower())
     else:
         status = f"exit status {ended} and " if ended else ""
         said = f"The process ended with {status}no error message. {message}".strip()
-    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    lines = [line for line in text.splitlines() if line.strip() and not _STACK.match(line)]
     if not lines:
         return f"{said}\nIts log is empty; the lines above, before “Error in rule”, may say more."
-    return "\n  ".join([f"{said}\nThe end of its log:", *lines[-SHOWN:]])
+    return "\n  ".join([f"{said}\nThe end of its log:", *lines])
+
+
+def _crashed(name: str, last: str) -> str:
+    """name: of the signal. last: the end of the log, where C++ says which exception nobody caught, in lower case."""
+    if name == "SIGABRT" and any(words in last for words in NO_MEMORY):
+        return f"Memory ran out, and the process crashed ({name}). To need less: {SAVE_MEMORY}"
+    if name == "SIGABRT" and NO_THREAD in last:
+        return (
+            f"Memory ran out, or the processes that a user may have (`ulimit -u`): no thread could be started, and the "
+            f"process crashed ({name}). To need less memory: {SAVE_MEMORY}"
+        )
+    return f"The process crashed ({name})."
 
 
 def _killed(kills: int | None) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-from nrw.core.errors import UserError
+from nrw.core.errors import UserError, of_machine
 from nrw.core.folder import Listing, list_folder
 from nrw.core.io import atomic_path, save_image, write_csv
 from nrw.core.progress import progress
@@ -159,7 +159,12 @@ def _read_photo(
     except UnidentifiedImageError:
         named = suffix in SUFFIXES
         photo.verdict = "unreadable: not an image, or damaged from its start" if named else "not a photo"
+    except PermissionError as error:
+        photo.verdict = f"unreadable: {error.strerror}"
     except Exception as error:  # decoders raise anything on damaged files, and one of them must not stop the run
+        shortage = of_machine(error)
+        if shortage:  # the next photo would be no better off, and this one may be good
+            raise UserError(f"{photo.file!r}: {shortage}") from error
         message = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         truncated = re.search("truncat|broken data stream", message, re.IGNORECASE)
         photo.verdict = "truncated" if truncated else f"unreadable: {message}"

@@ -1,10 +1,11 @@
-"""Where a run writes: its working directory, and the folder of a scene's results, into which it writes for hours."""
+"""Where a run writes: the working and the temporary directory, and the folder of a scene's results, for hours."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from nrw.core.errors import MAKE_ROOM, UserError
-from nrw.core.io import remove_abandoned, require_writable
+from nrw.core.io import is_full, remove_abandoned, require_writable
 
 
 def check_working_directory() -> None:
@@ -25,6 +26,15 @@ def check_working_directory() -> None:
             f"Snakemake cannot work in {str(here)!r}, whose braces are its wildcards. Rename it, or work elsewhere."
         )
     require_writable(Path(".snakemake", "nrw"))
+
+
+def check_temporary_directory() -> None:
+    """Raise UserError where the temporary directory is full: Snakemake's own error is a traceback."""
+    folder = tempfile.gettempdir()
+    if is_full(folder):
+        raise UserError(
+            f"No space left on device ({folder}), the temporary directory. Make room, or name another in TMPDIR."
+        )
 
 
 def check_results(source: Path) -> None:

@@ -4,7 +4,7 @@ import logging
 import textwrap
 from pathlib import Path
 
-from nrw.core.errors import UserError
+from nrw.core.errors import UserError, of_machine
 from nrw.segmentation.model_files import check_files
 
 # what a model of transformers is loaded from; repositories hold other formats of the weights, and examples, too
@@ -29,7 +29,7 @@ def fetch(model: str) -> Path:
     except UserError:
         raise
     except Exception as error:  # of the hub, of a proxy, of the disk
-        raise _out_of_reach(model, error) from error
+        raise of_machine(error) or _out_of_reach(model, error) from error
 
 
 def _snapshot(model: str, local_files_only: bool) -> Path:

@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from nrw.core.device import autocast, torch_device
-from nrw.core.errors import UserError
+from nrw.core.errors import UserError, of_machine
 from nrw.geometry.cameras import fit_size
 from nrw.segmentation.hub import fetch
 from nrw.segmentation.model_files import AGAIN, check_model, local_folder
@@ -66,7 +66,7 @@ class Segmenter:
         except UserError:
             raise
         except Exception as error:  # transformers raises errors of any kind for files that are not as it expects
-            raise _unavailable(model, error) from error
+            raise of_machine(error) or _unavailable(model, error) from error
         missing = sorted(name for name in loading["missing_keys"] if not name.startswith("auxiliary_head"))
         if missing:  # transformers would use random values in their place
             raise UserError(

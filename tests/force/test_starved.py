@@ -14,9 +14,11 @@ from tiny_run import ALL, content
 pytestmark = pytest.mark.workflow
 FULL, FEW = 1, 0
 NO_ROOM = r"No space left on device|disk is full"
-NO_RIGHT = r"Permission denied|Read-only file system"
+NO_RIGHT = r"Permission denied|Read-only file system|Write-protected output files"  # the last: Snakemake
 NO_MEMORY = r"Memory ran out"
 UNLIMITED = 4 << 30  # bytes
+LEAST = 700e6  # bytes of addresses: with fewer Snakemake does not begin, and threads of COLMAP hang
+PROGRESS = ".partial.sqlite"  # pairs that are matched, kept for the next run
 
 
 def failed_stage(run: Run, words: str) -> str:
@@ -24,10 +26,10 @@ def failed_stage(run: Run, words: str) -> str:
     printed = run.printed
     assert "Traceback (most recent call last)" not in printed, printed
     _, found, last = printed.rpartition("\nFailed: stage ")
-    assert re.search(words, last if found else printed.partition("Error: ")[2]), printed
+    assert re.search(words, last if found else printed), printed
     left = run.orphans()
     assert not left, left
-    half = half_files(run.folder / "results")
+    half = [path for path in half_files(run.folder / "results") if not path.endswith(PROGRESS)]
     assert not half or "\nError: " not in printed, half  # what a crash leaves, the next run deletes
     return last.split("rule ")[1].split("\n")[0] if found else "before the first rule"
 
@@ -78,7 +80,7 @@ def test_no_memory(finished, folder, tmp_path, count, seed):
     for rule, (_, megabytes) in in_order(finished).items():
         if megabytes < 200:  # of a rule that was over before it was measured
             continue
-        limit = int(rng.uniform(0.3, 0.95) * megabytes * 1e6)
+        limit = int(max(LEAST, rng.uniform(0.3, 0.95) * megabytes * 1e6))
         run = Run(tmp_path, *ALL, "--until", rule, limits={resource.RLIMIT_AS: limit})
         if run.wait():
             count("no memory", **{failed_stage(run, NO_MEMORY): 1})

@@ -66,6 +66,20 @@ def test_an_empty_log_is_no_proof_of_lack_of_memory(tmp_path, ended, words):
     assert words in text and "log is empty" in text and "emory" not in text
 
 
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        ("terminate called after throwing 'std::bad_alloc'\n  what():  std::bad_alloc", "Memory ran out, and"),
+        ("std::system_error'\n  what():  Resource temporarily unavailable", "Memory ran out, or the processes"),
+        ("free(): invalid pointer", "The process crashed (SIGABRT)."),
+    ],
+)  # fmt: skip
+def test_a_crash_for_lack_of_memory_is_told_by_what_cpp_says_last(tmp_path, last, words):
+    (tmp_path / "a.log").write_text(f"21:00 features: 3 of 9\n{last}\n")
+    assert explain("SIGABRT", "", tmp_path / "a.log", 0).startswith(words)
+    assert "emory" not in explain("SIGSEGV", "", tmp_path / "a.log", 0).partition("\n")[0]
+
+
 def test_the_end_of_the_log_is_shown(tmp_path):
     (tmp_path / "a.log").write_text("".join(f"line {number}\n" for number in range(9)))
     text = explain("SIGABRT", "", tmp_path / "a.log", 0)

@@ -1,5 +1,6 @@
 """Photo folders with everything that people put into them."""
 
+import errno
 import io
 import os
 import struct
@@ -13,7 +14,25 @@ from PIL import Image
 from nrw.config.sources import remember
 from nrw.core.errors import UserError
 from nrw.core.folder import SOURCE
+from nrw.photos import importing
 from nrw.photos.importing import import_photos
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), r"\.jpg': Memory ran out: MemoryError"),
+        (ImportError("libx.so: failed to map segment from shared object"), r"\.jpg': Memory ran out: libx\.so"),
+        (OSError(errno.ENOSPC, "No space left on device"), r"\.jpg': No space left on device"),
+    ],
+)
+def test_a_photo_is_not_blamed_for_a_machine_without_memory_or_room(folder, monkeypatch, error, words):
+    def starved(*_):
+        raise error
+
+    monkeypatch.setattr(importing, "_judge_and_copy", starved)
+    with pytest.raises(UserError, match=words):
+        imported(folder)
 
 
 def test_every_verdict(folder):

@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from small_disk import small_disk
 
 from nrw.core.errors import UserError
 from nrw.core.folder import SOURCE
-from nrw.preflight.results import check_results, check_working_directory
+from nrw.preflight.results import check_results, check_temporary_directory, check_working_directory
 
 
 def test_results_that_take_files_pass_and_lose_what_is_half(tmp_path):
@@ -33,6 +35,15 @@ def test_a_folder_without_the_right_to_write_is_named(tmp_path, no_root, locked)
         check_results(tmp_path / SOURCE)
     assert str(tmp_path / locked) in str(error.value)
     (tmp_path / locked).chmod(0o755)
+
+
+def test_a_full_temporary_directory_is_named(tmp_path, monkeypatch):
+    with small_disk(tmp_path / "scratch"):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+        with pytest.raises(UserError, match=r"No space left on device \(.*scratch\).*TMPDIR"):
+            check_temporary_directory()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    check_temporary_directory()
 
 
 def test_a_working_directory_that_snakemake_cannot_work_in_is_refused(tmp_path, no_root, monkeypatch):
