@@ -20,11 +20,9 @@ pytestmark = pytest.mark.workflow
 # rules of a second each share a job: a job of its own costs several times that
 GROUPS = {
     "sfm": ["extract_features", "choose_pairs", "match_pairs", "merge_matches", "reconstruct"],
-    "labels": ["segment_photos", "gather_classes"],
-    "dense": ["consensus_depths", "geometric_depths", "fuse_depths", "rasterize_photos"],
+    "dense": ["consensus_depths", "geometric_depths"],
     "aligned": ["split_photos", "color_cloud", "compose_aligned", "index_aligned", "pack_dataset"],
     "detail": ["measure_residuals", "pack_detail"],
-    "pictures": ["evaluate", "film", "write_report"],
 }
 GROUPED = ["--groups", *(f"{rule}={group}" for group, rules in GROUPS.items() for rule in rules)]
 
