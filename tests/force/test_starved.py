@@ -26,7 +26,8 @@ def failed_stage(run: Run, words: str) -> str:
     printed = run.printed
     assert "Traceback (most recent call last)" not in printed, printed
     _, found, last = printed.rpartition("\nFailed: stage ")
-    assert re.search(words, last if found else printed), printed
+    said = last if found else printed.partition("Error: ")[2] or printed.partition("Exception in rule ")[2]
+    assert re.search(words, said), printed
     left = run.orphans()
     assert not left, left
     half = [path for path in half_files(run.folder / "results") if not path.endswith(PROGRESS)]
