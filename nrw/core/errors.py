@@ -7,12 +7,13 @@ from contextlib import contextmanager
 
 SAVE_MEMORY = "lower mvs.max_size to 480, set chunks to 1 or training.accumulate to 2."
 MAKE_ROOM = "Make room, give the right to write there, or choose another folder."
-NO_MEMORY = (  # in the words of CUDA, torch, C++ and the loader of libraries
+NO_MEMORY = (  # in the words of CUDA, torch, C++, the loader of libraries and OpenBLAS
     "out of memory",
     "can't allocate memory",
     "cannot allocate memory",
     "bad_alloc",
     "failed to map segment",
+    "memory allocation still failed",
 )
 NO_THREAD = "resource temporarily unavailable"  # in the words of C++
 NO_ROOM = ("no space left", "disk is full", "quota exceeded", " requested and ")  # of Rust, SQLite, NumPy
@@ -24,7 +25,12 @@ class UserError(Exception):
 
 
 def of_machine(error: BaseException) -> UserError | None:
-    """The error to show where the machine has no memory or no room left, or refuses a file; None for any other."""
+    """The error to show where the machine has no memory or no room left, or refuses a file; None for any other.
+
+    What an error was raised from counts too: pycolmap and transformers put advice of their own in its place.
+    """
+    if error.__cause__ is not None and (cause := of_machine(error.__cause__)):
+        return cause
     said = str(error).strip() or type(error).__name__
     if isinstance(error, MemoryError) or any(words in said.lower() for words in NO_MEMORY):
         return UserError(f"Memory ran out: {said.splitlines()[0]}\nTo need less: {SAVE_MEMORY}")

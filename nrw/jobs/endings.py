@@ -12,6 +12,7 @@ _ENDED = re.compile(r"^Command '.*' (?:died with <Signals\.(SIG\w+): |returned n
 _NO_MEMORY_ON_CLUSTER = "OUT_OF_MEMORY"  # SLURM's state of the job
 _VMSTAT = Path("/proc/vmstat")
 _STACK = re.compile(r"^ *(@ +0x|PC: @|\*\*\* )")  # addresses that COLMAP's log prints on a signal
+_ABORTED = "SIGABRT"  # how C++ and C libraries give up
 SHOWN = 5  # last lines of a log without an error message
 
 
@@ -51,26 +52,28 @@ def explain(ended: str | int | None, message: str, log: Path, kills: int | None)
         said = "The process was interrupted (Ctrl-C, SIGINT)."
     elif ended == "SIGTERM":
         said = "The process was told to end (SIGTERM): by a person, a time limit, or the shutdown of the machine."
-    elif isinstance(ended, str):
-        said = _crashed(ended, "\n".join(lines).lower())
+    elif isinstance(ended, str) and ended != _ABORTED:
+        said = f"The process crashed ({ended})."
     else:
-        status = f"exit status {ended} and " if ended else ""
-        said = f"The process ended with {status}no error message. {message}".strip()
+        said = _gave_up(ended, message, "\n".join(lines).lower())
     if not lines:
         return f"{said}\nIts log is empty; the lines above, before “Error in rule”, may say more."
     return "\n  ".join([f"{said}\nThe end of its log:", *lines])
 
 
-def _crashed(name: str, last: str) -> str:
-    """name: of the signal. last: the end of the log, where C++ says which exception nobody caught, in lower case."""
-    if name == "SIGABRT" and any(words in last for words in NO_MEMORY):
-        return f"Memory ran out, and the process crashed ({name}). To need less: {SAVE_MEMORY}"
-    if name == "SIGABRT" and NO_THREAD in last:
+def _gave_up(ended: str | int | None, message: str, last: str) -> str:
+    """last: the end of the log, where libraries say why they end the process, in lower case."""
+    how = f"crashed ({ended})" if ended == _ABORTED else f"ended with exit status {ended}" if ended else "ended"
+    if any(words in last for words in NO_MEMORY):
+        return f"Memory ran out, and the process {how}. To need less: {SAVE_MEMORY}"
+    if NO_THREAD in last:
         return (
             f"Memory ran out, or the processes that a user may have (`ulimit -u`): no thread could be started, and the "
-            f"process crashed ({name}). To need less memory: {SAVE_MEMORY}"
+            f"process {how}. To need less memory: {SAVE_MEMORY}"
         )
-    return f"The process crashed ({name})."
+    if ended == _ABORTED:
+        return f"The process {how}."
+    return f"The process {how}{' and' if ended else ' with'} no error message. {message}".strip()
 
 
 def _killed(kills: int | None) -> str:

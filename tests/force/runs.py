@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from tiny_run import command
 
@@ -98,18 +99,26 @@ class Run:
         return left
 
 
-def in_order(results: Path) -> dict[str, tuple[float, float]]:
-    """Rule -> seconds and virtual memory (MB) of its largest job, in the order in which the rules began."""
-    first, figures = {}, {}
+class Cost(NamedTuple):
+    """Of the largest job of a rule."""
+
+    seconds: float
+    resident: float  # MB of memory in use
+    addresses: float  # MB of virtual memory
+
+
+def in_order(results: Path) -> dict[str, Cost]:
+    """The rules in the order in which they began."""
+    first, costs = {}, {}
     for record in (results / "benchmarks").rglob("*.tsv"):
         rule = record.parent.name if record.parent.name != "benchmarks" else record.stem
         with open(record, newline="") as stream:
             row = next(csv.DictReader(stream, delimiter="\t"))
-        seconds, megabytes = float(row["s"]), float(row["max_vms"])
-        begun = record.stat().st_mtime - seconds
+        cost = Cost(float(row["s"]), float(row["max_rss"]), float(row["max_vms"]))
+        begun = record.stat().st_mtime - cost.seconds
         first[rule] = min(begun, first.get(rule, begun))
-        figures[rule] = tuple(map(max, (seconds, megabytes), figures.get(rule, (0, 0))))
-    return {rule: figures[rule] for rule in sorted(first, key=first.__getitem__)}
+        costs[rule] = Cost(*map(max, cost, costs.get(rule, cost)))
+    return {rule: costs[rule] for rule in sorted(first, key=first.__getitem__)}
 
 
 def windows(results: Path) -> list[tuple[int, int]]:

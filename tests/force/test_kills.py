@@ -24,7 +24,7 @@ ENDS = {  # name -> signal, and whether the whole process group gets it
 def test_the_same_command_finishes_a_run_that_was_killed(finished, folder, tmp_path, count, seed):
     rng = np.random.default_rng(seed)
     copy_inputs(folder, tmp_path)
-    seconds = {rule: figures[0] for rule, figures in in_order(finished).items()}
+    seconds = {rule: cost.seconds for rule, cost in in_order(finished).items()}
     rules = list(seconds)
     chosen = sorted(rng.choice(len(rules), KILLS, replace=False))
     ends = rng.permutation(list(ENDS) * (KILLS // len(ENDS)))

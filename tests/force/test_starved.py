@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from force.runs import Run, copy_inputs, half_files, in_order, windows
 from small_disk import PAGE, resize, small_disk
+from small_memory import small_memory
 from tiny_run import ALL, content
 
 pytestmark = pytest.mark.workflow
@@ -16,6 +17,8 @@ FULL, FEW = 1, 0
 NO_ROOM = r"No space left on device|disk is full"
 NO_RIGHT = r"Permission denied|Read-only file system|Write-protected output files"  # the last: Snakemake
 NO_MEMORY = r"Memory ran out"
+NO_ADDRESSES = rf"{NO_MEMORY}|The process crashed \(SIGSEGV\)"  # the latter: C++ that does not look what malloc returns
+SNAKEMAKE = 200  # MB that its own process may need
 UNLIMITED = 4 << 30  # bytes
 LEAST = 700e6  # bytes of addresses: with fewer Snakemake does not begin, and threads of COLMAP hang
 PROGRESS = ".partial.sqlite"  # pairs that are matched, kept for the next run
@@ -78,13 +81,28 @@ def test_a_full_disk_for_temporary_files(finished, folder, tmp_path, count, seed
 def test_no_memory(finished, folder, tmp_path, count, seed):
     rng = np.random.default_rng(seed)
     copy_inputs(folder, tmp_path)
-    for rule, (_, megabytes) in in_order(finished).items():
-        if megabytes < 200:  # of a rule that was over before it was measured
+    for rule, cost in in_order(finished).items():
+        if cost.resident < SNAKEMAKE:  # the kernel kills the largest process
             continue
-        limit = int(max(LEAST, rng.uniform(0.3, 0.95) * megabytes * 1e6))
+        with small_memory(int((SNAKEMAKE + rng.uniform(0.3, 0.95) * cost.resident) * 1e6)) as within:
+            run = Run(tmp_path, *ALL, "--until", rule, prepare=within)
+            if run.wait():
+                count("no memory", **{failed_stage(run, NO_MEMORY): 1})
+        run = Run(tmp_path, *ALL, "--until", rule)
+        assert run.wait() == 0, run.printed
+    finishes(tmp_path, finished)
+
+
+def test_no_addresses(finished, folder, tmp_path, count, seed):
+    rng = np.random.default_rng(seed)
+    copy_inputs(folder, tmp_path)
+    for rule, cost in in_order(finished).items():
+        if cost.addresses < 200:  # of a rule that was over before it was measured
+            continue
+        limit = int(max(LEAST, rng.uniform(0.3, 0.95) * cost.addresses * 1e6))
         run = Run(tmp_path, *ALL, "--until", rule, limits={resource.RLIMIT_AS: limit})
         if run.wait():
-            count("no memory", **{failed_stage(run, NO_MEMORY): 1})
+            count("no addresses", **{failed_stage(run, NO_ADDRESSES): 1})
         run = Run(tmp_path, *ALL, "--until", rule)
         assert run.wait() == 0, run.printed
     finishes(tmp_path, finished)

@@ -30,6 +30,13 @@ def test_no_memory_is_told_from_a_defect(error):
     assert "Memory ran out: " in str(of_machine(error)) and "mvs.max_size" in str(of_machine(error))
 
 
+def test_what_an_error_was_raised_from_tells_it_too():
+    advice = RuntimeError("Cannot import the C++ backend pycolmap._core.")
+    assert of_machine(advice) is None
+    advice.__cause__ = ImportError("libgfortran.so.5: failed to map segment from shared object")
+    assert "Memory ran out: libgfortran.so.5" in str(of_machine(advice))
+
+
 def test_no_room_is_told_from_a_defect():
     full = OSError(errno.ENOSPC, "No space left on device", "/x/a.png")
     assert "No space left on device (/x/a.png)" in str(of_machine(full))

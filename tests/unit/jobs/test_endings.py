@@ -73,11 +73,19 @@ def test_an_empty_log_is_no_proof_of_lack_of_memory(tmp_path, ended, words):
         ("std::system_error'\n  what():  Resource temporarily unavailable", "Memory ran out, or the processes"),
         ("free(): invalid pointer", "The process crashed (SIGABRT)."),
     ],
-)  # fmt: skip
+)
 def test_a_crash_for_lack_of_memory_is_told_by_what_cpp_says_last(tmp_path, last, words):
     (tmp_path / "a.log").write_text(f"21:00 features: 3 of 9\n{last}\n")
     assert explain("SIGABRT", "", tmp_path / "a.log", 0).startswith(words)
     assert "emory" not in explain("SIGSEGV", "", tmp_path / "a.log", 0).partition("\n")[0]
+
+
+def test_a_library_that_gives_up_for_lack_of_memory_is_told_too(tmp_path):
+    log = tmp_path / "a.log"
+    log.write_text("OpenBLAS error: Memory allocation still failed after 10 retries, giving up.\n")
+    assert explain(1, "", log, 0).startswith("Memory ran out, and the process ended with exit status 1.")
+    log.write_text("21:00 features: 3 of 9\n")
+    assert explain(1, "", log, 0).startswith("The process ended with exit status 1 and no error message.\n")
 
 
 def test_the_end_of_the_log_is_shown(tmp_path):
