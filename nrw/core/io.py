@@ -33,7 +33,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     try:
-        with _room_on(path.parent):
+        with _writing_in(path.parent):
             yield temporary
         if temporary.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -54,7 +54,7 @@ def scratch_folder(path: Path | str) -> Iterator[Path]:
     _remove(path)
     path.mkdir(parents=True)
     try:
-        with _room_on(path):
+        with _writing_in(path):
             yield path
     finally:
         _remove(path)
@@ -67,16 +67,26 @@ def require_room(folder: Path | str) -> None:
 
 
 @contextmanager
-def _room_on(folder: Path) -> Iterator[None]:
-    """Require room when the block ends, and where it fails, whatever it calls a full disk, in its place."""
+def _writing_in(folder: Path) -> Iterator[None]:
+    """Require room when the block ends. Where it fails because the folder takes no files, say so in place of its error.
+
+    SQLite, COLMAP and open3d have words of their own for that.
+    """
     try:
         yield
     except UserError:
         raise
-    except Exception:
+    except Exception as error:
         require_room(folder)
+        if not is_writable(folder):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder)) from error
         raise
     require_room(folder)
+
+
+def is_writable(folder: Path | str) -> bool:
+    """Return whether this process has the right to make files in a folder."""
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def is_full(folder: Path | str) -> bool:

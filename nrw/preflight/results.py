@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from nrw.core.errors import MAKE_ROOM, UserError
-from nrw.core.io import is_full, remove_abandoned, require_writable
+from nrw.core.io import is_full, is_writable, remove_abandoned, require_writable
 
 
 def check_working_directory() -> None:
@@ -44,7 +44,7 @@ def check_results(source: Path) -> None:
     below takes no new files.
     """
     for folder, _, _ in os.walk(source.parent):
-        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        if not is_writable(folder):
             raise UserError(f"{folder} cannot be written: permission denied. {MAKE_ROOM}")
         remove_abandoned(folder)
     require_writable(source)

@@ -14,6 +14,7 @@ from nrw.core import io
 from nrw.core.errors import UserError
 from nrw.core.io import (
     atomic_path,
+    is_writable,
     read_csv,
     read_image,
     read_json,
@@ -111,6 +112,17 @@ def test_a_full_disk_is_noticed_where_the_writer_says_nothing_or_something_else(
         raise UserError("in its own words")
     with pytest.raises(UserError, match=r"a\.mp4 cannot be written: No space left"):
         require_writable(tmp_path / "a.mp4")
+
+
+def test_a_lost_right_is_noticed_whatever_the_writer_says(tmp_path, no_root):
+    locked = tmp_path / "locked"
+    locked.mkdir(0o555)
+    with no_root():
+        assert not is_writable(locked) and is_writable(tmp_path)
+        with pytest.raises(PermissionError, match=r"Permission denied: .*locked"), atomic_path(locked / "a"):
+            raise RuntimeError("no factory succeeded")
+        with pytest.raises(RuntimeError, match="no factory"), atomic_path(tmp_path / "a"):
+            raise RuntimeError("no factory succeeded")
 
 
 def test_a_picture_whose_end_does_not_fit_is_not_kept(tmp_path):
