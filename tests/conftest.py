@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from tiny_run import ALL, command, make_folder
+from tiny_run import ALL, command, content, make_folder
+
+from nrw.core.io import read_json, write_json
 
 
 def pytest_addoption(parser):
@@ -42,10 +44,19 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def printed(folder, snakemake):
+def contents(tmp_path_factory):
+    """Where the first process of the tests that has made the run leaves the `content` of its results for the others."""
+    among_others = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if among_others else base) / "contents.json"
+
+
+@pytest.fixture(scope="session")
+def printed(folder, snakemake, contents):
     """What the first run on this machine, from photos to the report, printed."""
     run = snakemake(folder, *ALL)
     assert run.returncode == 0, run.stdout
+    write_json(contents, {str(path): hash for path, hash in content(folder / "results" / "place").items()})
     return run.stdout
 
 
@@ -53,6 +64,14 @@ def printed(folder, snakemake):
 def finished(folder, printed):
     """The results of that run."""
     return folder / "results" / "place"
+
+
+@pytest.fixture(scope="session")
+def expected(request, contents):
+    """The `content` of the results of such a run, by path."""
+    if not contents.exists():
+        request.getfixturevalue("printed")
+    return read_json(contents)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ HERE = Path(__file__).parent
 # what the profile leaves to the cluster, and what only saves the tests time
 HERE_AND_NOW = [
     *("--workflow-profile", str(ROOT / "profiles" / "slurm"), "--max-threads", "2", "--jobs", "4"),
-    *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5"),
+    *("--slurm-status-command", "squeue", "--latency-wait", "5"),
     "--slurm-keep-successful-logs",
 ]
 
@@ -94,7 +95,7 @@ class Cluster:
         """Snakemake on the cluster, with the tiny configuration; what it says goes to folder/snakemake.log."""
         with open(folder / "snakemake.log", "a") as log:
             run = subprocess.Popen(
-                command(*arguments, *HERE_AND_NOW, *SAME, *TINY),
+                [sys.executable, str(HERE / "impatient.py"), *command(*arguments, *HERE_AND_NOW, *SAME, *TINY)[1:]],
                 cwd=folder,
                 env=self.environment,
                 stdout=log,

@@ -156,10 +156,10 @@ def test_nothing_half_written_is_left(survived):
     assert not [path for path in survived.rglob("*") if re.search(r"\.part|partial", path.name)]
 
 
-def test_the_results_are_those_of_one_machine(finished, survived):
-    here, there = content(finished), content(survived)
-    assert here.keys() == there.keys()
-    assert [str(path) for path in here if here[path] != there[path]] == []
+def test_the_results_are_those_of_one_machine(expected, survived):
+    found = {str(path): hash for path, hash in content(survived).items()}
+    assert expected.keys() == found.keys()
+    assert [path for path in expected if expected[path] != found[path]] == []
 
 
 def test_two_gpus_are_one_job_of_two_processes(cluster, survived, on_two_gpus):
