@@ -17,7 +17,8 @@ NO_MEMORY = (  # in the words of CUDA, torch, C++, the loader of libraries and O
 )
 NO_THREAD = "resource temporarily unavailable"  # in the words of C++
 NO_ROOM = ("no space left", "disk is full", "quota exceeded", " requested and ")  # of Rust, SQLite, NumPy
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (errno.EROFS, errno.EACCES)
 
 
 class UserError(Exception):
@@ -34,7 +35,8 @@ def of_machine(error: BaseException) -> UserError | None:
     said = str(error).strip() or type(error).__name__
     if isinstance(error, MemoryError) or any(words in said.lower() for words in NO_MEMORY):
         return UserError(f"Memory ran out: {said.splitlines()[0]}\nTo need less: {SAVE_MEMORY}")
-    if isinstance(error, OSError) and error.errno in DISK:
+    # a refusal without a name is of the network
+    if isinstance(error, OSError) and (error.errno in FULL or (error.errno in REFUSED and error.filename)):
         where = f" ({error.filename})" if error.filename else ""
         return UserError(f"{error.strerror}{where}. {MAKE_ROOM}")
     if any(words in said.lower() for words in NO_ROOM):

@@ -47,5 +47,6 @@ def test_no_room_is_told_from_a_defect():
         "480000 requested and 65408 written",  # NumPy
     ):
         assert f"No space left on device: {said}" in str(of_machine(RuntimeError(said)))
+    assert of_machine(PermissionError(errno.EACCES, "Permission denied")) is None  # of a connection
     assert of_machine(OSError(errno.ENOENT, "No such file or directory")) is None
     assert of_machine(ValueError("out of range")) is None

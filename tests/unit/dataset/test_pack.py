@@ -1,3 +1,4 @@
+import errno
 import json
 import pickle
 
@@ -226,6 +227,15 @@ class TestPack:
     def test_what_is_missing_is_named(self, scene, tmp_path, name):
         (tmp_path / name).unlink()
         with pytest.raises(UserError, match=name.split("/")[1]):
+            pack_scene(scene, tmp_path / "dataset")
+
+    @pytest.mark.parametrize("reader", ["load_level", "np.load"])
+    def test_a_lack_of_memory_is_no_fault_of_the_framebuffers(self, scene, tmp_path, monkeypatch, reader):
+        def read(*arguments, **options):
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+        monkeypatch.setattr(f"nrw.dataset.pack.{reader}", read)
+        with pytest.raises(UserError, match="Memory ran out"):
             pack_scene(scene, tmp_path / "dataset")
 
 

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from fake_hub import MODEL, NOBODY, SHA, serve, use
+from small_disk import small_disk
 
 from nrw.core.errors import UserError
 from nrw.core.io import read_json
@@ -91,3 +92,12 @@ def test_a_model_of_other_classes_is_refused_where_it_is_fetched(repository, mon
     use(monkeypatch, NOBODY, tmp_path / "cache")
     with pytest.raises(UserError, match=f"{MODEL} does not label ADE20K's 150 classes"):
         fetch(MODEL)
+
+
+@pytest.mark.filterwarnings("ignore:Not enough free disk space")
+def test_a_disk_without_room_for_a_model_is_no_fault_of_the_hub(repository, monkeypatch, tmp_path):
+    with serve(repository) as (address, _), small_disk(tmp_path / "cache", 1 << 14):
+        use(monkeypatch, address, tmp_path / "cache")
+        with pytest.raises(UserError, match=r"No space left on device.*Make room") as error:
+            fetch(MODEL)
+        assert "did not give it" not in str(error.value)

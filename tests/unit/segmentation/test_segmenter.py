@@ -176,3 +176,12 @@ class TestUnusableModels:
     def test_cuda_is_not_replaced_in_silence(self, segformer):
         with pytest.raises(UserError, match="no CUDA device"):
             Segmenter(str(segformer), 64, "cuda")
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_model(segformer, monkeypatch):
+    def load(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("nrw.segmentation.segmenter.AutoModelForSemanticSegmentation.from_pretrained", load)
+    with pytest.raises(UserError, match="Memory ran out"):
+        Segmenter(str(segformer), 64, "cpu")
