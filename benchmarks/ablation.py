@@ -61,6 +61,7 @@ VARIANTS: dict[str, dict] = {  # what differs from the draft preset
     "no view direction": {"buffer": {"view_direction": False}},
     "one scale": {"buffer": {"levels": 1}},
     "no lighting": {"buffer": {"lighting": 0}},
+    "no detail": {"buffer": {"detail": False}},  # without the photos' own
     "4 learned channels a point": {"buffer": {"point_channels": 4}},
     "networks of standard": {
         "network": read_preset("standard")["network"],
