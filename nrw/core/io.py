@@ -27,7 +27,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """A temporary path beside `path`, with the same suffix, that is renamed to `path` when the block ends.
 
     Works for files and for directories. On an error the temporary file or directory is removed and `path` is untouched.
-    A process that is killed leaves its own (`remove_abandoned`). Raises OSError (ENOSPC) for a disk that is then full.
+    A process that is killed leaves its own (`remove_abandoned`). Raises OSError: ENOSPC for a disk that is
+    then full, EACCES where the block fails and the folder takes no files.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -66,7 +66,7 @@ def _gave_up(ended: str | int | None, message: str, last: str) -> str:
     how = f"crashed ({ended})" if ended == _ABORTED else f"ended with exit status {ended}" if ended else "ended"
     if any(words in last for words in NO_MEMORY):
         return f"Memory ran out, and the process {how}. To need less: {SAVE_MEMORY}"
-    if NO_THREAD in last:
+    if ended == _ABORTED and NO_THREAD in last:  # others say so of a connection or a lock
         return (
             f"Memory ran out, or the processes that a user may have (`ulimit -u`): no thread could be started, and the "
             f"process {how}. To need less memory: {SAVE_MEMORY}"

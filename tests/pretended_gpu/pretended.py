@@ -24,8 +24,8 @@ CUDA, CPU = torch.device("cuda:0"), torch.device("cpu")
 GUARD = "PRETENDED_GPU_GUARD"  # the environment variable with the path of guard.cpp's library
 aten = torch.ops.aten
 
-# they take CPU tensors of indices beside CUDA tensors
 CONVOLUTIONS = {aten.convolution.default, aten.convolution_backward.default}
+# they take CPU tensors of indices beside CUDA tensors
 INDEXING = {
     aten.index.Tensor,
     aten._unsafe_index.Tensor,

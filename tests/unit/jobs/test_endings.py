@@ -84,6 +84,8 @@ def test_a_library_that_gives_up_for_lack_of_memory_is_told_too(tmp_path):
     log = tmp_path / "a.log"
     log.write_text("OpenBLAS error: Memory allocation still failed after 10 retries, giving up.\n")
     assert explain(1, "", log, 0).startswith("Memory ran out, and the process ended with exit status 1.")
+    log.write_text("BlockingIOError: Resource temporarily unavailable\n")
+    assert "emory" not in explain(1, "", log, 0)
     log.write_text("21:00 features: 3 of 9\n")
     assert explain(1, "", log, 0).startswith("The process ended with exit status 1 and no error message.\n")
 
